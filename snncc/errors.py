@@ -1,0 +1,80 @@
+"""Every error that a user can cause, in one tree.
+
+::
+
+    SnnccError
+    ├── InvalidGraph        the graph breaks an invariant of the IR
+    ├── CannotTrace         the model holds something that has no image in the IR
+    ├── CannotLower         a pass or target cannot take a node
+    ├── NotEqual            a check found that two executions differ
+    ├── BadInput            data, options or files of the user's are wrong
+    │   ├── BadFile         a file is missing, damaged, unsafe, too new, or not writable
+    │   └── UnknownName     a name that is in no table
+    └── MissingDependency   an optional package is not installed
+
+The command line prints ``str(error)`` and exits with 1; anything else is a defect of snncc and
+keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SnnccError(Exception):
+    """Base of every error that a user can cause.
+
+    *message* says what is wrong and where; *hint* says what to do about it.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        notes = [f"  {note}" for note in getattr(self, "__notes__", ())]
+        hints = [f"  hint: {self.hint}"] if self.hint else []
+        return "\n".join([self.message, *notes, *hints])
+
+
+class InvalidGraph(SnnccError):
+    """The graph breaks an invariant of the IR."""
+
+
+class CannotTrace(SnnccError):
+    """The model holds something that has no image in the IR."""
+
+
+class CannotLower(SnnccError):
+    """A pass or a target cannot take a node."""
+
+
+class NotEqual(SnnccError):
+    """A check found that two executions differ."""
+
+
+class BadInput(SnnccError):
+    """Data, options or files of the user's are wrong."""
+
+
+class BadFile(BadInput):
+    """A file is missing, damaged, unsafe, too new, or cannot be written."""
+
+
+class UnknownName(BadInput):
+    """A name that is in no table; the message lists the known ones."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(names) or 'none'}", hint=hint)
+
+
+class MissingDependency(SnnccError):
+    """An optional package is not installed."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module} is not installed", hint=f"pip install 'snncc[{extra}]'")

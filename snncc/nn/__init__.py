@@ -1,0 +1,34 @@
+"""Torch modules to build and train spiking networks with: neurons, surrogate gradients, encoders.
+
+Neurons take [B, ...] per call and keep a state (step mode "s"), or whole trains [T, B, ...] (step mode
+"m"). Every neuron tells its parameters in the words of the compiler's one neuron: `Neuron.describe`.
+"""
+
+from snncc.nn.encode import DeltaEncoder, DirectEncoder, LatencyEncoder, RateEncoder
+from snncc.nn.integer import QCFS, SFA
+from snncc.nn.neuron import Neuron, detach_, reset, set_step_mode
+from snncc.nn.spiking import IF, LIAF, LIF, PLIF, SRIF, CubaLIF
+from snncc.nn.surrogate import ATan, Rectangle, Sigmoid, Surrogate
+
+__all__ = [
+    "IF",
+    "LIAF",
+    "LIF",
+    "PLIF",
+    "QCFS",
+    "SFA",
+    "SRIF",
+    "ATan",
+    "CubaLIF",
+    "DeltaEncoder",
+    "DirectEncoder",
+    "LatencyEncoder",
+    "Neuron",
+    "RateEncoder",
+    "Rectangle",
+    "Sigmoid",
+    "Surrogate",
+    "detach_",
+    "reset",
+    "set_step_mode",
+]

@@ -1,0 +1,302 @@
+"""Neurons that send at most one spike per timestep: IF, LIF, LIAF, PLIF, CUBA-LIF and SRIF.
+
+All of them end a timestep in the same way, after their own equation has given the potential u::
+
+    s   = [u >= theta]                     ([u > theta] if strict)
+    out = scale*s
+    v   = u - s*reset_amount               reset "subtract"
+          u*(1 - s)                              "zero"
+          u*(1 - s) + v_reset*s                  "value"
+          u                                      "none"
+
+Potentials, thresholds and inputs share one unit, whatever it is; time is in timesteps.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypedDict, Unpack, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from snncc.errors import BadInput
+from snncc.nn.neuron import Neuron, State, StepMode
+from snncc.nn.surrogate import ATan, Surrogate
+from snncc.nn.values import Value, keep, like, plain, without_defaults
+
+ResetKind = Literal["subtract", "zero", "value", "none"]
+
+
+class FireOptions(TypedDict, total=False):
+    """The options that all neurons of this module share; `IF` explains them."""
+
+    reset: ResetKind
+    reset_amount: Value | None
+    v_reset: Value
+    v_init: Value
+    strict: bool
+    scale: Value
+    detach_reset: bool
+    surrogate: Surrogate
+    step_mode: StepMode
+
+
+class IF(Neuron):
+    """Integrate and fire: ``u = v + x``, then fire and reset as above (soft reset: InfLoR-SNN, QCFS).
+
+    *theta*, *reset_amount*, *v_reset*, *v_init* and *scale* are floats or tensors that broadcast against
+    the neuron's shape without batch, such as (C, 1, 1). *reset_amount* (None: theta) is what "subtract"
+    takes away, *v_reset* where "value" goes, *v_init* the potential before the first timestep.
+    *detach_reset* keeps gradients from flowing through the spike into the reset. Raises `BadInput` for
+    options that contradict each other or would have no effect, and for inputs of the wrong shape.
+    """
+
+    theta: Value
+    reset_amount: Value | None
+    v_reset: Value
+    v_init: Value
+    scale: Value
+
+    # v_reset is part of the equation of some neurons, whatever their reset does
+    _integrates_v_reset = False
+
+    def __init__(
+        self,
+        theta: Value = 1.0,
+        *,
+        reset: ResetKind = "subtract",
+        reset_amount: Value | None = None,
+        v_reset: Value = 0.0,
+        v_init: Value = 0.0,
+        strict: bool = False,
+        scale: Value = 1.0,
+        detach_reset: bool = False,
+        surrogate: Surrogate = ATan(),
+        step_mode: StepMode = "s",
+    ) -> None:
+        amount = () if reset_amount is None else ("reset_amount",)
+        values = ("theta", "v_reset", "v_init", "scale", *amount)
+        super().__init__(states=self._names(), values=values, step_mode=step_mode)
+        if reset not in get_args(ResetKind):
+            raise BadInput(
+                f"{type(self).__name__}: reset must be one of {get_args(ResetKind)}, not {reset!r}"
+            )
+        keep(self, "theta", theta)
+        keep(self, "v_reset", v_reset)
+        keep(self, "v_init", v_init)
+        keep(self, "scale", scale)
+        if reset_amount is None:
+            self.reset_amount = None
+        else:
+            keep(self, "reset_amount", reset_amount)
+        self.reset_kind: ResetKind = reset
+        self.strict = strict
+        self.detach_reset = detach_reset
+        self.surrogate = surrogate
+        self._refuse_idle_options()
+
+    @classmethod
+    def _names(cls) -> tuple[str, ...]:
+        return ("v",)
+
+    def initial(self, x: Tensor) -> State:
+        *others, zero = super().initial(x)
+        return (*others, zero + like(self.v_init, x))
+
+    def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        (v,) = state
+        out, v = self.fire(self.charge(x, v))
+        return out, (v,)
+
+    def charge(self, x: Tensor, v: Tensor) -> Tensor:
+        """The potential u before firing."""
+        return v + x
+
+    def fire(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """The output for the potential *u*, and the potential after the reset."""
+        s = self.surrogate(u, like(self.theta, u), strict=self.strict)
+        return self.emit(u, s), self._after_reset(u, s.detach() if self.detach_reset else s)
+
+    def emit(self, u: Tensor, s: Tensor) -> Tensor:
+        """What is sent for the spikes *s* at the potential *u*."""
+        return self._scaled(s)
+
+    def describe(self) -> dict[str, object]:
+        return without_defaults(self._fields())
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, reset={self.reset_kind!r}" + ", strict" * self.strict
+
+    def _fields(self) -> dict[str, object]:
+        theta = plain(self.theta)
+        fields: dict[str, object] = {"theta": theta, "max_count": 1, "strict": self.strict}
+        match self.reset_kind:
+            case "subtract":
+                rho = theta if self.reset_amount is None else plain(self.reset_amount)
+                fields |= {"reset": "subtract", "rho": rho}
+            case "zero":
+                fields |= {"reset": "value", "v_reset": 0.0}
+            case "value":
+                fields |= {"reset": "value", "v_reset": plain(self.v_reset)}
+            case "none":
+                fields |= {"reset": "none"}
+        return fields | {"v_init": plain(self.v_init), "scale": plain(self.scale)}
+
+    def _scaled(self, out: Tensor) -> Tensor:
+        unit = not isinstance(self.scale, Tensor) and self.scale == 1.0
+        return out if unit else like(self.scale, out) * out
+
+    def _after_reset(self, u: Tensor, s: Tensor) -> Tensor:
+        match self.reset_kind:
+            case "subtract":
+                return u - s * like(self.theta if self.reset_amount is None else self.reset_amount, u)
+            case "zero":
+                return u * (1 - s)
+            case "value":
+                return u * (1 - s) + like(self.v_reset, u) * s
+            case "none":
+                return u
+
+    def _refuse_idle_options(self) -> None:
+        name = type(self).__name__
+        if self.reset_amount is not None and self.reset_kind != "subtract":
+            raise BadInput(f"{name}: reset_amount has no effect under reset={self.reset_kind!r}")
+        used = self.reset_kind == "value" or self._integrates_v_reset
+        if not used and np.any(np.asarray(plain(self.v_reset)) != 0):
+            hint = "reset='value' goes to v_reset"
+            raise BadInput(f"{name}: v_reset has no effect under reset={self.reset_kind!r}", hint=hint)
+
+
+class LIF(IF):
+    """Leaky integrate and fire, with *leak* in [0, 1] (1: no leak)::
+
+        u = leak*v + x                                      TET, "Inherent redundancy in SNNs"
+        u = v + (x - (v - v_reset))*(1 - leak)              if decay_input: SpikingJelly, leak = 1 - 1/tau
+
+    The other options are those of `IF`. SpikingJelly starts at v_reset: give it as *v_init*, too.
+    """
+
+    leak: Value
+
+    def __init__(
+        self,
+        leak: Value = 0.5,
+        theta: Value = 1.0,
+        *,
+        decay_input: bool = False,
+        **options: Unpack[FireOptions],
+    ) -> None:
+        self._integrates_v_reset = decay_input
+        super().__init__(theta, **options)
+        keep(self, "leak", leak, low=0.0, high=1.0)
+        self._values = ("leak", *self._values)
+        self.decay_input = decay_input
+
+    def charge(self, x: Tensor, v: Tensor) -> Tensor:
+        leak = like(self.leak, x)
+        if self.decay_input:
+            return v + (x - (v - like(self.v_reset, x))) * (1 - leak)
+        return leak * v + x
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + ", decay_input" * self.decay_input
+
+    def _fields(self) -> dict[str, object]:
+        leak = plain(self.leak)
+        fields = super()._fields() | {"leak": leak}
+        if self.decay_input:
+            fields |= {"input_gain": 1 - leak, "bias": (1 - leak) * plain(self.v_reset)}
+        return fields
+
+
+class LIAF(LIF):
+    """Leaky integrate and analog fire: a `LIF` that sends ``scale*max(u, 0)``; spikes only reset (LIAF-Net)."""
+
+    def emit(self, u: Tensor, s: Tensor) -> Tensor:
+        return self._scaled(torch.relu(u))
+
+    def _fields(self) -> dict[str, object]:
+        return super()._fields() | {"emit": "relu"}
+
+
+class PLIF(IF):
+    """Parametric LIF: ``u = v + (x - (v - v_reset))*sigmoid(w)`` with w learned (Fang et al., PLIF).
+
+    The leak is 1 - sigmoid(w). Give it as *init_leak* in (0, 1), or give *w* itself, one number or a
+    tensor that broadcasts. The paper resets hard: reset="zero". The other options are those of `IF`.
+    """
+
+    w: nn.Parameter
+    _integrates_v_reset = True
+
+    def __init__(
+        self,
+        init_leak: float = 0.5,
+        theta: Value = 1.0,
+        *,
+        w: Value | None = None,
+        **options: Unpack[FireOptions],
+    ) -> None:
+        super().__init__(theta, **options)
+        if not 0 < init_leak < 1:
+            raise BadInput(f"PLIF: init_leak must be in (0, 1), not {init_leak:g}")
+        start = math.log((1 - init_leak) / init_leak) if w is None else w
+        keep(
+            self, "w", nn.Parameter(torch.as_tensor(start, dtype=torch.get_default_dtype()).detach().clone())
+        )
+        self._values = ("w", *self._values)
+
+    def charge(self, x: Tensor, v: Tensor) -> Tensor:
+        return v + (x - (v - like(self.v_reset, x))) * torch.sigmoid(like(self.w, x))  # type: ignore[arg-type]
+
+    def _fields(self) -> dict[str, object]:
+        gain = plain(torch.sigmoid(self.w.detach().double()))
+        return super()._fields() | {"leak": 1 - gain, "input_gain": gain, "bias": gain * plain(self.v_reset)}
+
+
+class CubaLIF(IF):
+    """Current-based LIF: ``i = leak_i*i + x; u = leak*v + i``, both leaks in [0, 1], i = 0 at first.
+
+    The state is (i, v). The other options are those of `IF`.
+    """
+
+    leak_i: Value
+    leak: Value
+
+    def __init__(
+        self,
+        leak_i: Value = 0.5,
+        leak: Value = 0.5,
+        theta: Value = 1.0,
+        **options: Unpack[FireOptions],
+    ) -> None:
+        super().__init__(theta, **options)
+        keep(self, "leak_i", leak_i, low=0.0, high=1.0)
+        keep(self, "leak", leak, low=0.0, high=1.0)
+        self._values = ("leak_i", "leak", *self._values)
+
+    @classmethod
+    def _names(cls) -> tuple[str, ...]:
+        return ("i", "v")
+
+    def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        i, v = state
+        i = like(self.leak_i, x) * i + x
+        out, v = self.fire(like(self.leak, x) * v + i)
+        return out, (i, v)
+
+    def _fields(self) -> dict[str, object]:
+        return super()._fields() | {"leak_i": plain(self.leak_i), "leak": plain(self.leak)}
+
+
+class SRIF(IF):
+    """Soft-reset IF that fires at half of what it then subtracts: an `IF` by other defaults (InfLoR-SNN).
+
+    ``u = v + x; s = [u >= 0.5]; v = u - s``. The paper's membrane rectifier leaves the spikes as they are
+    and is no part of this module.
+    """
+
+    def __init__(self, theta: Value = 0.5, reset_amount: Value = 1.0, **options: Unpack[FireOptions]) -> None:
+        super().__init__(theta, **(options | FireOptions(reset_amount=reset_amount)))
