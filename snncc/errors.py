@@ -7,6 +7,7 @@
     ├── CannotTrace         the model holds something that has no image in the IR
     ├── CannotLower         a pass or target cannot take a node
     ├── NotEqual            a check found that two executions differ
+    ├── StateOverflow       a state left its width during a run
     ├── BadInput            data, options or files of the user's are wrong
     │   ├── BadFile         a file is missing, damaged, unsafe, too new, or not writable
     │   └── UnknownName     a name that is in no table
@@ -78,3 +79,16 @@ class MissingDependency(SnnccError):
 
     def __init__(self, module: str, extra: str) -> None:
         super().__init__(f"{module} is not installed", hint=f"pip install 'snncc[{extra}]'")
+
+
+class StateOverflow(SnnccError):
+    """A neuron's state left its width, and the graph says that this is an error."""
+
+    def __init__(
+        self, layer: str, what: str, sample: int, neuron: tuple[int, ...], have: int, low: int, high: int
+    ) -> None:
+        super().__init__(
+            f"{layer}: the {what} of neuron {neuron} reaches {have} in sample {sample}; "
+            f"its width holds {low}..{high}",
+            hint="quantize with a wider state, or with overflow 'saturate'",
+        )

@@ -37,7 +37,9 @@ Item = TypeVar("Item", bound=Node | NeuronParameters)
 TYPES: dict[str, type[Node]] = {kind.__name__: kind for kind in NODE_TYPES}
 
 
-def save_graph(graph: SpikeGraph, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None) -> None:
+def save_graph(
+    graph: SpikeGraph, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None
+) -> None:
     """Write *graph* to *path*, whole or not at all; *extra* is JSON kept beside it.
 
     Raises `BadFile` when the path cannot be written.

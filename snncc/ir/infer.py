@@ -159,7 +159,9 @@ TWO_OR_MORE = (Add, Concat, Neuron)
 
 
 def arity(node: Node, ins: Sequence[Edge], is_partial: bool) -> None:
-    need = 0 if isinstance(node, Input) else 2 if isinstance(node, Maximum | Mul | DynamicSynapse | Gate) else 1
+    need = (
+        0 if isinstance(node, Input) else 2 if isinstance(node, Maximum | Mul | DynamicSynapse | Gate) else 1
+    )
     if isinstance(node, TWO_OR_MORE) and ins:
         return
     if is_partial:
@@ -199,12 +201,16 @@ def after_synapse(node: Dense | Conv | Sparse, edge: Edge, is_integer: bool) -> 
             limits = (("pre", node.pre, edge.size), ("post", node.post, int(np.prod(shape))))
             for what, table, size in limits:
                 if table.shape != node.weight.shape or table.ndim != 1:
-                    raise Misfit(f"the table has {node.weight.shape} weights and {table.shape} {what} entries")
-                if table.size and not (0 <= table.min() and table.max() < size):
+                    raise Misfit(
+                        f"the table has {node.weight.shape} weights and {table.shape} {what} entries"
+                    )
+                if table.size and not (table.min() >= 0 and table.max() < size):
                     raise Misfit(f"{what} addresses {table.min()}..{table.max()} leave 0..{size - 1}")
     if node.bias is not None and not broadcasts(node.bias.shape, shape):
         raise Misfit(f"bias {node.bias.shape} does not broadcast to {shape}")
-    if node.delay is not None and (node.delay.shape != node.weight.shape or node.delay.dtype.kind not in "iu"):
+    if node.delay is not None and (
+        node.delay.shape != node.weight.shape or node.delay.dtype.kind not in "iu"
+    ):
         raise Misfit(f"delays {node.delay.shape} must be integers shaped like the weight {node.weight.shape}")
     if not is_integer:
         return Edge(Kind.ANALOG, shape, ticks=edge.ticks)
@@ -216,7 +222,9 @@ def after_synapse(node: Dense | Conv | Sparse, edge: Edge, is_integer: bool) -> 
 
 def conv_shape(node: Conv, shape: Shape) -> Shape:
     if len(shape) != 3 or node.weight.ndim != 4:
-        raise Misfit(f"takes [channels, height, width] and a weight of 4 axes, not {shape}, {node.weight.shape}")
+        raise Misfit(
+            f"takes [channels, height, width] and a weight of 4 axes, not {shape}, {node.weight.shape}"
+        )
     out, per_group, kh, kw = node.weight.shape
     if per_group * node.groups != shape[0] or out % node.groups:
         raise Misfit(
@@ -321,7 +329,9 @@ def moved(edge: Edge, source: Array) -> Edge:
 
 def sliced(node: Slice, shape: Shape) -> Array:
     """The addresses that a slice keeps."""
-    if not (0 <= node.axis < len(shape) and 0 <= node.start < node.stop <= shape[node.axis] and node.step > 0):
+    if not (
+        0 <= node.axis < len(shape) and 0 <= node.start < node.stop <= shape[node.axis] and node.step > 0
+    ):
         raise Misfit(f"[{node.start}:{node.stop}:{node.step}] on axis {node.axis} leaves {shape}")
     index = [slice(None)] * len(shape)
     index[node.axis] = slice(node.start, node.stop, node.step)

@@ -161,7 +161,9 @@ class NeuronParameters:
     @property
     def has_memory(self) -> bool:
         """Whether anything of one timestep reaches the next."""
-        return not self.stateless and (bool(np.any(self.leak != 0)) or self.has_current or self.refractory > 0)
+        return not self.stateless and (
+            bool(np.any(self.leak != 0)) or self.has_current or self.refractory > 0
+        )
 
     @property
     def fire_ticks(self) -> int:

@@ -1,0 +1,145 @@
+"""How many operations an execution costs, counted from the definition.
+
+An AC is one accumulation into one target caused by one spike through one existing synapse; a zero inside a
+kernel is an existing synapse (``ac_nonzero`` leaves such out), a tap that falls outside the map is not. A MAC
+is a nonzero analog or graded number times an existing synapse (``mac_dense``: any number, zero or not).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snncc.ir import (
+    Add,
+    Affine,
+    Array,
+    Concat,
+    Conv,
+    Dense,
+    Edge,
+    Emit,
+    Encoding,
+    Gate,
+    Input,
+    Kind,
+    Maximum,
+    MaxPool,
+    Mul,
+    Neuron,
+    Node,
+    Pad,
+    Pool,
+    Reshape,
+    Slice,
+    Sparse,
+    SpikeGraph,
+    Transpose,
+    edges_into,
+)
+from snncc.reference.nodes import per_tick
+from snncc.reference.synapse import pooled_sum, weighted_sum, with_unit_weights
+
+Counts = NDArray[np.int64]
+STRUCTURAL = (Add, Concat, Gate, Maximum, MaxPool, Pad, Pool, Reshape, Slice, Transpose)
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """Operations of one node for each sample, int64 [B]; *synapses* is how many synapses exist.
+
+    Dense counts are what the node would cost if nothing were skipped.
+    """
+
+    synapses: int
+    ac: Counts
+    ac_nonzero: Counts
+    mac: Counts
+    mac_nonzero: Counts
+    mac_dense: Counts
+
+    def plus(self, other: Operations) -> Operations:
+        """The sum of two timesteps."""
+        return Operations(
+            self.synapses,
+            self.ac + other.ac,
+            self.ac_nonzero + other.ac_nonzero,
+            self.mac + other.mac,
+            self.mac_nonzero + other.mac_nonzero,
+            self.mac_dense + other.mac_dense,
+        )
+
+
+def carries_spikes(graph: SpikeGraph) -> Mapping[str, bool]:
+    """Which nodes send spikes, one message each, so that a synapse behind them costs an AC a spike.
+
+    Neurons whose count is graded (or not encoded yet) and analog signals cost MACs. Pooling, joining and
+    moving spikes leaves them spikes.
+    """
+    table: dict[str, bool] = {}
+    for node in graph.nodes:
+        edge = graph.edges[node.name]
+        if isinstance(node, Input):
+            table[node.name] = edge.kind is Kind.SPIKE
+        elif isinstance(node, Neuron):
+            p = node.parameters
+            unary = p.max_count == 1 or p.encoding in (Encoding.SPIKES, Encoding.STREAM)
+            table[node.name] = p.emit is Emit.COUNT and unary
+        elif isinstance(node, STRUCTURAL):
+            table[node.name] = edge.is_events and all(table.get(w.source, False) for w in node.inputs)
+        else:
+            table[node.name] = False
+    return table
+
+
+def is_counted(node: Node) -> bool:
+    """Whether operations of *node* are counted: synapses, and the gains that stayed."""
+    return isinstance(node, Dense | Conv | Sparse | Pool | Mul) or (
+        isinstance(node, Affine) and bool(np.any(node.gain != 1))
+    )
+
+
+def operations(node: Node, xs: Sequence[Array], out: Edge, *, is_spiking: bool) -> Operations:
+    """What one timestep of *node* costs when *xs* [B, ticks, *shape] enter it."""
+    batch = len(xs[0])
+    none = np.zeros(batch, np.int64)
+    if isinstance(node, Affine | Mul):
+        active = np.all([np.broadcast_to(x.sum(axis=1) != 0, (batch, *out.shape)) for x in xs], axis=0)
+        nonzero = per_sample(active)
+        return Operations(out.size, none, none, nonzero, nonzero, np.full(batch, out.size, np.int64))
+    x = xs[0]
+    synapses = int(reached(node, np.ones((1, 1, *x.shape[2:]), np.int64), out, only_nonzero=False)[0])
+    if is_spiking:
+        spikes = x.astype(np.int64)
+        every = reached(node, spikes, out, only_nonzero=False)
+        return Operations(synapses, every, reached(node, spikes, out, only_nonzero=True), none, none, none)
+    active = (x != 0).astype(np.int64)
+    dense = np.full(batch, synapses * x.shape[1], np.int64)
+    mac, nonzero = (reached(node, active, out, only_nonzero=flag) for flag in (False, True))
+    return Operations(synapses, none, none, mac, nonzero, dense)
+
+
+def reached(node: Node, x: Array, out: Edge, *, only_nonzero: bool) -> Counts:
+    """How many (number, synapse) pairs *x* meets, for each sample: the node with every weight one."""
+    match node:
+        case Dense() | Conv() | Sparse():
+            unit = with_unit_weights(node, only_nonzero=only_nonzero)
+            return per_sample(per_tick(x, lambda flat: weighted_sum(unit, flat, out.shape)))
+        case Pool():
+            return per_sample(per_tick(x, lambda flat: pooled_sum(node, flat, out.shape)))
+        case _:
+            raise AssertionError(f"{node.name} has no synapses")
+
+
+def per_sample(x: Array) -> Counts:
+    return x.reshape(len(x), -1).sum(axis=1, dtype=np.int64)
+
+
+def inputs_spike(graph: SpikeGraph, node: Node, spiking: Mapping[str, bool]) -> bool:
+    """Whether everything that enters *node* are spikes."""
+    return all(spiking[wire.source] for wire in node.inputs) and all(
+        edge.is_events for edge in edges_into(node, graph.edges)
+    )

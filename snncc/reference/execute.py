@@ -1,0 +1,280 @@
+"""The reference executor: any spike graph, in plain NumPy, node by node and timestep by timestep.
+
+This is the meaning of the IR. It is slow on purpose; in integers everything fast equals it bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from snncc.errors import BadInput, UnknownName
+from snncc.ir import (
+    Array,
+    Conv,
+    Dense,
+    Edge,
+    Input,
+    Neuron,
+    Node,
+    Output,
+    Over,
+    Presence,
+    Sparse,
+    SpikeGraph,
+    Wire,
+    edges_into,
+    place,
+)
+from snncc.reference.count import Operations, carries_spikes, inputs_spike, is_counted, operations
+from snncc.reference.inputs import Data, enter
+from snncc.reference.neuron import State, initial_state, step
+from snncc.reference.nodes import biased, evaluate, real
+from snncc.reference.synapse import weighted_sum
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Carried numbers of a node, *train* [T, B, ticks, *shape]; potentials of a neuron [T, B, *shape]."""
+
+    train: Array
+    u_pre: Array | None = None
+    u_post: Array | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The result of executing a graph on a batch.
+
+    *outputs* are real values: [T, B, *shape] for a sequence, [B, *shape] for a reduced output. *spikes*
+    holds, for each neuron and event input, int64 [B, T, ticks]: the sum of what left the layer. *operations*
+    has the counted cost of each synapse node, *saturations* how often a state left its width.
+    """
+
+    timesteps: int
+    batch: int
+    outputs: Mapping[str, Array]
+    spikes: Mapping[str, Array]
+    operations: Mapping[str, Operations]
+    saturations: Mapping[str, int]
+    records: Mapping[str, Record]
+    state: Mapping[str, Any]
+
+    @property
+    def output(self) -> Array:
+        """The only output. Raises `BadInput` where there are several."""
+        if len(self.outputs) != 1:
+            raise BadInput(f"there are several outputs, {', '.join(self.outputs)}; take one by name")
+        return next(iter(self.outputs.values()))
+
+
+def run(
+    graph: SpikeGraph,
+    x: Data,
+    *,
+    timesteps: int,
+    record: Collection[str] = (),
+    count: bool = True,
+    state: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Execute *graph* on *x*: [T, B, *shape] for a sequence, [B, *shape] for a value given once.
+
+    *record* names nodes whose trains and potentials are kept. *state* is the ``state`` of an earlier run of
+    the same batch, to go on from; by default every sample starts from the initial state. Raises `BadInput`
+    for data that does not fit, `UnknownName`, `StateOverflow`, and `CannotLower` for a node kind that
+    cannot be executed.
+    """
+    for name in record:
+        if name not in graph.by_name:
+            raise UnknownName("node", name, graph.by_name)
+    executor = Executor(graph, enter(graph, x, timesteps), timesteps, record, count, state)
+    for t in range(timesteps):
+        executor.advance(t)
+        if progress is not None:
+            progress(t + 1, timesteps)
+    return executor.result()
+
+
+class Executor:
+    """The state of one execution."""
+
+    def __init__(
+        self,
+        graph: SpikeGraph,
+        data: Mapping[str, Array],
+        timesteps: int,
+        record: Collection[str],
+        count: bool,
+        state: Mapping[str, Any] | None,
+    ) -> None:
+        self.graph, self.data, self.timesteps, self.count = graph, data, timesteps, count
+        self.batch = next(iter(data.values())).shape[1]
+        self.dtype = np.dtype(np.int64 if graph.is_integer else np.float64)
+        self.spiking = carries_spikes(graph)
+        self.now: dict[str, Array] = {}
+        self.past: dict[str, list[Array]] = (
+            {} if state is None else {k: list(v) for k, v in state["past"].items()}
+        )
+        self.states: dict[str, State] = {} if state is None else dict(state["states"])
+        self.elapsed = 0 if state is None else int(state["elapsed"])
+        self.horizon = horizons(graph)
+        self.trains: dict[str, list[Array]] = {name: [] for name in record}
+        self.potentials: dict[str, list[tuple[Array, Array]]] = {name: [] for name in record}
+        self.outputs: dict[str, list[Array]] = {node.name: [] for node in graph.outputs}
+        self.spikes: dict[str, list[Array]] = {}
+        self.costs: dict[str, Operations] = {}
+        self.saturations: dict[str, int] = {}
+
+    def advance(self, t: int) -> None:
+        """Evaluate every node once."""
+        for node in self.graph.nodes:
+            xs = [self.read(wire) for wire in node.inputs]
+            y = self.evaluate(node, xs, t)
+            self.now[node.name] = y
+            if node.name in self.trains:
+                self.trains[node.name].append(y)
+            if isinstance(node, Neuron) or (
+                isinstance(node, Input) and self.graph.edges[node.name].is_events
+            ):
+                self.spikes.setdefault(node.name, []).append(y.reshape(*y.shape[:2], -1).sum(axis=2))
+            if isinstance(node, Output):
+                self.outputs[node.name].append(y[:, 0] * self.graph.edges[node.name].scale)
+            if self.count and is_counted(node):
+                is_spiking = inputs_spike(self.graph, node, self.spiking)
+                cost = operations(node, xs, self.graph.edges[node.name], is_spiking=is_spiking)
+                before = self.costs.get(node.name)
+                self.costs[node.name] = cost if before is None else before.plus(cost)
+        for name, length in self.horizon.items():
+            self.past[name] = [self.now[name], *self.past.get(name, [])][:length]
+        self.elapsed += 1
+
+    def read(self, wire: Wire) -> Array:
+        """What *wire* delivers now."""
+        if wire.delay == 0:
+            return self.now[wire.source]
+        return self.before(wire.source, wire.delay, wire.initial)
+
+    def before(self, source: str, delay: int, initial: Array | None = None) -> Array:
+        """The value of *source* *delay* >= 1 timesteps ago."""
+        past = self.past.get(source, [])
+        if delay <= len(past):
+            return past[delay - 1]
+        edge = self.graph.edges[source]
+        nothing = np.zeros((self.batch, edge.ticks, *edge.shape), self.dtype)
+        if initial is not None:
+            nothing[:, 0] = initial
+        return nothing
+
+    def evaluate(self, node: Node, xs: list[Array], t: int) -> Array:
+        graph = self.graph
+        if isinstance(node, Input):
+            return self.enter(node, t)
+        ins, out = edges_into(node, graph.edges), graph.edges[node.name]
+        if isinstance(node, Neuron):
+            return self.fire(node, xs, ins)
+        if isinstance(node, Dense | Conv | Sparse) and node.delay is not None:
+            return self.delayed_sum(node, ins[0], out)
+        return evaluate(node, xs, ins, out, self.elapsed, is_integer=graph.is_integer)
+
+    def enter(self, node: Input, t: int) -> Array:
+        data = self.data[node.name]
+        match node.presence:
+            case Presence.SEQUENCE:
+                return data[t][:, None]
+            case Presence.CONSTANT:
+                return data[0][:, None]
+            case Presence.FIRST:
+                return (data[0] if self.elapsed == 0 else np.zeros_like(data[0]))[:, None]
+
+    def fire(self, node: Neuron, xs: list[Array], ins: list[Edge]) -> Array:
+        """The sum of all inputs, tick by tick, into the neuron."""
+        integer = self.graph.is_integer
+        ticks = max(x.shape[1] for x in xs)
+        total = np.zeros((self.batch, ticks, *ins[0].shape), self.dtype)
+        for x, edge in zip(xs, ins, strict=True):
+            total[:, : x.shape[1]] += real(x, edge, integer)
+        state = self.states.get(node.name)
+        if state is None:
+            state = initial_state(node.parameters, self.batch, ins[0].shape, self.dtype)
+        fired = step(node.parameters, total, state, place(node))
+        self.states[node.name] = fired.state
+        self.saturations[node.name] = self.saturations.get(node.name, 0) + fired.saturations
+        if node.name in self.potentials:
+            self.potentials[node.name].append((fired.u_pre, fired.u_post))
+        return fired.train.astype(self.dtype)
+
+    def delayed_sum(self, node: Dense | Conv | Sparse, edge: Edge, out: Edge) -> Array:
+        """A synapse whose weights have delays of their own: one sum for each delay that occurs."""
+        wire, delays = node.inputs[0], np.unique(node.delay if node.delay is not None else 0)
+        y = np.zeros((self.batch, edge.ticks, *out.shape), self.dtype)
+        for delay in delays:
+            part = replace(node, weight=node.weight * (node.delay == delay), delay=None)
+            x = real(self.tapped(wire, int(delay)), edge, self.graph.is_integer)
+            flat = weighted_sum(part, x.reshape(-1, *edge.shape), out.shape)
+            y += flat.reshape(self.batch, edge.ticks, *out.shape)
+        return biased(node, y, out)
+
+    def tapped(self, wire: Wire, delay: int) -> Array:
+        """What *wire* delivered *delay* timesteps ago; nothing before the first timestep."""
+        if wire.delay + delay == 0:
+            return self.now[wire.source]
+        if delay and delay > self.elapsed:
+            return self.before(wire.source, 1 << 40)
+        return self.before(wire.source, wire.delay + delay, wire.initial)
+
+    def result(self) -> Run:
+        """Everything that was collected, time first in records and outputs, sample first in spikes."""
+        reduced = {}
+        for node in self.graph.outputs:
+            reduced[node.name] = reduce_over(node.over, np.stack(self.outputs[node.name]))
+        records = {}
+        for name, train in self.trains.items():
+            pairs = self.potentials[name]
+            pre, post = (np.stack([pair[k] for pair in pairs]) if pairs else None for k in (0, 1))
+            records[name] = Record(np.stack(train), pre, post)
+        return Run(
+            timesteps=self.timesteps,
+            batch=self.batch,
+            outputs=reduced,
+            spikes={k: np.stack(v, axis=1).astype(np.int64) for k, v in self.spikes.items()},
+            operations=self.costs,
+            saturations=self.saturations,
+            records=records,
+            state={"past": self.past, "states": self.states, "elapsed": self.elapsed},
+        )
+
+
+def reduce_over(over: Over, train: Array) -> Array:
+    """[T, B, *shape] reduced over time as *over* says."""
+    match over:
+        case Over.SEQUENCE:
+            return train
+        case Over.SUM:
+            return train.sum(axis=0)
+        case Over.MEAN:
+            return train.sum(axis=0) / len(train)
+        case Over.LAST:
+            return train[-1]
+        case Over.MAXIMUM:
+            return train.max(axis=0)
+
+
+def horizons(graph: SpikeGraph) -> dict[str, int]:
+    """How many timesteps back each node is read."""
+    table: dict[str, int] = {}
+    for node in graph.nodes:
+        own = (
+            int(node.delay.max(initial=0))
+            if isinstance(node, Dense | Conv | Sparse) and node.delay is not None
+            else 0
+        )
+        for wire in node.inputs:
+            if wire.delay + own:
+                table[wire.source] = max(table.get(wire.source, 0), wire.delay + own)
+    return table
