@@ -6,8 +6,9 @@ Neurons take [B, ...] per call and keep a state (step mode "s"), or whole trains
 
 from snncc.nn.encode import DeltaEncoder, DirectEncoder, LatencyEncoder, RateEncoder
 from snncc.nn.integer import QCFS, SFA
+from snncc.nn.integrate import IF, SRIF
+from snncc.nn.leaky import LIAF, LIF, PLIF, CubaLIF
 from snncc.nn.neuron import Neuron, detach_, reset, set_step_mode
-from snncc.nn.spiking import IF, LIAF, LIF, PLIF, SRIF, CubaLIF
 from snncc.nn.surrogate import ATan, Rectangle, Sigmoid, Surrogate
 
 __all__ = [

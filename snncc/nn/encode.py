@@ -136,7 +136,7 @@ class DeltaEncoder(nn.Module):
         return f"threshold={self.threshold:g}" + ", off=False" * (not self.off)
 
 
-def _timesteps(module: nn.Module, timesteps: int) -> int:
+def _timesteps(module: nn.Module, timesteps: object) -> int:
     if isinstance(timesteps, bool) or not isinstance(timesteps, int) or timesteps < 1:
         raise BadInput(f"{type(module).__name__}: timesteps must be at least 1, not {timesteps!r}")
     return timesteps

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from snncc.errors import BadInput
 from snncc.nn.neuron import Neuron, State, StepMode
-from snncc.nn.values import Value, keep, like, plain, without_defaults
+from snncc.nn.values import Value, keep, learned, like, plain, without_defaults
 
 Rounding = Literal["floor", "even"]
 
@@ -129,9 +129,7 @@ class QCFS(Neuron):
     def __init__(self, levels: int = 8, lam: Value = 8.0, *, step_mode: StepMode = "s") -> None:
         super().__init__(states=(), values=("lam",), step_mode=step_mode)
         self.levels = _whole("QCFS: levels", levels)
-        start = torch.as_tensor(lam)
-        start = start if start.is_floating_point() else start.to(torch.get_default_dtype())
-        keep(self, "lam", nn.Parameter(start.detach().clone()))
+        keep(self, "lam", learned(lam))
         self._check_lam()
 
     def advance(self, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -164,7 +162,7 @@ class QCFS(Neuron):
             )
 
 
-def _whole(what: str, number: int) -> int:
+def _whole(what: str, number: object) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise BadInput(f"{what} must be a whole number of at least 1, not {number!r}")
     return number

@@ -1,7 +1,7 @@
 """Surrogate gradients: an exact step forward, a smooth derivative backward.
 
 The step is ``u >= theta`` (or ``u > theta`` if strict) on the numbers themselves. ``(u - theta) >= 0``
-would be another function: the difference is rounded before it is compared.
+is another function wherever the difference rounds to zero: in arithmetic that flushes subnormal numbers.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ DEFAULTS: Mapping[str, object] = {
 
 
 def keep(
-    module: nn.Module, name: str, value: Value, *, low: float | None = None, high: float | None = None
+    module: nn.Module, name: str, value: object, *, low: float | None = None, high: float | None = None
 ) -> None:
     """Make *value* the attribute *name* of *module*; raise `BadInput` unless finite and in [low, high]."""
     where = f"{type(module).__name__}: {name}"
@@ -46,16 +46,20 @@ def keep(
     numbers = np.asarray(plain(value))
     if not np.all(np.isfinite(numbers)):
         raise BadInput(f"{where} must be finite")
-    if low is not None and np.any(numbers < low) or high is not None and np.any(numbers > high):
+    if (low is not None and np.any(numbers < low)) or (high is not None and np.any(numbers > high)):
         limits = f"in [{low:g}, {high:g}]" if high is not None else f"at least {low:g}"
         raise BadInput(f"{where} must be {limits}, not {_shown(numbers)}")
     if isinstance(value, nn.Parameter):
         module.register_parameter(name, value)
     elif isinstance(value, Tensor):
-        kept = value.detach().clone()
-        module.register_buffer(name, kept if kept.is_floating_point() else kept.to(torch.get_default_dtype()))
+        module.register_buffer(name, _floating(value))
     else:
         setattr(module, name, float(value))
+
+
+def learned(value: Value) -> nn.Parameter:
+    """A new parameter that starts at *value*."""
+    return nn.Parameter(_floating(torch.as_tensor(value)))
 
 
 def like(value: Value, x: Tensor) -> Value:
@@ -79,8 +83,8 @@ def check_broadcast(module: nn.Module, names: Iterable[str], x: Tensor) -> None:
         if not isinstance(value, Tensor):
             continue
         try:
-            fits = tuple(torch.broadcast_shapes(value.shape, sample)) == sample
-        except RuntimeError:
+            fits = np.broadcast_shapes(tuple(value.shape), sample) == sample
+        except ValueError:
             fits = False
         if not fits:
             raise BadInput(
@@ -97,6 +101,11 @@ def without_defaults(fields: Mapping[str, object]) -> dict[str, object]:
         for name, value in fields.items()
         if name not in DEFAULTS or not np.array_equal(np.asarray(value), np.asarray(DEFAULTS[name]))
     }
+
+
+def _floating(value: Tensor) -> Tensor:
+    copy = value.detach().clone()
+    return copy if copy.is_floating_point() else copy.to(torch.get_default_dtype())
 
 
 def _shown(numbers: NDArray[np.float64]) -> str:

@@ -1,0 +1,17 @@
+"""Passes: each takes a graph and gives a graph, exact or measured."""
+
+from snncc.passes.elide import ElideIdentities
+from snncc.passes.expand import ExpandCounts
+from snncc.passes.fold import FoldBatchNorm, Into
+from snncc.passes.pipeline import Pass, Preserves, Stage, run_passes
+
+__all__ = [
+    "ElideIdentities",
+    "ExpandCounts",
+    "FoldBatchNorm",
+    "Into",
+    "Pass",
+    "Preserves",
+    "Stage",
+    "run_passes",
+]
