@@ -1,0 +1,197 @@
+"""Which signals must share a scale, and the scale that each group gets.
+
+All branches of a residual stream, and every neuron that reads it, live on one grid: one scale for each
+channel of the stream, unless a synapse reads the analog signal directly or channels are moved about, where it
+is one scale for the whole group. Branches with larger weights differ by a power of two (`Synapse.shift`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from snncc.errors import CannotLower
+from snncc.ir import (
+    Add,
+    Affine,
+    Array,
+    Conv,
+    Dense,
+    Input,
+    MaxPool,
+    Mul,
+    Neuron,
+    Node,
+    Output,
+    Pad,
+    Pool,
+    Shape,
+    Sparse,
+    SpikeGraph,
+    place,
+)
+
+SOURCES = (Dense, Conv, Sparse, Affine)
+CHANNELWISE = (Add, Pool, MaxPool, Pad, Neuron, Output)
+THRESHOLD_STEPS = 16
+"""A reset amount is at least this many steps of its grid."""
+
+
+@dataclass(slots=True)
+class Group:
+    """Signals on one grid. A member's scale is ``scale * factors[name]``."""
+
+    factors: dict[str, float] = field(default_factory=dict)
+    sources: list[str] = field(default_factory=list)
+    neurons: list[str] = field(default_factory=list)
+    is_per_channel: bool = True
+    scale: Array = field(default_factory=lambda: np.asarray(1.0))
+    shifts: dict[str, int] = field(default_factory=dict)
+
+
+def groups_of(graph: SpikeGraph) -> dict[str, Group]:
+    """The group of every analog signal that a synapse or an affine feeds, by the name of its node."""
+    table: dict[str, Group] = {}
+    for node in graph.nodes:
+        edge = graph.edges[node.name]
+        if edge.is_events and not isinstance(node, Neuron):
+            continue
+        if isinstance(node, SOURCES):
+            table[node.name] = Group({node.name: 1.0}, [node.name])
+            continue
+        members = [w.source for w in node.inputs if w.source in table]
+        if isinstance(node, Input | Mul) or not members:
+            continue
+        group = table[members[0]]
+        for other in members[1:]:
+            group = merged(table, group, table[other], node)
+        if isinstance(node, Neuron):
+            group.neurons.append(node.name)
+            if edge.is_events:
+                continue
+            raise CannotLower(f"{place(node)}: a neuron that sends reals is not quantized yet")
+        factor = group.factors[members[0]]
+        if isinstance(node, Pool) and node.is_average:
+            factor /= node.kernel[0] * node.kernel[1]
+        group.factors[node.name] = factor
+        table[node.name] = group
+    for node in graph.nodes:
+        for wire in node.inputs:
+            if wire.source in table and not isinstance(node, CHANNELWISE):
+                table[wire.source].is_per_channel = False
+            if wire.source in table and len(graph.edges[wire.source].shape) == 2:
+                table[wire.source].is_per_channel = False
+    return table
+
+
+def merged(table: dict[str, Group], left: Group, right: Group, node: Node) -> Group:
+    """One group of two that meet in *node*, where both must have the same factor."""
+    if left is right:
+        seen = {left.factors[w.source] for w in node.inputs if w.source in left.factors}
+        if len(seen) > 1:
+            raise CannotLower(f"{place(node)}: adds a pooled signal to itself on two grids")
+        return left
+    ratios = {
+        name: g.factors[name] for g in (left, right) for w in node.inputs if (name := w.source) in g.factors
+    }
+    first = next(f for name, f in ratios.items() if name in left.factors)
+    second = next(f for name, f in ratios.items() if name in right.factors)
+    for name, factor in right.factors.items():
+        left.factors[name] = factor * first / second
+        table[name] = left
+    left.sources += right.sources
+    left.neurons += right.neurons
+    return left
+
+
+def over_grid(values: Array, shape: Shape, *, is_per_channel: bool) -> Array:
+    """The largest of *values*, broadcast to *shape*, in each cell of a grid: a channel, or everything."""
+    full = np.broadcast_to(values, shape)
+    if not is_per_channel:
+        return np.asarray(full.max())
+    return full.max(axis=(1, 2), keepdims=True) if len(shape) == 3 else full
+
+
+def largest_weight(node: Node, shape: Shape, in_scale: Array) -> Array:
+    """For each target, shaped *shape* or broadcasting to it: the largest |weight| x scale of its input."""
+    match node:
+        case Dense():
+            return np.abs(node.weight).max(axis=1) * in_scale
+        case Conv():
+            return np.abs(node.weight).max(axis=(1, 2, 3))[:, None, None] * in_scale
+        case Sparse():
+            table = np.zeros(int(np.prod(shape)))
+            np.maximum.at(table, node.post, np.abs(node.weight))
+            return table.reshape(shape) * in_scale
+        case Affine():
+            gain = np.abs(node.gain)
+            gain = gain.max(axis=0) if node.per_timestep and gain.ndim else gain
+            return np.asarray(gain * in_scale)
+        case _:
+            raise AssertionError(f"{node.name} has no weights")
+
+
+def choose_scale(
+    group: Group,
+    graph: SpikeGraph,
+    in_scales: Mapping[str, Array],
+    potentials: Mapping[str, Array],
+    *,
+    weight_bits: int,
+    state_limit: float,
+) -> None:
+    """Set the scale and the shifts of *group*.
+
+    The grid is as fine as the smallest branch's weights need, no finer than the state's width holds, and
+    where all neurons of a channel share one reset amount, that amount is a whole number of steps.
+    """
+    top = 2 ** (weight_bits - 1) - 1
+    need: dict[str, Array] = {}
+    for name in group.sources:
+        shape = graph.edges[name].shape
+        weights = largest_weight(graph.by_name[name], shape, in_scales[name])
+        cells = over_grid(weights, shape, is_per_channel=group.is_per_channel)
+        need[name] = cells / top / group.factors[name]
+    whole = {name: float(n.max()) for name, n in need.items()}
+    finest = min((n for n in whole.values() if n > 0), default=1.0)
+    group.shifts = {name: shift_for(n / finest) for name, n in whole.items()}
+    scale = np.max([n / 2.0 ** group.shifts[name] for name, n in need.items()], axis=0)
+    scale = np.where(scale > 0, scale, finest)
+    resets = reset_amounts(group, graph)
+    if resets is not None:
+        extra = shift_for(float((THRESHOLD_STEPS * scale / resets).max()))
+        scale = scale / 2.0**extra
+        group.shifts = {name: shift + extra for name, shift in group.shifts.items()}
+        scale = resets / np.maximum(np.floor(resets / scale * (1 + 1e-12)), 1)
+    for name in group.neurons:
+        factor = group.factors[graph.by_name[name].inputs[0].source]
+        shape = graph.edges[name].shape
+        reach = over_grid(potentials[name], shape, is_per_channel=group.is_per_channel)
+        scale = np.maximum(scale, reach / (state_limit * factor))
+    group.scale = scale
+
+
+def shift_for(ratio: float) -> int:
+    """The power of two that is at least *ratio*, as a shift >= 0."""
+    return max(0, int(np.ceil(np.log2(ratio) - 1e-9))) if ratio > 0 else 0
+
+
+def reset_amounts(group: Group, graph: SpikeGraph) -> Array | None:
+    """The one reset amount of each cell in units of the group, or None where neurons differ."""
+    amounts: list[Array] = []
+    for name in group.neurons:
+        node = graph.by_name[name]
+        if not isinstance(node, Neuron):
+            continue
+        shape = graph.edges[name].shape
+        rho = node.parameters.rho / group.factors[node.inputs[0].source]
+        high = over_grid(rho, shape, is_per_channel=group.is_per_channel)
+        low = -over_grid(-rho, shape, is_per_channel=group.is_per_channel)
+        if np.any(high - low > 1e-12 * high):
+            return None
+        amounts.append(high)
+    if not amounts or any(not np.allclose(a, amounts[0], rtol=1e-12) for a in amounts):
+        return None
+    return amounts[0]
