@@ -51,10 +51,12 @@ STRUCTURAL = (Add, Concat, Gate, Maximum, MaxPool, Pad, Pool, Reshape, Slice, Tr
 class Operations:
     """Operations of one node for each sample, int64 [B]; *synapses* is how many synapses exist.
 
-    Dense counts are what the node would cost if nothing were skipped.
+    Dense counts are what the node would cost if nothing were skipped. *received* is the sum of the spikes
+    and counts that arrived (of an analog input: how many numbers were not zero).
     """
 
     synapses: int
+    received: Counts
     ac: Counts
     ac_nonzero: Counts
     mac: Counts
@@ -65,6 +67,7 @@ class Operations:
         """The sum of two timesteps."""
         return Operations(
             self.synapses,
+            self.received + other.received,
             self.ac + other.ac,
             self.ac_nonzero + other.ac_nonzero,
             self.mac + other.mac,
@@ -102,24 +105,25 @@ def is_counted(node: Node) -> bool:
     )
 
 
-def operations(node: Node, xs: Sequence[Array], out: Edge, *, is_spiking: bool) -> Operations:
-    """What one timestep of *node* costs when *xs* [B, ticks, *shape] enter it."""
+def operations(node: Node, xs: Sequence[Array], ins: Edge, out: Edge, *, is_spiking: bool) -> Operations:
+    """What one timestep of *node* costs when *xs* [B, ticks, *shape], the first on edge *ins*, enter it."""
     batch = len(xs[0])
     none = np.zeros(batch, np.int64)
     if isinstance(node, Affine | Mul):
         active = np.all([np.broadcast_to(x.sum(axis=1) != 0, (batch, *out.shape)) for x in xs], axis=0)
         nonzero = per_sample(active)
-        return Operations(out.size, none, none, nonzero, nonzero, np.full(batch, out.size, np.int64))
+        return Operations(out.size, nonzero, none, none, nonzero, nonzero, np.full(batch, out.size, np.int64))
     x = xs[0]
     synapses = int(reached(node, np.ones((1, 1, *x.shape[2:]), np.int64), out, only_nonzero=False)[0])
     if is_spiking:
         spikes = x.astype(np.int64)
-        every = reached(node, spikes, out, only_nonzero=False)
-        return Operations(synapses, every, reached(node, spikes, out, only_nonzero=True), none, none, none)
+        every, nonzero = (reached(node, spikes, out, only_nonzero=flag) for flag in (False, True))
+        return Operations(synapses, per_sample(spikes), every, nonzero, none, none, none)
     active = (x != 0).astype(np.int64)
     dense = np.full(batch, synapses * x.shape[1], np.int64)
+    received = per_sample(x.astype(np.int64) if ins.is_events else active)
     mac, nonzero = (reached(node, active, out, only_nonzero=flag) for flag in (False, True))
-    return Operations(synapses, none, none, mac, nonzero, dense)
+    return Operations(synapses, received, none, none, mac, nonzero, dense)
 
 
 def reached(node: Node, x: Array, out: Edge, *, only_nonzero: bool) -> Counts:

@@ -6,7 +6,7 @@ This is the meaning of the IR. It is slow on purpose; in integers everything fas
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,8 @@ class Run:
 
     *outputs* are real values: [T, B, *shape] for a sequence, [B, *shape] for a reduced output. *spikes*
     holds, for each neuron and event input, int64 [B, T, ticks]: the sum of what left the layer. *operations*
-    has the counted cost of each synapse node, *saturations* how often a state left its width.
+    has the counted cost of each synapse node, *saturations* how often a state left its width. *active* has, as
+    int64 [B, T], how many neurons of a layer sent anything in a timestep.
     """
 
     timesteps: int
@@ -64,6 +65,7 @@ class Run:
     saturations: Mapping[str, int]
     records: Mapping[str, Record]
     state: Mapping[str, Any]
+    active: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def output(self) -> Array:
@@ -81,19 +83,21 @@ def run(
     record: Collection[str] = (),
     count: bool = True,
     state: Mapping[str, Any] | None = None,
+    force: Mapping[str, Array] | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Execute *graph* on *x*: [T, B, *shape] for a sequence, [B, *shape] for a value given once.
 
     *record* names nodes whose trains and potentials are kept. *state* is the ``state`` of an earlier run of
-    the same batch, to go on from; by default every sample starts from the initial state. Raises `BadInput`
+    the same batch, to go on from; by default every sample starts from the initial state. *force* gives
+    counts [T, B, *shape] that neurons send whatever they chose; records then hold what they chose. Raises `BadInput`
     for data that does not fit, `UnknownName`, `StateOverflow`, and `CannotLower` for a node kind that
     cannot be executed.
     """
     for name in record:
         if name not in graph.by_name:
             raise UnknownName("node", name, graph.by_name)
-    executor = Executor(graph, enter(graph, x, timesteps), timesteps, record, count, state)
+    executor = Executor(graph, enter(graph, x, timesteps), timesteps, record, count, state, force or {})
     for t in range(timesteps):
         executor.advance(t)
         if progress is not None:
@@ -112,7 +116,9 @@ class Executor:
         record: Collection[str],
         count: bool,
         state: Mapping[str, Any] | None,
+        force: Mapping[str, Array],
     ) -> None:
+        self.force, self.own = force, dict[str, Array]()
         self.graph, self.data, self.timesteps, self.count = graph, data, timesteps, count
         self.batch = next(iter(data.values())).shape[1]
         self.dtype = np.dtype(np.int64 if graph.is_integer else np.float64)
@@ -128,6 +134,7 @@ class Executor:
         self.potentials: dict[str, list[tuple[Array, Array]]] = {name: [] for name in record}
         self.outputs: dict[str, list[Array]] = {node.name: [] for node in graph.outputs}
         self.spikes: dict[str, list[Array]] = {}
+        self.active: dict[str, list[Array]] = {}
         self.costs: dict[str, Operations] = {}
         self.saturations: dict[str, int] = {}
 
@@ -138,16 +145,19 @@ class Executor:
             y = self.evaluate(node, xs, t)
             self.now[node.name] = y
             if node.name in self.trains:
-                self.trains[node.name].append(y)
+                self.trains[node.name].append(self.own.get(node.name, y))
             if isinstance(node, Neuron) or (
                 isinstance(node, Input) and self.graph.edges[node.name].is_events
             ):
-                self.spikes.setdefault(node.name, []).append(y.reshape(*y.shape[:2], -1).sum(axis=2))
+                flat = y.reshape(*y.shape[:2], -1)
+                self.spikes.setdefault(node.name, []).append(flat.sum(axis=2))
+                self.active.setdefault(node.name, []).append((flat != 0).any(axis=1).sum(axis=1))
             if isinstance(node, Output):
                 self.outputs[node.name].append(y[:, 0] * self.graph.edges[node.name].scale)
             if self.count and is_counted(node):
                 is_spiking = inputs_spike(self.graph, node, self.spiking)
-                cost = operations(node, xs, self.graph.edges[node.name], is_spiking=is_spiking)
+                ins, out = self.graph.edges[node.inputs[0].source], self.graph.edges[node.name]
+                cost = operations(node, xs, ins, out, is_spiking=is_spiking)
                 before = self.costs.get(node.name)
                 self.costs[node.name] = cost if before is None else before.plus(cost)
         for name, length in self.horizon.items():
@@ -177,7 +187,7 @@ class Executor:
             return self.enter(node, t)
         ins, out = edges_into(node, graph.edges), graph.edges[node.name]
         if isinstance(node, Neuron):
-            return self.fire(node, xs, ins)
+            return self.fire(node, xs, ins, t)
         if isinstance(node, Dense | Conv | Sparse) and node.delay is not None:
             return self.delayed_sum(node, ins[0], out)
         return evaluate(node, xs, ins, out, self.elapsed, is_integer=graph.is_integer)
@@ -192,7 +202,7 @@ class Executor:
             case Presence.FIRST:
                 return (data[0] if self.elapsed == 0 else np.zeros_like(data[0]))[:, None]
 
-    def fire(self, node: Neuron, xs: list[Array], ins: list[Edge]) -> Array:
+    def fire(self, node: Neuron, xs: list[Array], ins: list[Edge], t: int) -> Array:
         """The sum of all inputs, tick by tick, into the neuron."""
         integer = self.graph.is_integer
         ticks = max(x.shape[1] for x in xs)
@@ -202,7 +212,9 @@ class Executor:
         state = self.states.get(node.name)
         if state is None:
             state = initial_state(node.parameters, self.batch, ins[0].shape, self.dtype)
-        fired = step(node.parameters, total, state, place(node))
+        forced = self.force[node.name][t] if node.name in self.force else None
+        fired = step(node.parameters, total, state, place(node), forced)
+        self.own[node.name] = fired.own.astype(self.dtype)
         self.states[node.name] = fired.state
         self.saturations[node.name] = self.saturations.get(node.name, 0) + fired.saturations
         if node.name in self.potentials:
@@ -247,6 +259,7 @@ class Executor:
             saturations=self.saturations,
             records=records,
             state={"past": self.past, "states": self.states, "elapsed": self.elapsed},
+            active={k: np.stack(v, axis=1).astype(np.int64) for k, v in self.active.items()},
         )
 
 

@@ -27,8 +27,13 @@ State = Mapping[str, Array]
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """What a neuron did in one timestep: the train [B, ticks, *shape] that leaves it and its potentials."""
+    """What a neuron did in one timestep: the train [B, ticks, *shape] that leaves it and its potentials.
 
+    *own* is the train that the neuron chose by itself, *train* the one that left it: they differ only where
+    counts were forced on it.
+    """
+
+    own: Array
     train: Array
     u_pre: Array
     u_post: Array
@@ -73,8 +78,14 @@ def initial_state(p: NeuronParameters, batch: int, shape: Shape, dtype: np.dtype
     return {"v": full(p.v_init), "i": full(p.i_init), "fired": zeros, "resting": zeros}
 
 
-def step(p: NeuronParameters, x: Array, state: State, where: str = "neuron") -> Fired:
-    """One timestep: *x* [B, ticks, *shape] in, in the units of the thresholds."""
+def step(
+    p: NeuronParameters, x: Array, state: State, where: str = "neuron", forced: Array | None = None
+) -> Fired:
+    """One timestep: *x* [B, ticks, *shape] in, in the units of the thresholds.
+
+    With *forced* counts [B, *shape] the neuron goes on as if it had fired those: what comparisons need so
+    that one difference does not spread.
+    """
     width = Width(where, p.overflow)
     if p.encoding is Encoding.STREAM:
         return stream_step(p, x, state, width)
@@ -84,16 +95,19 @@ def step(p: NeuronParameters, x: Array, state: State, where: str = "neuron") -> 
     v = integrate(p, state, i)
     v = width.fit(np.where(rest, state["v"], v), p.v_bits, "potential")
     u_pre = v
-    n, train = fire(p, u_pre, rest)
+    n, own = fire(p, u_pre, rest)
+    train = own
+    if forced is not None:
+        n, train = forced.astype(np.int64), train_of(p, forced.astype(np.int64))
     if p.reset_at is ResetAt.SAME:
         v = after_reset(p, v, n)
     v = width.fit(clamped(p, v), p.v_bits, "potential")
     if p.emit is not Emit.COUNT:
         u_out = np.maximum(u_pre, 0) if p.emit is Emit.RELU else u_pre
-        train = (u_out if is_integer(x) else u_out * p.scale)[:, None]
+        own = train = (u_out if is_integer(x) else u_out * p.scale)[:, None]
     resting = np.where(n > 0, p.refractory, np.maximum(state["resting"] - 1, 0))
     after: State = {"v": v, "i": i, "fired": n, "resting": resting}
-    return Fired(train, u_pre, v, forget(p, after), width.count)
+    return Fired(own, train, u_pre, v, forget(p, after), width.count)
 
 
 def integrate(p: NeuronParameters, state: State, i: Array) -> Array:
@@ -135,6 +149,13 @@ def fire(p: NeuronParameters, u: Array, rest: Array) -> tuple[Array, Array]:
         return train.sum(axis=1), train
     n = np.where(rest, 0, unbounded_count(p, u) if p.max_count is None else bounded_count(p, u))
     return n, n[:, None]
+
+
+def train_of(p: NeuronParameters, n: Array) -> Array:
+    """The train [B, ticks, *shape] that carries the counts *n*: ones first."""
+    if p.encoding is not Encoding.SPIKES or p.max_count is None:
+        return n[:, None]
+    return np.stack([(n > tick).astype(np.int64) for tick in range(p.max_count)], axis=1)
 
 
 def bounded_count(p: NeuronParameters, u: Array) -> Array:
@@ -200,7 +221,8 @@ def stream_step(p: NeuronParameters, x: Array, state: State, width: Width) -> Fi
         ticks.append(spike.astype(np.int64))
     v = clamped(p, v)
     after: State = {"v": v, "i": state["i"], "fired": n, "resting": state["resting"]}
-    return Fired(np.stack(ticks, axis=1), whole, v, forget(p, after), width.count)
+    train = np.stack(ticks, axis=1)
+    return Fired(train, train, whole, v, forget(p, after), width.count)
 
 
 def bias_share(p: NeuronParameters, x: Array, tick: int) -> Array:
