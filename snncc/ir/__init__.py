@@ -4,7 +4,7 @@ from snncc.ir.arrays import Array, Shape, sealed
 from snncc.ir.dump import dump
 from snncc.ir.edges import Edge, Kind
 from snncc.ir.file import load_graph, save_graph
-from snncc.ir.graph import Numbers, SpikeGraph
+from snncc.ir.graph import Layout, Numbers, SpikeGraph
 from snncc.ir.infer import edges_into, place
 from snncc.ir.neuron import (
     BiasTicks,
@@ -62,6 +62,7 @@ __all__ = [
     "Gate",
     "Input",
     "Kind",
+    "Layout",
     "LeakRounding",
     "MaxPool",
     "Maximum",

@@ -22,7 +22,7 @@ from safetensors.numpy import save as pack_tensors
 
 from snncc.errors import BadFile, InvalidGraph
 from snncc.ir.arrays import Array
-from snncc.ir.graph import Numbers, SpikeGraph
+from snncc.ir.graph import Layout, Numbers, SpikeGraph
 from snncc.ir.neuron import NeuronParameters
 from snncc.ir.nodes import NODE_TYPES, Node, Wire
 from snncc.ir.write import replace_file
@@ -50,6 +50,8 @@ def save_graph(
         "version": VERSION,
         "name": graph.name,
         "numbers": graph.numbers.value,
+        "timesteps": graph.timesteps,
+        "layout": graph.layout.value,
         "nodes": nodes,
         "extra": dict(extra or {}),
     }
@@ -79,7 +81,13 @@ def load_graph_and_extra(path: str | os.PathLike[str]) -> tuple[SpikeGraph, dict
         )
     try:
         nodes = tuple(decode_node(item, tensors) for item in header["nodes"])
-        graph = SpikeGraph(nodes, Numbers(header["numbers"]), str(header["name"]))
+        graph = SpikeGraph(
+            nodes,
+            Numbers(header["numbers"]),
+            str(header["name"]),
+            int(header["timesteps"]),
+            Layout(header["layout"]),
+        )
         extra = dict(header["extra"])
         graph.verify()
     except InvalidGraph as problem:

@@ -13,6 +13,17 @@ from snncc.ir.infer import infer_edges
 from snncc.ir.nodes import Input, Neuron, Node, Output
 
 
+class Layout(StrEnum):
+    """The leading axes of the user's data."""
+
+    B = "B"
+    """One value for each sample."""
+    TB = "TB"
+    """Timesteps first, then samples."""
+    BT = "BT"
+    """Samples first, then timesteps."""
+
+
 class Numbers(StrEnum):
     """What a graph computes with."""
 
@@ -25,11 +36,15 @@ class SpikeGraph:
     """A synchronous data flow over timesteps: at each t every node is evaluated once, in order.
 
     A wire with delay k reads the value of timestep t - k, so only delayed wires may point backwards.
+    *timesteps* and *layout* say how the network was trained and how its user's data lie; executors are
+    given both explicitly.
     """
 
     nodes: tuple[Node, ...]
     numbers: Numbers = Numbers.FLOAT
     name: str = "graph"
+    timesteps: int = 1
+    layout: Layout = Layout.TB
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:

@@ -40,6 +40,8 @@ def verify(graph: SpikeGraph) -> None:
         raise InvalidGraph(f"{graph.name}: has no input node")
     if not graph.outputs:
         raise InvalidGraph(f"{graph.name}: has no output node")
+    if graph.timesteps < 1:
+        raise InvalidGraph(f"{graph.name}: has {graph.timesteps} timesteps; at least one is needed")
     by_name = graph.by_name
     for node in graph.nodes:
         if not node.name or node.name != node.name.strip() or "\n" in node.name:

@@ -4,6 +4,7 @@ from snncc.passes.elide import ElideIdentities
 from snncc.passes.expand import ExpandCounts
 from snncc.passes.fold import FoldBatchNorm, Into
 from snncc.passes.pipeline import Pass, Preserves, Stage, run_passes
+from snncc.passes.rounding import RoundHalfUp
 
 __all__ = [
     "ElideIdentities",
@@ -12,6 +13,7 @@ __all__ = [
     "Into",
     "Pass",
     "Preserves",
+    "RoundHalfUp",
     "Stage",
     "run_passes",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from snncc.errors import InvalidGraph
 from snncc.ir import SpikeGraph
@@ -23,7 +23,8 @@ class Preserves(StrEnum):
 class Pass(Protocol):
     """A value whose fields are its options, and a function from graph to graph."""
 
-    name: ClassVar[str]
+    @property
+    def name(self) -> str: ...
 
     @property
     def preserves(self) -> Preserves: ...

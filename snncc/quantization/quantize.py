@@ -108,7 +108,7 @@ class Quantizer:
             ins = [self.edges.get(w.source, self.graph.edges[w.source]) for w in new.inputs]
             self.edges[node.name] = edge_after(new, ins, is_integer=True)
             nodes.append(new)
-        return SpikeGraph(tuple(nodes), Numbers.INTEGER, self.graph.name)
+        return replace(self.graph, nodes=tuple(nodes), numbers=Numbers.INTEGER)
 
     def group(self, name: str) -> Group:
         """The group of node *name*, its scale chosen when it is first asked for."""

@@ -1,0 +1,1 @@
+"""The simulator as a target: an ideal machine until a chip file is given."""

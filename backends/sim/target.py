@@ -1,0 +1,87 @@
+"""Compile for the simulator: the passes, what it cannot take, and how it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from snncc.backends.target import Options, Precision, Problem, Progress, Rounding
+from snncc.ir import DynamicSynapse, Encoding, Gate, SideOperation, SpikeGraph, place
+from snncc.passes import ElideIdentities, ExpandCounts, FoldBatchNorm, Pass, RoundHalfUp
+from snncc.passes.expand import has_counts, why_not_streaming
+from snncc.quantization import Quantize
+from snncc.reference import Run
+from snncc.reference import run as run_reference
+from snncc.reference.inputs import Data
+
+
+class Simulator:
+    """Event-driven simulation: integers on the fast simulator, floats on the reference executor."""
+
+    name = "sim"
+    summary = "the simulator itself: spikes, operations, energy from counts (no chip file: no seconds)"
+
+    def problems(self, graph: SpikeGraph, options: Options) -> Iterator[Problem]:
+        """Nodes that cannot be executed yet, and counts that cannot be encoded as asked."""
+        for node in graph.nodes:
+            if isinstance(node, DynamicSynapse | SideOperation | Gate):
+                kind = type(node).__name__
+                yield Problem(
+                    place(node), "kind of node", "an executor for it", "none yet", f"remove the {kind}"
+                )
+        for node in graph.neurons:
+            p = node.parameters
+            if not has_counts(node):
+                continue
+            if p.max_count is None and options.encoding is not Encoding.UNDECIDED:
+                yield Problem(
+                    place(node),
+                    "spikes in a timestep",
+                    "a bound",
+                    "any number",
+                    "give the neuron a max_count",
+                )
+            elif options.encoding is Encoding.STREAM and (reason := why_not_streaming(p)):
+                hint = "use the encoding spikes or graded"
+                yield Problem(place(node), "streaming", "a plain integrator", reason, hint)
+
+    def passes(self, options: Options) -> tuple[Pass, ...]:
+        """Identities, batch normalization, counts; then integers unless floats are asked for."""
+        chosen: list[Pass] = [ElideIdentities(), FoldBatchNorm(options.fold)]
+        if options.rounding is Rounding.HALF_UP:
+            chosen.append(RoundHalfUp())
+        chosen.append(ExpandCounts(options.encoding, options.flush, options.bias))
+        if options.precision is Precision.INTEGER:
+            chosen.append(
+                Quantize(
+                    weight_bits=options.weight_bits,
+                    state_bits=options.state_bits,
+                    input_bits=options.input_bits,
+                    per_channel=options.per_channel,
+                    overflow=options.overflow,
+                    timesteps=options.timesteps,
+                    calibration=options.calibration,
+                    input_ranges=options.input_ranges,
+                )
+            )
+        return tuple(chosen)
+
+    def run(
+        self,
+        graph: SpikeGraph,
+        x: Data,
+        *,
+        timesteps: int,
+        record: Collection[str] = (),
+        threads: int | None = None,
+        state: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Execute on the fast simulator, or on the reference executor for a float graph."""
+        if not graph.is_integer:
+            return run_reference(graph, x, timesteps=timesteps, record=record, state=state, progress=progress)
+        from snncc.simulator import run  # loads numba
+
+        return run(
+            graph, x, timesteps=timesteps, record=record, threads=threads, state=state, progress=progress
+        )

@@ -1,0 +1,105 @@
+"""What a target is, and the options with which a graph is compiled for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from snncc.errors import SnnccError
+from snncc.ir import BiasTicks, Encoding, Overflow, SpikeGraph
+from snncc.passes import Into, Pass
+from snncc.reference import Run
+from snncc.reference.inputs import Data
+
+Progress = Callable[[int, int], None]
+
+
+class Precision(StrEnum):
+    """What the compiled graph computes with."""
+
+    INTEGER = "integer"
+    FLOAT = "float"
+
+
+class Rounding(StrEnum):
+    """What becomes of neurons that round half to even."""
+
+    KEEP = "keep"
+    """They keep their explicit staircase: exact."""
+    HALF_UP = "half-up"
+    """floor(x + 0.5), which needs one threshold and one reset amount only: counts differ at exact ties."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to compile. *calibration* is data in the graph's layout (`snncc.reference.run`)."""
+
+    encoding: Encoding = Encoding.SPIKES
+    flush: int = 0
+    bias: BiasTicks = BiasTicks.SPREAD
+    fold: Into = Into.WEIGHTS
+    rounding: Rounding = Rounding.KEEP
+    precision: Precision = Precision.INTEGER
+    weight_bits: int = 8
+    state_bits: int | None = None
+    input_bits: int = 8
+    per_channel: bool = True
+    overflow: Overflow = Overflow.SATURATE
+    timesteps: int = 1
+    calibration: Data | None = field(default=None, repr=False)
+    input_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One misfit: what is needed, what there is, where, and what to do."""
+
+    where: str
+    what: str
+    need: str
+    have: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}: needs {self.need}, has {self.have}"
+        return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+
+class DoesNotFit(SnnccError):
+    """The graph breaks limits of the target; *problems* has them all."""
+
+    def __init__(self, target: str, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        lines = [f"the network does not fit {target}: {len(problems)} problem{'s' * (len(problems) != 1)}"]
+        super().__init__("\n".join(lines + [str(problem) for problem in problems]))
+
+
+class Target(Protocol):
+    """A place where a graph can run."""
+
+    name: str
+    summary: str
+
+    def problems(self, graph: SpikeGraph, options: Options) -> Iterator[Problem]:
+        """Every way in which *graph* does not fit."""
+        ...
+
+    def passes(self, options: Options) -> tuple[Pass, ...]:
+        """What brings a traced graph to the target."""
+        ...
+
+    def run(
+        self,
+        graph: SpikeGraph,
+        x: Data,
+        *,
+        timesteps: int,
+        record: Collection[str] = (),
+        threads: int | None = None,
+        state: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Execute a compiled graph."""
+        ...

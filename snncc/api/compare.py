@@ -1,0 +1,109 @@
+"""Comparing two executions layer by layer: counts with forced inputs, values, predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from snncc.api.proof import Difference, LayerCheck
+from snncc.ir import Array, Neuron, NeuronParameters, SpikeGraph
+from snncc.passes.rounding import rounds_half_to_even
+from snncc.reference import Record
+
+NEAR = 1e-9
+"""A potential this close to a threshold, relative to max(1, |threshold|), is a near tie."""
+
+
+def counts_of(record: Record) -> Array:
+    """What a layer sent in each timestep, summed over ticks: [T, B, *shape]."""
+    return record.train.sum(axis=2)
+
+
+def compare_counts(node: Neuron, need: Array, record: Record) -> LayerCheck:
+    """*record* of *node* against the counts *need* [T, B, *shape]; near ties are listed apart."""
+    have = counts_of(record)
+    differs = have != need
+    near = np.zeros_like(differs)
+    ties = 0
+    if record.u_pre is not None and record.u_pre.dtype.kind == "f":
+        near = differs & is_near_threshold(node.parameters, record.u_pre)
+        if rounds_half_to_even(node.parameters):
+            ties = int(is_near_threshold(node.parameters, record.u_pre).sum())
+    return LayerCheck(
+        layer=node.name,
+        origin=node.origin,
+        compared=int(differs.size),
+        differing=int(differs.sum()),
+        near_ties=int(near.sum()),
+        ties=ties,
+        mean_error=float(np.abs(have - need).mean()) if differs.size else 0.0,
+        first=first_difference(node.name, node.origin, need, have, differs & ~near, "count"),
+    )
+
+
+def is_near_threshold(p: NeuronParameters, u: Array) -> Array:
+    """Where a potential lies within `NEAR` of a step of the staircase."""
+    if p.max_count is None:
+        nearest = p.theta + np.maximum(np.rint((u - p.theta) / p.rho), 0) * p.rho
+        return np.abs(u - nearest) <= NEAR * np.maximum(1, np.abs(nearest))
+    near = np.zeros(u.shape, bool)
+    for step in p.step_values():
+        near |= np.abs(u - step) <= NEAR * np.maximum(1, np.abs(step))
+    return near
+
+
+def compare_values(
+    name: str, origin: str, need: Array, have: Array, *, exactly: bool, what: str
+) -> LayerCheck:
+    """Numbers [T, B, *shape] against numbers: bit for bit, or up to rounding of float64."""
+    error = np.abs(np.asarray(have, np.float64) - need)
+    limit = 0.0 if exactly else NEAR * max(1.0, float(np.abs(need).max(initial=0)))
+    differs = error > limit
+    return LayerCheck(
+        layer=name,
+        origin=origin,
+        compared=int(differs.size),
+        differing=int(differs.sum()),
+        mean_error=float(error.mean()) if error.size else 0.0,
+        first=first_difference(name, origin, need, have, differs, what),
+    )
+
+
+def first_difference(
+    name: str, origin: str, need: Array, have: Array, differs: Array, what: str
+) -> Difference | None:
+    """The first true entry of *differs* [T, B, *shape]."""
+    if not differs.any():
+        return None
+    index = tuple(int(k) for k in np.unravel_index(int(np.argmax(differs)), differs.shape))
+    return Difference(
+        layer=name,
+        origin=origin,
+        timestep=index[0],
+        sample=index[1],
+        neuron=index[2:],
+        need=float(need[index]),
+        have=float(have[index]),
+        what=what,
+    )
+
+
+def output_error(need: Mapping[str, Array], have: Mapping[str, Array]) -> float:
+    """The largest absolute difference of any output value."""
+    return max((float(np.abs(need[name] - have[name]).max(initial=0)) for name in need), default=0.0)
+
+
+def changed_predictions(need: Mapping[str, Array], have: Mapping[str, Array]) -> int | None:
+    """For one reduced output of scores [B, classes]: how many arg max changed; otherwise None."""
+    if len(need) != 1:
+        return None
+    name = next(iter(need))
+    if need[name].ndim != 2 or need[name].shape[1] < 2:
+        return None
+    return int((need[name].argmax(axis=1) != have[name].argmax(axis=1)).sum())
+
+
+def neurons_of(graph: SpikeGraph) -> dict[str, Neuron]:
+    """Neuron nodes by name."""
+    return {node.name: node for node in graph.neurons}

@@ -1,0 +1,99 @@
+"""Accuracy with its cost, on a labeled data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from snncc.api.data import labels
+from snncc.api.program import Program, Result
+from snncc.errors import BadInput
+from snncc.simulator.costs import Costs
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Accuracy and mean cost of one inference at a number of timesteps."""
+
+    timesteps: int
+    samples: int
+    correct: int
+    counts: Costs
+
+    @property
+    def accuracy(self) -> float:
+        """The share of samples whose largest score is at their label."""
+        return self.correct / self.samples
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, for JSON."""
+        return {
+            "timesteps": self.timesteps,
+            "samples": self.samples,
+            "correct": self.correct,
+            "accuracy": self.accuracy,
+            "counts": self.counts.as_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The scores of a program, one for each number of timesteps that was asked for."""
+
+    scores: tuple[Score, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Accuracy at the last number of timesteps."""
+        return self.scores[-1].accuracy
+
+    @property
+    def counts(self) -> Costs:
+        """Costs at the last number of timesteps."""
+        return self.scores[-1].counts
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, for JSON."""
+        return {"scores": [score.as_dict() for score in self.scores]}
+
+
+def evaluate(
+    program: Program,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    timesteps: Sequence[int] | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Accuracy and cost of *program* on *x* (the model's layout) with labels *y* [B].
+
+    *timesteps* asks for several numbers of timesteps (default: the one it was traced with; a sequence input
+    is cut). *jobs* is the number of threads. Raises `BadInput` for data that does not fit and for a program
+    without one output of scores [B, classes].
+    """
+    chosen = [program.timesteps] if timesteps is None else list(timesteps)
+    if not chosen or min(chosen) < 1:
+        raise BadInput(f"evaluate needs timesteps >= 1, not {chosen}")
+    scores = []
+    for steps in chosen:
+        result = program.run(x, timesteps=steps, threads=jobs, progress=progress)
+        scores.append(score(result, y, steps))
+    return Report(tuple(scores))
+
+
+def score(result: Result, y: ArrayLike, timesteps: int) -> Score:
+    """How many samples of *result* are classified right."""
+    output = result.output
+    if output.ndim != 2:
+        raise BadInput(
+            f"accuracy needs one score a class for each sample, [B, classes]; the output is {output.shape}",
+            hint="reduce the output over time in the model, for example by its mean",
+        )
+    correct = int((output.argmax(axis=1) == labels(y, len(output))).sum())
+    return Score(timesteps, len(output), correct, result.counts)

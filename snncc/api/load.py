@@ -1,0 +1,102 @@
+"""From a model, or a file, to a graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from snncc.errors import BadFile, BadInput, MissingDependency
+from snncc.ir import SpikeGraph, load_graph
+
+if TYPE_CHECKING:
+    import torch
+
+TORCH_SUFFIXES = (".pt", ".pth", ".pt2")
+KNOWN_SUFFIXES = (".snn", *TORCH_SUFFIXES)
+
+
+def trace(
+    model: torch.nn.Module,
+    example_input: ArrayLike | torch.Tensor,
+    timesteps: int | None = None,
+    layout: str | None = None,
+    **options: Any,
+) -> SpikeGraph:
+    """Trace a trained PyTorch *model* into a spike graph by recording one execution on *example_input*.
+
+    *layout* is ``B`` (the model takes one timestep [B, ...], called *timesteps* times), ``TB`` ([T, B, ...])
+    or ``BT``. *input_kind* (``analog``, ``spike``, ``count``) says what the input holds, *presence*
+    (``sequence``, ``constant``, ``first``) when. The model, its state and the random generators are left as
+    found. Raises `CannotTrace` with module path and source line for what has no image in the IR.
+    """
+    need_torch()
+    from snncc.frontends.from_torch import trace as trace_torch
+
+    return trace_torch(model, example_input, timesteps, layout, **options)
+
+
+def load(
+    path: str | Path,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    timesteps: int | None = None,
+    layout: str | None = None,
+    factory: str | None = None,
+    trust: bool = False,
+    **options: Any,
+) -> SpikeGraph:
+    """Read a graph from ``.snn``, or trace the model in ``.pt``, ``.pth`` or ``.pt2``.
+
+    A traced model needs *input_shape*, per sample and timestep, and *layout*. Code in a file never runs:
+    *factory* (``package.module:function``) builds the model for a state dict; *trust* unpickles a file of
+    one's own. Raises `BadFile`, `BadInput`, `CannotTrace`.
+    """
+    path = Path(path)
+    if path.suffix == ".snn":
+        return load_graph(path)
+    model = load_model(path, factory=factory, trust=trust)
+    if input_shape is None:
+        raise BadInput(
+            f"{path}: tracing needs the shape of the input, per sample and timestep",
+            hint="give input_shape=(1, 28, 28), or --input-shape 1,28,28",
+        )
+    example = example_of(input_shape, timesteps, layout, options.get("input_kind", "analog"))
+    return trace(model, example, timesteps, layout, **options)
+
+
+def load_model(path: str | Path, *, factory: str | None = None, trust: bool = False) -> torch.nn.Module:
+    """The PyTorch module in *path*, safely. Raises `BadFile`."""
+    path = Path(path)
+    if path.suffix not in TORCH_SUFFIXES:
+        known = ", ".join(KNOWN_SUFFIXES)
+        raise BadFile(f"{path}: unknown kind of file {path.suffix!r}; known: {known}")
+    need_torch()
+    if path.suffix == ".pt2":
+        from snncc.frontends.exported import load_exported
+
+        return load_exported(path)
+    from snncc.frontends.checkpoints import load_module
+
+    return load_module(path, factory=factory, trust=trust)
+
+
+def example_of(
+    shape: tuple[int, ...], timesteps: int | None, layout: str | None, input_kind: str
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Made-up data of the right shape: tracing records what is computed, not what comes out."""
+    lead = {"TB": (timesteps or 1, 2), "BT": (2, timesteps or 1)}.get(layout or "B", (2,))
+    rng = np.random.default_rng(0)
+    if input_kind == "analog":
+        return rng.uniform(0, 1, (*lead, *shape)).astype(np.float32)
+    return rng.integers(0, 2, (*lead, *shape)).astype(np.float32)
+
+
+def need_torch() -> None:
+    """Raise `MissingDependency` where PyTorch is not installed."""
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingDependency("torch", "torch") from None

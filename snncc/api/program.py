@@ -1,0 +1,291 @@
+"""Compiling a graph into a program, running it, and keeping it in a folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from snncc.api.data import batch_axis, batches, joined, to_graph
+from snncc.backends.table import target_named
+from snncc.backends.target import DoesNotFit, Options, Precision, Problem, Rounding, Target
+from snncc.errors import BadFile, BadInput
+from snncc.ir import Array, BiasTicks, Encoding, Layout, Overflow, SpikeGraph, load_graph, save_graph
+from snncc.passes import Into, Pass, Preserves, Stage, run_passes
+from snncc.reference import Record, Run
+from snncc.simulator.costs import Costs, Latency, costs
+
+VERSION = 1
+BATCH = 64
+"""Samples that run together: what is recorded of a batch is held at once."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a program did on a batch.
+
+    *outputs* are real values by output name: [B, *shape], or [T, B, *shape] ([B, T, *shape] in the layout
+    BT) for a sequence. *counts* has costs layer by layer, means over samples. *records* has trains
+    [T, B, ticks, *shape] and membrane potentials [T, B, *shape] of what was asked for.
+    """
+
+    outputs: Mapping[str, Array]
+    counts: Costs
+    records: Mapping[str, Record]
+    run: Run
+
+    @property
+    def output(self) -> Array:
+        """The only output. Raises `BadInput` where there are several."""
+        if len(self.outputs) != 1:
+            raise BadInput(f"there are several outputs, {', '.join(self.outputs)}; take one by name")
+        return next(iter(self.outputs.values()))
+
+    @property
+    def spikes(self) -> Mapping[str, Array]:
+        """Spikes that left each layer: int64 [B, T, ticks]."""
+        return self.run.spikes
+
+    @property
+    def energy(self) -> float:
+        """Joules for one inference, from counted operations, in the accounting of ``counts``."""
+        return self.counts.energy
+
+    @property
+    def latency(self) -> Latency:
+        """Timesteps and ticks of one inference."""
+        return self.counts.latency
+
+
+@dataclass(frozen=True, slots=True)
+class PassNote:
+    """What is known of a pass when its program comes from a folder."""
+
+    name: str
+    preserves: Preserves
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def __call__(self, graph: SpikeGraph) -> SpikeGraph:
+        raise BadInput(f"the pass {self.text} was applied when the program was compiled")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A compiled network: every stage from the traced graph to the one that runs, and where it runs."""
+
+    target: Target
+    stages: tuple[Stage, ...]
+
+    @property
+    def graph(self) -> SpikeGraph:
+        """The graph that runs."""
+        return self.stages[-1].graph
+
+    @property
+    def timesteps(self) -> int:
+        """Timesteps with which the network was traced."""
+        return self.graph.timesteps
+
+    def run(
+        self,
+        x: ArrayLike,
+        *,
+        record: Collection[str] = (),
+        timesteps: int | None = None,
+        threads: int | None = None,
+        state: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+    ) -> Result:
+        """Run on *x*, in the model's layout, for *timesteps* (default: those it was traced with).
+
+        Every sample starts from the initial state unless *state* (the ``run.state`` of an earlier result of
+        the same samples) is given. *record* names layers whose trains and potentials are kept. *progress*
+        is called with (samples done, samples in all). Raises `BadInput` for data that does not fit.
+        """
+        steps = self.timesteps if timesteps is None else timesteps
+        data = to_graph(self.graph, x, steps)
+        runs: list[Run] = []
+        total = data.shape[batch_axis(self.graph)] if data.ndim > batch_axis(self.graph) else 0
+        done = 0
+        size = total or 1
+        if state is None and (record or not self.graph.is_integer):
+            size = BATCH
+        for part in batches(self.graph, data, size):
+            last = self.target.run(
+                self.graph, part, timesteps=steps, record=record, threads=threads, state=state
+            )
+            runs.append(last)
+            done += last.batch
+            if progress is not None:
+                progress(done, total)
+        run = joined(self.graph, runs)
+        outputs = dict(run.outputs)
+        for node in self.graph.outputs:
+            if node.over.value == "sequence" and self.graph.layout is Layout.BT:
+                outputs[node.name] = np.swapaxes(outputs[node.name], 0, 1)
+        return Result(outputs, costs(self.graph, run), run.records, run)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the program to *folder*, whole or not at all; an earlier program there is replaced.
+
+        Raises `BadFile` when the folder cannot be written or holds something else.
+        """
+        folder = Path(folder)
+        if folder.exists() and not is_ours(folder):
+            raise BadFile(f"{folder}: exists and is no snncc program", hint="choose another folder")
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        except OSError as problem:
+            raise BadFile(f"{folder}: cannot be written: {problem.strerror or problem}") from None
+        try:
+            self.write(scratch)
+            scratch.chmod(0o755)
+            if folder.exists():
+                shutil.rmtree(folder)
+            scratch.replace(folder)
+        except OSError as problem:
+            raise BadFile(f"{folder}: cannot be written: {problem.strerror or problem}") from None
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def write(self, folder: Path) -> None:
+        """Write stages and manifest into an empty *folder*."""
+        names = []
+        for k, stage in enumerate(self.stages):
+            file = f"{k}-{stage.name}.snn"
+            save_graph(stage.graph, folder / file)
+            made = stage.made_by
+            names.append(
+                {
+                    "file": file,
+                    "pass": None if made is None else made.name,
+                    "preserves": None if made is None else made.preserves.value,
+                    "text": repr(made),
+                }
+            )
+        manifest = {
+            "format": "snncc program",
+            "version": VERSION,
+            "target": self.target.name,
+            "stages": names,
+        }
+        (folder / "program.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether *folder* is empty or holds a program."""
+    return folder.is_dir() and (not any(folder.iterdir()) or (folder / "program.json").is_file())
+
+
+def load_program(folder: str | Path) -> Program:
+    """Read a program from *folder*. Raises `BadFile` for whatever is wrong with it."""
+    folder = Path(folder)
+    path = folder / "program.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version = manifest["version"]
+        items = [(str(s["file"]), s["pass"], s["preserves"], str(s["text"])) for s in manifest["stages"]]
+        target = str(manifest["target"])
+    except OSError as problem:
+        what = "is no program folder" if not path.exists() else f"cannot be read: {problem.strerror}"
+        raise BadFile(f"{folder}: {what}", hint="make one with: snncc compile MODEL -o FOLDER") from None
+    except (ValueError, KeyError, TypeError) as problem:
+        raise BadFile(f"{path}: is damaged ({type(problem).__name__}: {problem})") from None
+    if not isinstance(version, int) or version > VERSION:
+        raise BadFile(
+            f"{path}: has version {version!r}; this snncc reads up to {VERSION}", hint="upgrade snncc"
+        )
+    if not items or any(Path(file).name != file for file, *_ in items):
+        raise BadFile(f"{path}: names stages outside its folder, or none")
+    stages = []
+    for file, name, preserves, text in items:
+        note = None if name is None else PassNote(str(name), Preserves(preserves), text)
+        stages.append(Stage(note, load_graph(folder / file)))
+    return Program(target_named(target), tuple(stages))
+
+
+def compile_graph(
+    graph: SpikeGraph,
+    *,
+    target: str = "sim",
+    calibration: ArrayLike | None = None,
+    encoding: str = "spikes",
+    flush: int = 0,
+    bias: str = "spread",
+    fold: str = "weights",
+    rounding: str = "keep",
+    precision: str = "integer",
+    weight_bits: int = 8,
+    state_bits: int | None = None,
+    input_bits: int = 8,
+    per_channel: bool = True,
+    overflow: str = "saturate",
+    timesteps: int | None = None,
+    input_range: tuple[float, float] | None = None,
+    passes: Collection[Pass] | None = None,
+) -> Program:
+    """Compile a traced *graph* for *target*.
+
+    *calibration* is data in the model's layout, from which input ranges and state widths are measured; an
+    analog input needs it, or *input_range* (low, high), unless *precision* is ``float``. *encoding* is
+    ``spikes`` or ``graded`` (exact) or ``stream`` (approximate; *flush* extra ticks, *bias* ``spread`` or
+    ``v0``). *fold* puts batch normalization into ``weights`` or ``thresholds``. *rounding* ``half-up``
+    replaces half-to-even neurons (approximate at ties). Weights get *weight_bits*, states *state_bits* (16,
+    24, 32; None: what is needed), inputs *input_bits*; *overflow* is ``saturate``, ``wrap`` or ``error``.
+    *passes* replaces the target's own pipeline. Raises `DoesNotFit` with every misfit, `BadInput` for
+    options that are unknown.
+    """
+    chosen = target_named(target)
+    steps = graph.timesteps if timesteps is None else timesteps
+    graph = replace(graph, timesteps=steps)
+    data = None if calibration is None else to_graph(graph, calibration, steps)
+    options = Options(
+        encoding=member(Encoding, encoding, "encoding"),
+        flush=flush,
+        bias=member(BiasTicks, bias, "bias"),
+        fold=member(Into, fold, "fold"),
+        rounding=member(Rounding, rounding, "rounding"),
+        precision=member(Precision, precision, "precision"),
+        weight_bits=weight_bits,
+        state_bits=state_bits,
+        input_bits=input_bits,
+        per_channel=per_channel,
+        overflow=member(Overflow, overflow, "overflow"),
+        timesteps=steps,
+        calibration=data,
+        input_ranges={} if input_range is None else {node.name: input_range for node in graph.inputs},
+    )
+    graph.verify()
+    misfits = tuple(chosen.problems(graph, options))
+    if misfits:
+        raise DoesNotFit(chosen.name, misfits)
+    return Program(chosen, run_passes(graph, chosen.passes(options) if passes is None else tuple(passes)))
+
+
+def check(graph: SpikeGraph, target: str = "sim", **options: Any) -> list[Problem]:
+    """Every way in which *graph* does not fit *target*; an empty list where it does."""
+    graph.verify()
+    given = {"encoding": member(Encoding, str(options.pop("encoding", "spikes")), "encoding")}
+    return list(target_named(target).problems(graph, Options(**given, timesteps=graph.timesteps)))
+
+
+def member(kind: Any, value: str, what: str) -> Any:
+    """The member of the enumeration *kind* called *value*. Raises `BadInput`."""
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(one.value for one in kind)
+        raise BadInput(f"unknown {what} {value!r}; known: {known}") from None

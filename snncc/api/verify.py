@@ -1,0 +1,221 @@
+"""Show that nothing changed silently: model, graph, passes, integers and target, compared on the user's data.
+
+Four stages: (1) the model in PyTorch against the traced graph, in float64; (2) each exact pass; (3) each
+approximate pass, measured; (4) the integer graph on the target against the reference executor, bit for bit.
+Stages 1 and 2 compare every layer on what the layers before it really sent (so that one near tie does not
+spread), then end to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from snncc.api.compare import (
+    NEAR,
+    changed_predictions,
+    compare_counts,
+    compare_values,
+    counts_of,
+    neurons_of,
+    output_error,
+)
+from snncc.api.data import batch_axis, to_graph
+from snncc.api.program import Program
+from snncc.api.proof import Claim, LayerCheck, Proof, StageCheck
+from snncc.errors import BadInput
+from snncc.ir import Array, Emit, Over, SpikeGraph
+from snncc.passes import Preserves, Stage
+from snncc.reference import Run
+from snncc.reference import run as run_reference
+
+if TYPE_CHECKING:
+    import torch
+
+Progress = Callable[[int, int], None]
+
+
+def verify(
+    program: Program,
+    model: torch.nn.Module | None,
+    x: ArrayLike,
+    *,
+    samples: int | None = 64,
+    progress: Progress | None = None,
+) -> Proof:
+    """Compare every stage of *program* on the first *samples* of *x* (None: all), in the model's layout.
+
+    *model* is the model the program was compiled from; None leaves out the first stage. The proof says what
+    was found; ``proof.check()`` raises `NotEqual` where a claim does not hold. Raises `BadInput` for data
+    that does not fit.
+    """
+    graph = program.stages[0].graph
+    data = first_samples(graph, to_graph(graph, x, program.timesteps), samples)
+    count = data.shape[batch_axis(graph)]
+    checks: list[StageCheck] = []
+    notes: list[str] = []
+    total = len(program.stages) + 1
+
+    def done(check: StageCheck) -> None:
+        checks.append(check)
+        if progress is not None:
+            progress(len(checks), total)
+
+    if model is None:
+        notes.append("the model was not given: model -> trace was not compared")
+    else:
+        done(check_model(graph, model, data))
+    before = run_all(graph, data)
+    for earlier, stage in zip(program.stages, program.stages[1:], strict=False):
+        after = run_all(stage.graph, data)
+        done(check_pass(earlier.graph, stage, data, before, after))
+        before = after
+    if program.graph.is_integer:
+        done(check_target(program, data, before))
+    else:
+        notes.append(
+            "the program computes with floats, on the reference executor itself: no target to compare"
+        )
+    return Proof(tuple(checks), count, tuple(notes))
+
+
+def first_samples(graph: SpikeGraph, data: Array, samples: int | None) -> Array:
+    if samples is not None and samples < 1:
+        raise BadInput(f"verify needs at least one sample, not {samples}")
+    if samples is None or data.ndim <= batch_axis(graph):
+        return data
+    return data[:samples] if batch_axis(graph) == 0 else data[:, :samples]
+
+
+def run_all(graph: SpikeGraph, data: Array, force: Mapping[str, Array] | None = None, **options: Any) -> Run:
+    """The reference executor with every neuron recorded."""
+    names = [node.name for node in graph.neurons]
+    return run_reference(
+        graph, data, timesteps=graph.timesteps, record=names, count=False, force=force, **options
+    )
+
+
+def check_model(graph: SpikeGraph, model: torch.nn.Module, data: Array) -> StageCheck:
+    """Stage 1: what PyTorch computed in float64 against the traced graph."""
+    from snncc.frontends.from_torch import observe
+
+    seen = observe(model, graph, data)
+    neurons = neurons_of(graph)
+    force, values = {}, {}
+    for name, value in seen.values.items():
+        if name in neurons and neurons[name].parameters.emit is Emit.COUNT:
+            force[name] = np.rint(value / graph.edges[name].scale)
+        elif name in graph.by_name and name not in graph.outputs:
+            values[name] = value
+    record = [*neurons, *(name for name in values if name not in neurons)]
+    run = run_reference(graph, data, timesteps=graph.timesteps, record=record, count=False, force=force)
+    layers = []
+    for node in graph.nodes:
+        if node.name in force:
+            layers.append(compare_counts(neurons[node.name], force[node.name], run.records[node.name]))
+        elif node.name in values:
+            have = run.records[node.name].train.sum(axis=2) * graph.edges[node.name].scale
+            need = values[node.name]
+            layers.append(compare_values(node.name, node.origin, need, have, exactly=False, what="value"))
+    whole = run_all(graph, data)
+    need = {name: np.asarray(value, np.float64) for name, value in seen.outputs.items()}
+    single = {name: np.asarray(value, np.float64) for name, value in seen.outputs32.items()}
+    error = output_error(need, whole.outputs)
+    layers += output_checks(graph, need, whole.outputs)
+    changed = changed_predictions(need, single)
+    note = f"the model's own float32 run is {output_error(need, single):.3g} off"
+    if changed is not None:
+        note += f", {changed} predictions changed"
+    return StageCheck(
+        name="model -> trace",
+        claim=Claim.EQUAL_IN_FLOAT64,
+        layers=tuple(layers),
+        samples=run.batch,
+        output_error=error,
+        changed_predictions=changed_predictions(need, whole.outputs),
+        output_tolerance=tolerance(need),
+        note=note,
+    )
+
+
+def output_checks(
+    graph: SpikeGraph, need: Mapping[str, Array], have: Mapping[str, Array]
+) -> list[LayerCheck]:
+    """Outputs as layers, so that a difference has a place."""
+    checks = []
+    for node in graph.outputs:
+        if node.name in need:
+            want, got = need[node.name], have[node.name]
+            if node.over is not Over.SEQUENCE:
+                want, got = want[None], got[None]
+            checks.append(compare_values(node.name, node.origin, want, got, exactly=False, what="output"))
+    return checks
+
+
+def tolerance(outputs: Mapping[str, Array]) -> float:
+    """What float64 rounding may change of *outputs*."""
+    return NEAR * max([1.0, *(float(np.abs(value).max(initial=0)) for value in outputs.values())])
+
+
+def check_pass(earlier: SpikeGraph, stage: Stage, data: Array, before: Run, after: Run) -> StageCheck:
+    """Stages 2 and 3: the graph behind a pass against the graph before it."""
+    graph, made = stage.graph, stage.made_by
+    is_exact = made is None or made.preserves is Preserves.EXACT
+    neurons = {name: node for name, node in neurons_of(graph).items() if name in before.records}
+    counting = {name: node for name, node in neurons.items() if node.parameters.emit is Emit.COUNT}
+    need = {name: counts_of(before.records[name]) for name in counting}
+    compared = run_all(graph, data, force=need) if is_exact else after
+    layers = [compare_counts(node, need[name], compared.records[name]) for name, node in counting.items()]
+    if is_exact:
+        layers += output_checks(graph, before.outputs, after.outputs)
+    return StageCheck(
+        name=stage.name,
+        claim=Claim.EXACT if is_exact else Claim.APPROXIMATE,
+        layers=tuple(layers),
+        samples=after.batch,
+        output_error=output_error(before.outputs, after.outputs),
+        changed_predictions=changed_predictions(before.outputs, after.outputs),
+        output_tolerance=tolerance(before.outputs),
+        note="" if is_exact or made is None else repr(made),
+    )
+
+
+def check_target(program: Program, data: Array, reference: Run) -> StageCheck:
+    """Stage 4: the target against the reference executor, bit for bit: trains, potentials, outputs."""
+    graph = program.graph
+    names = [node.name for node in graph.neurons]
+    run = program.target.run(graph, data, timesteps=graph.timesteps, record=names)
+    layers = []
+    for node in graph.neurons:
+        need, have = reference.records[node.name], run.records[node.name]
+        ticks = [np.moveaxis(record.train, 2, -1) for record in (need, have)]
+        checks = [compare_values(node.name, node.origin, *ticks, exactly=True, what="train (.., tick)")]
+        for what in ("u_pre", "u_post"):
+            left, right = getattr(need, what), getattr(have, what)
+            checks.append(compare_values(node.name, node.origin, left, right, exactly=True, what=what))
+        layers.append(merged(checks))
+    error = output_error(reference.outputs, run.outputs)
+    return StageCheck(
+        name=f"integer graph -> {program.target.name}",
+        claim=Claim.BIT_FOR_BIT,
+        layers=tuple(layers),
+        samples=run.batch,
+        output_error=error,
+        changed_predictions=changed_predictions(reference.outputs, run.outputs),
+    )
+
+
+def merged(checks: list[LayerCheck]) -> LayerCheck:
+    """Several comparisons of one layer as one; the earliest difference in time is its first."""
+    firsts = [check.first for check in checks if check.first is not None]
+    return LayerCheck(
+        layer=checks[0].layer,
+        origin=checks[0].origin,
+        compared=sum(check.compared for check in checks),
+        differing=sum(check.differing for check in checks),
+        mean_error=checks[0].mean_error,
+        first=min(firsts, key=lambda one: (one.timestep, one.sample)) if firsts else None,
+    )
