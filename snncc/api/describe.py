@@ -1,0 +1,31 @@
+"""What passes there are: a literal table, for people and for ``snncc passes``."""
+
+from __future__ import annotations
+
+from snncc.ir import Encoding
+from snncc.passes import ElideIdentities, ExpandCounts, FoldBatchNorm, Pass, RoundHalfUp
+from snncc.quantization import Quantize
+
+PASSES: tuple[Pass, ...] = (
+    ElideIdentities(),
+    FoldBatchNorm(),
+    RoundHalfUp(),
+    ExpandCounts(),
+    ExpandCounts(Encoding.STREAM),
+    Quantize(),
+)
+
+
+def passes() -> list[dict[str, str]]:
+    """Name, promise and summary of every pass, in the order in which they are applied."""
+    rows = []
+    for one in PASSES:
+        stream = isinstance(one, ExpandCounts) and one.encoding is Encoding.STREAM
+        summary = (type(one).__doc__ or "").splitlines()[0]
+        if isinstance(one, ExpandCounts):
+            summary = (
+                "Counts become a stream of spikes." if stream else "Counts become spikes or graded spikes."
+            )
+        name = f"{one.name} (stream)" if stream else one.name
+        rows.append({"name": name, "preserves": one.preserves.value, "summary": summary})
+    return rows

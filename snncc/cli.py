@@ -1,0 +1,324 @@
+"""The command line: each command parses, calls the API once, and prints.
+
+Results go to stdout, progress and errors to stderr. Exit code 0: done; 1: the model or data is at fault (or a
+check failed); 2: the command line is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snncc.errors import BadFile, BadInput, SnnccError
+
+if TYPE_CHECKING:
+    from snncc.ir import SpikeGraph
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns the exit code."""
+    options = parser().parse_args(arguments)
+    command: Command = options.command
+    try:
+        return command(options)
+    except SnnccError as error:
+        if options.json:
+            print(json.dumps({"error": error.message, "hint": error.hint, "kind": type(error).__name__}))
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """The grammar of the command line."""
+    top = argparse.ArgumentParser(
+        prog="snncc",
+        description="Compile trained spiking networks for neuromorphic chips, and simulate them.",
+    )
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    one = command(commands, "compile", compile_command, "compile a model for a target into a program folder")
+    model_arguments(one)
+    compile_arguments(one)
+    one.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the program folder")
+
+    one = command(commands, "check", check_command, "say what keeps a model from fitting a target")
+    model_arguments(one)
+    one.add_argument("--target", default="sim", help="one of: snncc targets (default: sim)")
+    one.add_argument("--encoding", default="spikes", help="spikes, graded or stream (default: spikes)")
+
+    one = command(commands, "simulate", simulate_command, "run a program and report spikes, energy, latency")
+    program_arguments(one)
+    one.add_argument("--timing", default="none", choices=("none",), help="level of timing (default: none)")
+    one.add_argument("--report", type=Path, metavar="FILE.html", help="write a report, one static file")
+    one.add_argument("--save-output", type=Path, metavar="FILE.npz", help="write the outputs")
+
+    one = command(commands, "verify", verify_command, "show that the program computes what the model does")
+    program_arguments(one)
+    one.add_argument("--model", type=Path, help="the model that was compiled")
+    model_flags(one)
+    one.add_argument("--samples", type=int, default=64, metavar="N", help="compare the first N (default: 64)")
+
+    one = command(commands, "evaluate", evaluate_command, "accuracy with its cost, on labeled data")
+    program_arguments(one)
+    one.add_argument("--timesteps", type=integers, metavar="T,T,..", help="numbers of timesteps to try")
+
+    command(commands, "targets", targets_command, "list the targets")
+    command(commands, "passes", passes_command, "list the passes and what they preserve")
+    return top
+
+
+def command(commands: Any, name: str, run: Command, text: str) -> argparse.ArgumentParser:
+    one: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    one.set_defaults(command=run)
+    one.add_argument("--json", action="store_true", help="print JSON")
+    return one
+
+
+def model_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument("model", type=Path, help="model.pt, .pt2, or a graph .snn")
+    model_flags(one)
+    one.add_argument("--timesteps", type=int, metavar="T", help="timesteps for which the network was trained")
+    one.add_argument("--layout", choices=("B", "TB", "BT"), help="leading axes that the model takes")
+    one.add_argument("--input-shape", type=integers, metavar="C,H,W", help="input per sample and timestep")
+    one.add_argument(
+        "--input-kind", default="analog", choices=("analog", "spike", "count"), help="what the input holds"
+    )
+    one.add_argument("--presence", choices=("sequence", "constant", "first"), help="when the input is there")
+
+
+def model_flags(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--factory", metavar="PACKAGE.MODULE:FUNCTION", help="builds the model of a state dict")
+    one.add_argument(
+        "--trust", action="store_true", help="run code from the file: only for a file of your own"
+    )
+
+
+def compile_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--target", default="sim", help="one of: snncc targets (default: sim)")
+    one.add_argument("--calibration", type=Path, metavar="X.npz", help="data from which ranges are measured")
+    one.add_argument("--input-range", type=reals, metavar="LOW,HIGH", help="range of the input, without data")
+    one.add_argument("--encoding", default="spikes", help="spikes, graded (exact) or stream (approximate)")
+    one.add_argument("--flush", type=int, default=0, metavar="N", help="extra ticks of a stream")
+    one.add_argument("--bias", default="spread", help="bias of a stream: spread or v0")
+    one.add_argument("--fold", default="weights", help="batch normalization into weights or thresholds")
+    one.add_argument(
+        "--rounding", default="keep", help="half-to-even neurons: keep, or half-up (approximate)"
+    )
+    one.add_argument("--precision", default="integer", help="integer or float (default: integer)")
+    one.add_argument("--weight-bits", type=int, default=8, metavar="BITS")
+    one.add_argument("--state-bits", type=int, metavar="BITS", help="16, 24 or 32 (default: what is needed)")
+    one.add_argument("--input-bits", type=int, default=8, metavar="BITS")
+    one.add_argument("--per-tensor", action="store_true", help="one scale a layer, not one a channel")
+    one.add_argument("--overflow", default="saturate", help="saturate, wrap or error (default: saturate)")
+
+
+def program_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument("program", type=Path, help="a program folder")
+    one.add_argument("--input", type=Path, required=True, metavar="X.npz", help="data: x, and labels y")
+    one.add_argument("--jobs", type=int, metavar="N", help="threads (default: all)")
+
+
+def integers(text: str) -> tuple[int, ...]:
+    """A list of integers such as 1,28,28."""
+    return tuple(int(part) for part in text.split(","))
+
+
+def reals(text: str) -> tuple[float, ...]:
+    """A list of numbers such as 0,1."""
+    return tuple(float(part) for part in text.split(","))
+
+
+def graph_of(options: argparse.Namespace) -> SpikeGraph:
+    import snncc
+
+    return snncc.load(
+        options.model,
+        input_shape=options.input_shape,
+        timesteps=options.timesteps,
+        layout=options.layout,
+        factory=options.factory,
+        trust=options.trust,
+        input_kind=options.input_kind,
+        presence=options.presence,
+    )
+
+
+def compile_command(options: argparse.Namespace) -> int:
+    import snncc
+    from snncc.api import read_data
+
+    graph = graph_of(options)
+    data = None if options.calibration is None else read_data(options.calibration)["x"]
+    if options.input_range is not None and len(options.input_range) != 2:
+        raise BadInput(f"--input-range takes LOW,HIGH, not {options.input_range}")
+    program = snncc.compile(
+        graph,
+        target=options.target,
+        calibration=data,
+        encoding=options.encoding,
+        flush=options.flush,
+        bias=options.bias,
+        fold=options.fold,
+        rounding=options.rounding,
+        precision=options.precision,
+        weight_bits=options.weight_bits,
+        state_bits=options.state_bits,
+        input_bits=options.input_bits,
+        per_channel=not options.per_tensor,
+        overflow=options.overflow,
+        input_range=options.input_range,
+    )
+    program.save(options.output)
+    passes = [{"name": s.name, "preserves": s.made_by.preserves} for s in program.stages if s.made_by]
+    if options.json:
+        print(json.dumps({"output": str(options.output), "target": options.target, "passes": passes}))
+        return 0
+    print(program.graph)
+    for one in passes:
+        print(f"pass {one['name']}: {one['preserves']}")
+    print(f"compiled for {options.target}: {options.output}")
+    return 0
+
+
+def check_command(options: argparse.Namespace) -> int:
+    import snncc
+    from snncc.api.tables import text_table
+
+    problems = snncc.check(graph_of(options), options.target, encoding=options.encoding)
+    if options.json:
+        from dataclasses import asdict
+
+        print(json.dumps({"fits": not problems, "problems": [asdict(problem) for problem in problems]}))
+    elif problems:
+        rows = [[p.where, p.what, p.need, p.have, p.hint] for p in problems]
+        print(text_table("", ("where", "what", "need", "have", "hint"), rows))
+        print(f"does not fit {options.target}: {len(problems)} problem{'s' * (len(problems) != 1)}")
+    else:
+        print(f"fits {options.target}")
+    return 1 if problems else 0
+
+
+def simulate_command(options: argparse.Namespace) -> int:
+    import snncc
+    from snncc.api import read_data
+    from snncc.api.tables import cost_table
+
+    program = snncc.load_program(options.program)
+    data = read_data(options.input)
+    with progress_bar("simulate") as progress:
+        result = program.run(data["x"], threads=options.jobs, progress=progress)
+    if options.save_output is not None:
+        save_outputs(options.save_output, result.outputs)
+    if options.report is not None:
+        from snncc.api.report import write_report
+
+        write_report(options.report, program, result)
+    if options.json:
+        print(json.dumps({"samples": result.run.batch, "counts": result.counts.as_dict()}))
+    else:
+        print(cost_table(result.counts))
+    return 0
+
+
+def save_outputs(path: Path, outputs: Any) -> None:
+    import io
+
+    import numpy as np
+
+    from snncc.ir.write import replace_file
+
+    buffer = io.BytesIO()
+    np.savez(buffer, **outputs)
+    replace_file(path, buffer.getvalue())
+
+
+def verify_command(options: argparse.Namespace) -> int:
+    import snncc
+    from snncc.api import read_data
+    from snncc.api.tables import proof_table
+
+    program = snncc.load_program(options.program)
+    model = None
+    if options.model is not None:
+        model = snncc.load_model(options.model, factory=options.factory, trust=options.trust)
+    data = read_data(options.input)
+    with progress_bar("verify") as progress:
+        proof = snncc.verify(program, model, data["x"], samples=options.samples, progress=progress)
+    print(json.dumps(proof.as_dict()) if options.json else proof_table(proof))
+    return 0 if proof.holds else 1
+
+
+def evaluate_command(options: argparse.Namespace) -> int:
+    import snncc
+    from snncc.api import read_data
+    from snncc.api.tables import report_table
+
+    program = snncc.load_program(options.program)
+    data = read_data(options.input)
+    if "y" not in data:
+        raise BadFile(f"{options.input}: needs labels 'y'", hint="numpy.savez(path, x=..., y=...)")
+    with progress_bar("evaluate") as progress:
+        report = snncc.evaluate(
+            program, data["x"], data["y"], timesteps=options.timesteps, jobs=options.jobs, progress=progress
+        )
+    print(json.dumps(report.as_dict()) if options.json else report_table(report))
+    return 0
+
+
+def targets_command(options: argparse.Namespace) -> int:
+    import snncc
+
+    found = {name: target.summary for name, target in sorted(snncc.targets().items())}
+    print(json.dumps(found) if options.json else "\n".join(f"{k:8} {v}" for k, v in found.items()))
+    return 0
+
+
+def passes_command(options: argparse.Namespace) -> int:
+    from snncc.api.describe import passes
+
+    rows = passes()
+    if options.json:
+        print(json.dumps(rows))
+        return 0
+    for row in rows:
+        print(f"{row['name']:18} {row['preserves']:12} {row['summary']}")
+    return 0
+
+
+class progress_bar:  # noqa: N801
+    """A progress bar on a terminal, nothing in a pipe; gives a callable (done, total)."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.bar: Any = None
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        if not sys.stderr.isatty():
+            return lambda done, total: None
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self.bar = Progress(console=Console(stderr=True), transient=True)
+        self.bar.start()
+        task = self.bar.add_task(self.text, total=None)
+        return lambda done, total: self.bar.update(task, completed=done, total=total)
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
