@@ -60,7 +60,7 @@ def to_graph(graph: SpikeGraph, x: ArrayLike, timesteps: int | None = None) -> A
     node = graph.inputs[0]
     if node.presence is not Presence.SEQUENCE:
         return data
-    lead = "T x B" if graph.layout is Layout.TB else "B x T"
+    lead = "B x T" if graph.layout is Layout.BT else "T x B"
     if data.ndim != 2 + len(node.shape):
         need = " x ".join(map(str, node.shape))
         raise BadInput(f"{place(node)}: needs data {lead} x {need}, has shape {data.shape}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from snncc.errors import BadFile, BadInput, MissingDependency
-from snncc.ir import SpikeGraph, load_graph
+from snncc.ir import Layout, SpikeGraph, load_graph
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +36,10 @@ def trace(
     need_torch()
     from snncc.frontends.from_torch import trace as trace_torch
 
-    return trace_torch(model, example_input, timesteps, layout, **options)
+    graph = trace_torch(model, example_input, timesteps, layout, **options)
+    axis = {"TB": 0, "BT": 1}.get(layout or "B")
+    steps = (timesteps or 1) if axis is None else int(np.shape(example_input)[axis])
+    return replace(graph, timesteps=steps, layout=Layout(layout or "B"))
 
 
 def load(

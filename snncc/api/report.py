@@ -31,7 +31,7 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { text-align: right; padding: .25rem .6rem; white-space: nowrap;
          border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
-tr:last-child td { font-weight: 600; border-bottom: none; } th { color: var(--soft); font-weight: 500; }
+tr.total td { font-weight: 600; border-bottom: none; } th { color: var(--soft); font-weight: 500; }
 figure { margin: 1rem 0; } svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
 svg .value { fill: var(--soft); } svg .bar { fill: var(--fill); } svg .mac { fill: var(--mac); }
 pre { white-space: pre-wrap; color: var(--soft); font-size: .85rem; }
@@ -96,7 +96,8 @@ def spike_text(spikes: float, rate: float) -> str:
 
 def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    lines = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+    body = "".join(f"<tr>{line}</tr>" for line in lines[:-1]) + f'<tr class="total">{lines[-1]}</tr>'
     return f"<table><tr>{top}</tr>{body}</table>"
 
 
@@ -139,7 +140,7 @@ def over_time(result: Result) -> str:
     axis = (
         f'<text class="value" x="36" y="14" text-anchor="end">{number(float(top))}</text>'
         f'<text class="value" x="36" y="{height + 4}" text-anchor="end">0</text>'
-        f'<text class="value" x="40" y="{height + 20}">{steps} timesteps, up to {ticks} ticks each</text>'
+        f'<text class="value" x="40" y="{height + 20}">timesteps: {steps}, ticks in each: {ticks}</text>'
     )
     return drawing(width + 50, height + 28, [axis, *parts])
 

@@ -1,9 +1,11 @@
 """Torch modules to build and train spiking networks with: neurons, surrogate gradients, encoders.
 
 Neurons take [B, ...] per call and keep a state (step mode "s"), or whole trains [T, B, ...] (step mode
-"m"). Every neuron tells its parameters in the words of the compiler's one neuron: `Neuron.describe`.
+"m", which `torch.export` needs). Every neuron tells its parameters in the words of the compiler's one
+neuron: `Neuron.describe`.
 """
 
+from snncc.nn import export as _export  # registers the operation snncc::neuron
 from snncc.nn.encode import DeltaEncoder, DirectEncoder, LatencyEncoder, RateEncoder
 from snncc.nn.integer import QCFS, SFA
 from snncc.nn.integrate import IF, SRIF

@@ -55,6 +55,15 @@ class Neuron(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs of the shape of *x*: [B, ...] in step mode "s", [T, B, ...] in "m"."""
+        if torch.compiler.is_exporting():
+            from snncc.nn.export import as_one_node  # which knows the subclasses
+
+            self._check_input(x)
+            return as_one_node(self, x)
+        return self.compute(x)
+
+    def compute(self, x: Tensor) -> Tensor:
+        """`forward` by the equations, also under `torch.export`."""
         _check_mode(self, self.step_mode)
         self._check_input(x)
         if self.step_mode == "s":
@@ -70,6 +79,11 @@ class Neuron(nn.Module):
             out, state = self.advance(x_t, state)
             outs.append(out)
         return torch.stack(outs)
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the output depends on earlier timesteps."""
+        return bool(self._states)
 
     def reset(self) -> None:
         """Forget the kept state."""
