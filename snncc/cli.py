@@ -95,6 +95,7 @@ def model_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--input-kind", default="analog", choices=("analog", "spike", "count"), help="what the input holds"
     )
+    one.add_argument("--over", metavar="HOW", help="outputs over time: sequence, sum, mean, last or maximum")
     one.add_argument("--presence", choices=("sequence", "constant", "first"), help="when the input is there")
 
 
@@ -152,6 +153,7 @@ def graph_of(options: argparse.Namespace) -> SpikeGraph:
         trust=options.trust,
         input_kind=options.input_kind,
         presence=options.presence,
+        over=options.over,
     )
 
 

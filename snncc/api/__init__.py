@@ -2,11 +2,11 @@
 
 from snncc.api.compare import NEAR
 from snncc.api.data import read_data
-from snncc.api.evaluate import Report, Score, evaluate
-from snncc.api.load import load, load_model, trace
+from snncc.api.evaluation import Report, Score, evaluate
+from snncc.api.loading import load, load_model, trace
 from snncc.api.program import Program, Result, check, compile_graph, load_program
 from snncc.api.proof import Claim, Difference, LayerCheck, Proof, StageCheck
-from snncc.api.verify import verify
+from snncc.api.verification import verify
 
 __all__ = [
     "NEAR",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 
-from snncc.api.evaluate import Report
+from snncc.api.evaluation import Report
 from snncc.api.proof import Proof
 from snncc.simulator.costs import Costs
 

@@ -53,8 +53,8 @@ class Run:
 
     *outputs* are real values: [T, B, *shape] for a sequence, [B, *shape] for a reduced output. *spikes*
     holds, for each neuron and event input, int64 [B, T, ticks]: the sum of what left the layer. *operations*
-    has the counted cost of each synapse node, *saturations* how often a state left its width. *active* has, as
-    int64 [B, T], how many neurons of a layer sent anything in a timestep.
+    has the counted cost of each synapse node, *saturations* how often a state left its width. *active* has,
+    as int64 [B, T], how many neurons of a layer sent anything in a timestep.
     """
 
     timesteps: int
@@ -90,9 +90,9 @@ def run(
 
     *record* names nodes whose trains and potentials are kept. *state* is the ``state`` of an earlier run of
     the same batch, to go on from; by default every sample starts from the initial state. *force* gives
-    counts [T, B, *shape] that neurons send whatever they chose; records then hold what they chose. Raises `BadInput`
-    for data that does not fit, `UnknownName`, `StateOverflow`, and `CannotLower` for a node kind that
-    cannot be executed.
+    counts [T, B, *shape] that neurons send whatever they chose; records then hold what they chose. Raises
+    `BadInput` for data that does not fit, `UnknownName`, `StateOverflow`, and `CannotLower` for a node kind
+    that cannot be executed.
     """
     for name in record:
         if name not in graph.by_name:

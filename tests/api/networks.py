@@ -14,6 +14,7 @@ from snncc.ir import (
     Layout,
     Neuron,
     NeuronParameters,
+    Node,
     Output,
     Over,
     Pool,
@@ -34,7 +35,7 @@ def sfa_graph(seed: int = 0, depth: int = 2) -> SpikeGraph:
         gain = rng.uniform(0.7, 1.3, (6, 1, 1)) * np.where(rng.random((6, 1, 1)) < 0.3, -1, 1)
         return Affine(name=name, inputs=wires(source), gain=gain, offset=rng.uniform(-0.2, 0.8, (6, 1, 1)))
 
-    nodes = [
+    nodes: list[Node] = [
         Input(name="x", shape=(1, 6, 6), presence=Presence.CONSTANT),
         Conv(
             name="stem",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from snncc.errors import BadFile, BadInput, MissingDependency
-from snncc.ir import Layout, SpikeGraph, load_graph
+from snncc.ir import Layout, Output, Over, SpikeGraph, load_graph
 
 if TYPE_CHECKING:
     import torch
@@ -24,14 +24,18 @@ def trace(
     example_input: ArrayLike | torch.Tensor,
     timesteps: int | None = None,
     layout: str | None = None,
+    *,
+    over: str | None = None,
     **options: Any,
 ) -> SpikeGraph:
     """Trace a trained PyTorch *model* into a spike graph by recording one execution on *example_input*.
 
     *layout* is ``B`` (the model takes one timestep [B, ...], called *timesteps* times), ``TB`` ([T, B, ...])
-    or ``BT``. *input_kind* (``analog``, ``spike``, ``count``) says what the input holds, *presence*
-    (``sequence``, ``constant``, ``first``) when. The model, its state and the random generators are left as
-    found. Raises `CannotTrace` with module path and source line for what has no image in the IR.
+    or ``BT``. *over* says how outputs of a model that takes one timestep are reduced over time: ``sequence``
+    (the default for several timesteps), ``mean`` (for one), ``sum``, ``last``, ``maximum``. *input_kind*
+    (``analog``, ``spike``, ``count``) says what the input holds, *presence* (``sequence``, ``constant``,
+    ``first``) when. The model, its state and the random generators are left as found. Raises `CannotTrace`
+    with module path and source line for what has no image in the IR.
     """
     need_torch()
     from snncc.frontends.from_torch import trace as trace_torch
@@ -39,7 +43,23 @@ def trace(
     graph = trace_torch(model, example_input, timesteps, layout, **options)
     axis = {"TB": 0, "BT": 1}.get(layout or "B")
     steps = (timesteps or 1) if axis is None else int(np.shape(example_input)[axis])
-    return replace(graph, timesteps=steps, layout=Layout(layout or "B"))
+    graph = replace(graph, timesteps=steps, layout=Layout(layout or "B"))
+    if over is None:
+        over = "mean" if axis is None and steps == 1 else "sequence"
+    return reduced(graph, over)
+
+
+def reduced(graph: SpikeGraph, over: str) -> SpikeGraph:
+    """*graph* with its sequence outputs reduced *over* time. Raises `BadInput` for an unknown way."""
+    try:
+        way = Over(over)
+    except ValueError:
+        known = ", ".join(one.value for one in Over)
+        raise BadInput(f"unknown reduction over time {over!r}; known: {known}") from None
+    return graph.with_nodes(
+        replace(node, over=way) if isinstance(node, Output) and node.over is Over.SEQUENCE else node
+        for node in graph.nodes
+    )
 
 
 def load(

@@ -27,10 +27,11 @@ from snncc.api.data import batch_axis, to_graph
 from snncc.api.program import Program
 from snncc.api.proof import Claim, LayerCheck, Proof, StageCheck
 from snncc.errors import BadInput
-from snncc.ir import Array, Emit, Over, SpikeGraph
+from snncc.ir import Array, Emit, Output, Over, SpikeGraph
 from snncc.passes import Preserves, Stage
 from snncc.reference import Run
 from snncc.reference import run as run_reference
+from snncc.reference.execute import reduce_over
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +109,7 @@ def check_model(graph: SpikeGraph, model: torch.nn.Module, data: Array) -> Stage
     for name, value in seen.values.items():
         if name in neurons and neurons[name].parameters.emit is Emit.COUNT:
             force[name] = np.rint(value / graph.edges[name].scale)
-        elif name in graph.by_name and name not in graph.outputs:
+        elif name in graph.by_name and not isinstance(graph.by_name[name], Output):
             values[name] = value
     record = [*neurons, *(name for name in values if name not in neurons)]
     run = run_reference(graph, data, timesteps=graph.timesteps, record=record, count=False, force=force)
@@ -118,11 +119,11 @@ def check_model(graph: SpikeGraph, model: torch.nn.Module, data: Array) -> Stage
             layers.append(compare_counts(neurons[node.name], force[node.name], run.records[node.name]))
         elif node.name in values:
             have = run.records[node.name].train.sum(axis=2) * graph.edges[node.name].scale
-            need = values[node.name]
-            layers.append(compare_values(node.name, node.origin, need, have, exactly=False, what="value"))
+            layers.append(
+                compare_values(node.name, node.origin, values[node.name], have, exactly=False, what="value")
+            )
     whole = run_all(graph, data)
-    need = {name: np.asarray(value, np.float64) for name, value in seen.outputs.items()}
-    single = {name: np.asarray(value, np.float64) for name, value in seen.outputs32.items()}
+    need, single = (outputs_of(graph, outputs) for outputs in (seen.outputs, seen.outputs32))
     error = output_error(need, whole.outputs)
     layers += output_checks(graph, need, whole.outputs)
     changed = changed_predictions(need, single)
@@ -139,6 +140,16 @@ def check_model(graph: SpikeGraph, model: torch.nn.Module, data: Array) -> Stage
         output_tolerance=tolerance(need),
         note=note,
     )
+
+
+def outputs_of(graph: SpikeGraph, outputs: Mapping[str, Array]) -> dict[str, Array]:
+    """What the model returned, reduced over time as the graph reduces it."""
+    result = {}
+    for node in graph.outputs:
+        value = np.asarray(outputs[node.name], np.float64)
+        is_train = value.ndim == 2 + len(graph.edges[node.name].shape)
+        result[node.name] = reduce_over(node.over, value) if is_train else value
+    return result
 
 
 def output_checks(

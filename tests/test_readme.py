@@ -1,0 +1,27 @@
+"""The README's Python runs, and its commands exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from snncc.cli import parser
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_python_blocks_run(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"<!-- run -->\n```python\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    assert "the proof holds" in capsys.readouterr().out
+
+
+def test_commands_parse() -> None:
+    commands = re.findall(r"^\$ snncc (.*)$", README, re.MULTILINE)
+    assert len(commands) >= 7
+    for command in commands:
+        parser().parse_args(command.split())
