@@ -1,11 +1,13 @@
 """The ``.snn`` file: a JSON header inside a safetensors file, no code, versioned.
 
-The header is the safetensors metadata entry ``snncc``; arrays are tensors named ``node/field``.
-Sizes are checked against the file's length before anything is allocated.
+The header is the safetensors metadata entry ``snncc``; arrays are tensors named ``node/field``; the entry
+``sha256`` is the digest of both, so that a damaged weight is found, too. Sizes are checked against the file's
+length before anything is allocated.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import struct
@@ -55,10 +57,20 @@ def save_graph(
         "nodes": nodes,
         "extra": dict(extra or {}),
     }
-    data = pack_tensors(
-        {k: np.array(v, order="C") for k, v in tensors.items()}, metadata={"snncc": json.dumps(header)}
-    )
-    replace_file(Path(path), data)
+    tensors = {k: np.array(v, order="C") for k, v in tensors.items()}
+    text = json.dumps(header)
+    metadata = {"snncc": text, "sha256": digest(text, tensors)}
+    replace_file(Path(path), pack_tensors(tensors, metadata=metadata))
+
+
+def digest(text: str, tensors: Mapping[str, Array]) -> str:
+    """The SHA-256 of a header and of every array: name, kind, shape, bytes."""
+    total = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        total.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
 
 
 def load_graph(path: str | os.PathLike[str]) -> SpikeGraph:
@@ -71,7 +83,8 @@ def load_graph_and_extra(path: str | os.PathLike[str]) -> tuple[SpikeGraph, dict
     data = read_checked(Path(path))
     try:
         tensors = parse_tensors(data)
-        header = json.loads(header_of(data)["__metadata__"]["snncc"])
+        metadata = header_of(data)["__metadata__"]
+        header = json.loads(metadata["snncc"])
         version = header["version"]
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as problem:
         raise BadFile(f"{path}: is no .snn file, or is damaged ({shorten(problem)})") from None
@@ -79,6 +92,8 @@ def load_graph_and_extra(path: str | os.PathLike[str]) -> tuple[SpikeGraph, dict
         raise BadFile(
             f"{path}: has format version {version!r}; this snncc reads up to {VERSION}", hint="upgrade snncc"
         )
+    if metadata.get("sha256") != digest(metadata["snncc"], tensors):
+        raise BadFile(f"{path}: is damaged: its content is not what was written (SHA-256)")
     try:
         nodes = tuple(decode_node(item, tensors) for item in header["nodes"])
         graph = SpikeGraph(
@@ -92,7 +107,7 @@ def load_graph_and_extra(path: str | os.PathLike[str]) -> tuple[SpikeGraph, dict
         graph.verify()
     except InvalidGraph as problem:
         raise BadFile(f"{path}: holds a graph that breaks an invariant: {problem.message}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as problem:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError) as problem:
         raise BadFile(f"{path}: its header is damaged ({shorten(problem)})") from None
     return graph, extra
 
@@ -167,7 +182,7 @@ def decode(kind: type[Item], item: Mapping[str, Any], tensors: Mapping[str, Arra
 
 def decode_value(value: Any, hint: Any, tensors: Mapping[str, Array]) -> Any:
     options = get_args(hint)
-    if isinstance(value, dict) and set(value) == {"array"}:
+    if isinstance(value, dict) and set(value) == {"array"} and isinstance(value["array"], str):
         return tensors[value["array"]]
     if hint is NeuronParameters:
         return decode(NeuronParameters, value, tensors)

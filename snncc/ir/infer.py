@@ -113,7 +113,7 @@ def edge_after(node: Node, ins: Sequence[Edge], *, is_integer: bool, is_partial:
             shape = (*rest, h + top + bottom, w + left + right)
             if np.any(node.value != 0) and ins[0].is_events:
                 raise Misfit("spikes and counts are padded with zeros only; pad after the synapse")
-            return Edge(ins[0].kind, shape, uniform(ins[0], "a pad"), ins[0].max_count, ins[0].ticks)
+            return Edge(ins[0].kind, shape, map_scale(ins[0]), ins[0].max_count, ins[0].ticks)
         case Maximum():
             equal_shapes(ins)
             return after_max(ins, ins[0].shape)
@@ -257,29 +257,30 @@ def window_shape(
 def after_pool(node: Pool, edge: Edge) -> Edge:
     shape = window_shape(edge.shape, node.kernel, node.stride, node.padding)
     window = node.kernel[0] * node.kernel[1]
-    scale = pooled_scale(edge, shape) / (window if node.is_average else 1)
+    scale = map_scale(edge) / (window if node.is_average else 1)
     kind = Kind.COUNT if edge.is_events else Kind.ANALOG
     bound = None if edge.max_count is None else edge.max_count * window
     return Edge(kind, shape, scale, bound, edge.ticks)
 
 
-def pooled_scale(edge: Edge, shape: Shape) -> Array:
-    """Pooling takes a scale per channel, but not one that differs inside a map."""
+def map_scale(edge: Edge) -> Array:
+    """Pooling and padding take a scale per channel, but not one that differs inside a map."""
     scale = simplest(edge.scale)
     if scale.ndim and any(n != 1 for n in scale.shape[-2:]):
         full = np.broadcast_to(scale, edge.shape)
         scale = full[..., :1, :1]
         if np.any(full != scale):
-            raise Misfit("pooling needs one scale inside each channel")
+            raise Misfit("pooling and padding need one scale inside each channel")
     return scale
 
 
 def after_max(ins: Sequence[Edge], shape: Shape) -> Edge:
     if not scales_agree(ins):
         raise Misfit("a maximum needs inputs of one scale")
-    scale = pooled_scale(ins[0], shape) if shape != ins[0].shape else ins[0].scale
+    scale = map_scale(ins[0]) if shape != ins[0].shape else ins[0].scale
     if all(e.kind is Kind.SPIKE for e in ins):
-        return Edge(Kind.SPIKE, shape, scale, bound_of(ins), max(e.ticks for e in ins))
+        ticks = max(e.ticks for e in ins)  # streams are not monotone: their OR may hold in every tick
+        return Edge(Kind.SPIKE, shape, scale, ticks, ticks)
     if all(e.is_events for e in ins):
         return Edge(Kind.COUNT, shape, scale, bound_of(ins))
     return Edge(Kind.ANALOG, shape, scale)
@@ -347,7 +348,7 @@ def after_concat(node: Concat, ins: Sequence[Edge], is_integer: bool) -> Edge:
     shape = (*ins[0].shape[: node.axis], total, *ins[0].shape[node.axis + 1 :])
     ticks = max(e.ticks for e in ins)
     scale = ins[0].scale
-    if not scales_agree(ins) or any(e.scale.ndim for e in ins):
+    if any(e.scale.ndim for e in ins) or not scales_agree(ins):
         scale = np.concatenate([np.broadcast_to(e.scale, e.shape) for e in ins], node.axis)
     if all(e.kind is Kind.SPIKE for e in ins):
         return Edge(Kind.SPIKE, shape, simplest(scale), bound_of(ins), ticks)
@@ -364,6 +365,11 @@ def after_neuron(p: NeuronParameters, ins: Sequence[Edge], is_integer: bool) -> 
     for what in ("theta", "rho", "leak", "leak_i", "bias", "v_reset", "v_init", "i_init", "scale"):
         if not broadcasts(getattr(p, what).shape, shape):
             raise Misfit(f"{what} {getattr(p, what).shape} does not broadcast to {shape}")
+    for what, array in (("clamp_low", p.clamp_low), ("clamp_high", p.clamp_high)):
+        if array is not None and not broadcasts(array.shape, shape):
+            raise Misfit(f"{what} {array.shape} does not broadcast to {shape}")
+    if p.steps is not None and not broadcasts(p.steps.shape[1:], shape):
+        raise Misfit(f"steps {p.steps.shape} does not broadcast to {(len(p.steps), *shape)}")
     ticks = max(e.ticks for e in ins)
     if p.encoding is Encoding.STREAM and p.ticks < ticks:
         raise Misfit(f"streams {p.ticks} ticks but receives {ticks}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from snncc.errors import InvalidGraph
-from snncc.ir.arrays import Array
+from snncc.ir.arrays import Array, Shape, broadcasts
 from snncc.ir.edges import Kind
 from snncc.ir.infer import place
 from snncc.ir.neuron import BiasTicks, Emit, Encoding, NeuronParameters, Order, Reset, ResetAt
@@ -22,6 +22,7 @@ from snncc.ir.nodes import (
     Output,
     SideOperation,
     Synapse,
+    Wire,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ def verify(graph: SpikeGraph) -> None:
     for name, edge in graph.edges.items():
         if not (np.all(np.isfinite(edge.scale)) and np.all(edge.scale > 0)):
             raise InvalidGraph(f"{place(by_name[name])}: its scale must be positive and finite")
+    for node in graph.nodes:
+        for wire in node.inputs:
+            for problem in initial_problems(wire, graph.edges[wire.source].shape, graph.is_integer):
+                raise InvalidGraph(f"{place(node)}: the initial value {problem}")
     check_sequences(graph)
 
 
@@ -78,6 +83,8 @@ def problems(node: Node, *, is_integer: bool) -> Iterator[str]:
         case Affine():
             if np.any(node.gain_scale <= 0):
                 yield "its gain scale must be positive"
+            if node.per_timestep and node.gain.ndim and node.offset.ndim and len(node.gain) != len(node.offset):
+                yield f"gain and offset differ in their timesteps: {len(node.gain)} and {len(node.offset)}"
         case Input():
             if not node.shape or min(node.shape) < 1:
                 yield f"shape {node.shape} must have positive sizes"
@@ -90,6 +97,16 @@ def problems(node: Node, *, is_integer: bool) -> Iterator[str]:
                 yield f"unknown operation {node.operation!r}; known: {', '.join(OPERATIONS)}"
         case _:
             return
+
+
+def initial_problems(wire: Wire, shape: Shape, is_integer: bool) -> Iterator[str]:
+    """What is wrong with what *wire* carries before the first timestep."""
+    value, where = wire.initial, f"of its wire from {wire.source}"
+    if value is None:
+        return
+    if not broadcasts(value.shape, shape):
+        yield f"{value.shape} {where} does not broadcast to {shape}"
+    yield from array_problems(where, value, is_integer and bool(np.any(value != np.rint(value))))
 
 
 def array_problems(name: str, array: Array, needs_integer: bool) -> Iterator[str]:
@@ -139,11 +156,10 @@ def stream_problems(p: NeuronParameters) -> Iterator[str]:
     """What keeps a neuron from firing while input still arrives."""
     if p.max_count is not None and p.ticks < p.max_count:
         yield f"streams {p.ticks} ticks, fewer than its max_count {p.max_count}"
-    if p.max_count != 1 or p.ticks != 1:
-        if p.reset is not Reset.SUBTRACT or p.reset_at is not ResetAt.SAME:
-            yield "a streaming count needs the subtractive reset of the same timestep"
-        if p.has_current or p.refractory or p.order is not Order.LEAK_FIRST or p.steps is not None:
-            yield "a streaming count takes no current memory, refractory time, late leak or explicit steps"
+    if p.reset is not Reset.SUBTRACT or p.reset_at is not ResetAt.SAME:
+        yield "a streaming count needs the subtractive reset of the same timestep"
+    if p.has_current or p.refractory or p.order is not Order.LEAK_FIRST or p.steps is not None:
+        yield "a streaming count takes no current memory, refractory time, late leak or explicit steps"
     if p.bias_ticks not in BiasTicks:
         yield f"unknown way to give the bias: {p.bias_ticks}"
 

@@ -5,7 +5,7 @@ Neurons take [B, ...] per call and keep a state (step mode "s"), or whole trains
 neuron: `Neuron.describe`.
 """
 
-from snncc.nn import export as _export  # registers the operation snncc::neuron
+import snncc.nn.export  # noqa: F401  registers the operation snncc::neuron
 from snncc.nn.encode import DeltaEncoder, DirectEncoder, LatencyEncoder, RateEncoder
 from snncc.nn.integer import QCFS, SFA
 from snncc.nn.integrate import IF, SRIF

@@ -22,6 +22,8 @@ from snncc.nn.integrate import IF, SRIF
 from snncc.nn.leaky import LIAF, LIF, PLIF, CubaLIF
 from snncc.nn.neuron import Neuron
 
+OPERATION = "snncc::neuron"
+
 # For each class the attribute that holds each option of the constructor. Surrogates and detach_reset
 # matter to gradients alone.
 _FIRE = {
@@ -61,7 +63,7 @@ def as_one_node(neuron: Neuron, x: Tensor) -> Tensor:
         )
     if neuron.step_mode == "s" and neuron.has_state:
         raise CannotTrace(
-            f"torch.export: {name} keeps its state from one call to the next, which an exported program cannot",
+            f"torch.export: {name} keeps its state from call to call, which an exported program cannot",
             hint='snncc.nn.set_step_mode(model, "m"), and let the model take whole trains [T, B, ...]',
         )
     tensors, description = flatten(neuron)
@@ -106,7 +108,7 @@ def rebuild(tensors: Sequence[Tensor], description: str, step_mode: str) -> Neur
 
 
 @torch.library.custom_op(
-    "snncc::neuron",
+    OPERATION,
     mutates_args=(),
     schema="(Tensor x, Tensor[] tensors, str description, str step_mode) -> Tensor",
 )

@@ -30,7 +30,7 @@ from snncc.ir import (
     place,
 )
 from snncc.reference.count import Operations, carries_spikes, inputs_spike, is_counted, operations
-from snncc.reference.inputs import Data, enter
+from snncc.reference.inputs import Data, check_options, enter
 from snncc.reference.neuron import State, initial_state, step
 from snncc.reference.nodes import biased, evaluate, real
 from snncc.reference.synapse import weighted_sum
@@ -121,6 +121,7 @@ class Executor:
         self.force, self.own = force, dict[str, Array]()
         self.graph, self.data, self.timesteps, self.count = graph, data, timesteps, count
         self.batch = next(iter(data.values())).shape[1]
+        check_options(graph, timesteps, self.batch, state, force)
         self.dtype = np.dtype(np.int64 if graph.is_integer else np.float64)
         self.spiking = carries_spikes(graph)
         self.now: dict[str, Array] = {}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from snncc.errors import BadInput
-from snncc.ir import Array, Input, Kind, Presence, SpikeGraph, place
+from snncc.ir import Affine, Array, Input, Kind, Neuron, Presence, SpikeGraph, place
 
 Data = ArrayLike | Mapping[str, ArrayLike]
 
@@ -41,6 +42,29 @@ def enter(graph: SpikeGraph, x: Data, timesteps: int) -> dict[str, Array]:
     if len(batches) > 1:
         raise BadInput(f"inputs differ in their number of samples: {sorted(batches)}")
     return result
+
+
+def check_options(
+    graph: SpikeGraph, timesteps: int, batch: int, state: Mapping[str, Any] | None, force: Mapping[str, Array]
+) -> None:
+    """Raise `BadInput` where the state, the forced counts, or a table of the graph does not fit a run."""
+    before = 0 if state is None else int(state["elapsed"])
+    for node in graph.nodes:
+        if isinstance(node, Affine) and node.per_timestep:
+            have = min((len(a) for a in (node.gain, node.offset) if a.ndim), default=before + timesteps)
+            if have < before + timesteps:
+                raise BadInput(
+                    f"{place(node)}: has numbers for {have} timesteps, but the run has {before + timesteps}"
+                )
+    kept = () if state is None else state["states"].values()
+    if other := {len(one["v"]) for one in kept} - {batch}:
+        raise BadInput(f"the state is of {min(other)} samples, the data of {batch}")
+    for name, counts in force.items():
+        if not isinstance(graph.by_name.get(name), Neuron):
+            raise BadInput(f"cannot force {name!r}, which is no neuron")
+        need = (timesteps, batch, *graph.edges[name].shape)
+        if np.shape(counts) != need:
+            raise BadInput(f"forced counts of {name} must be {need}, not {np.shape(counts)}")
 
 
 def checked(node: Input, data: Array, timesteps: int) -> Array:

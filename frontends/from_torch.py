@@ -1,0 +1,130 @@
+"""From a `torch.nn.Module` to a spike graph, by recording one concrete execution of a copy.
+
+What is recorded are aten operations, at which modules, functions, methods and operators look alike; what an
+axis of a tensor holds is followed number by number (`snncc.frontends.torch_codes`), never guessed. The
+recording is repeated with other numbers of samples and timesteps and must give the same graph, and the
+graph must compute what PyTorch computed in float64.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snncc.errors import BadInput, CannotTrace
+from snncc.frontends.torch_check import check
+from snncc.frontends.torch_observe import Observation, observe
+from snncc.frontends.torch_options import Options, example, options
+from snncc.frontends.torch_record import Recorder
+from snncc.frontends.torch_run import ModelFails, call_model_of_the_user, copied, untouched
+from snncc.frontends.torch_session import Recording, first_difference, record
+from snncc.ir import SpikeGraph
+
+SAMPLES = 2
+TIMESTEPS = 4
+
+
+def trace(
+    model: nn.Module,
+    example_input: Any,
+    timesteps: int | None = None,
+    layout: str | None = None,
+    *,
+    input_kind: str = "analog",
+    presence: str | None = None,
+) -> SpikeGraph:
+    """The spike graph of *model*, which stays as it is.
+
+    *layout* is "B" (the model takes one timestep [B, ...] and is called *timesteps* times), "TB" or "BT".
+    *input_kind* is "analog", "spike" or "count"; *presence* "sequence", "constant" (the same value in every
+    timestep, the default for "B") or "first". Raises `BadInput` for arguments that do not fit and
+    `CannotTrace` for a model that holds something without an image in the IR.
+    """
+    if not isinstance(model, nn.Module):
+        raise BadInput(f"trace takes a torch.nn.Module, not a {type(model).__name__}")
+    x = example(example_input)
+    with untouched():
+        chosen = options(model, x, timesteps, layout, input_kind, presence)
+        recording = recorded(model, x, chosen)
+        recording.graph.verify()
+        check(recording, chosen)
+    return recording.graph
+
+
+def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
+    """Record *model*, and compare with recordings of other numbers of samples and timesteps."""
+    if not chosen.has_time:
+        base = record_sized(model, x, chosen, SAMPLES, 1, calls=min(chosen.calls, TIMESTEPS))
+        compare_with(base, model, x, chosen, SAMPLES + 1, 1)
+        return base
+    try:
+        base = record_sized(model, x, chosen, SAMPLES, TIMESTEPS)
+        length = TIMESTEPS
+        compare_with(base, model, x, chosen, SAMPLES, TIMESTEPS - 1)
+    except ModelFails:
+        # A model may be made for one number of timesteps; then it is recorded with that number alone.
+        base = record_sized(model, x, chosen, SAMPLES, chosen.timesteps)
+        length = chosen.timesteps
+    compare_with(base, model, x, chosen, SAMPLES + 1, length)
+    return base
+
+
+def record_sized(
+    model: nn.Module, x: Tensor, chosen: Options, samples: int, timesteps: int, calls: int = 1
+) -> Recording:
+    """Record on *x* with other numbers of samples and timesteps."""
+    try:
+        return record(model, resized(x, chosen, samples, timesteps), chosen, calls)
+    except ModelFails as problem:
+        have = x.shape[chosen.samples_axis]
+        if have != samples and runs(model, x):
+            problem.add_note(f"it runs with the {have} samples of the example: a batch size is hard-coded")
+        raise
+
+
+def runs(model: nn.Module, x: Tensor) -> bool:
+    """Whether the model itself takes *x*."""
+    try:
+        twin = copied(model).double()
+        with Recorder.silent():
+            call_model_of_the_user(twin, x.double())
+    except ModelFails:
+        return False
+    return True
+
+
+def compare_with(
+    base: Recording, model: nn.Module, x: Tensor, chosen: Options, samples: int, timesteps: int
+) -> None:
+    """Raise `CannotTrace` where a recording of other size, samples in reverse, gives another graph."""
+    what = "samples" if samples != SAMPLES else "timesteps"
+    sized = resized(x, chosen, samples, timesteps).flip(chosen.samples_axis)
+    try:
+        other = record(model, sized, chosen, 1, keeps_values=False)
+    except ModelFails as problem:
+        problem.add_note(f"it ran with another number of {what}: is one hard-coded?")
+        raise
+    if difference := first_difference(base.graph, other.graph):
+        raise CannotTrace(
+            f"{difference}: the model does something else for other data or another number of {what}",
+            hint="look for a hard-coded batch size or number of timesteps, a loop over one of them, a branch "
+            "on data, or a detour through NumPy",
+        )
+
+
+def resized(x: Tensor, chosen: Options, samples: int, timesteps: int) -> Tensor:
+    """*x* with other numbers of samples and timesteps; what is missing is the user's data, mirrored."""
+    x = grown(x, chosen.samples_axis, samples)
+    return grown(x, 1 - chosen.samples_axis, timesteps) if chosen.has_time else x
+
+
+def grown(x: Tensor, axis: int, size: int) -> Tensor:
+    """The first *size* entries of *x* along *axis*; beyond its end, those before, flipped."""
+    while x.shape[axis] < size:
+        x = torch.cat([x, x.flip(tuple(range(2, x.ndim)) if x.ndim > 2 else (1,))], axis)
+    return x.narrow(axis, 0, size)
+
+
+__all__ = ["Observation", "observe", "trace"]

@@ -1,0 +1,165 @@
+"""One recording: a graph, and the numbers that PyTorch computed for its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from snncc.errors import CannotTrace
+from snncc.frontends.torch_build import Builder, Place
+from snncc.frontends.torch_codes import ADDRESS_BITS, NODE_SHIFT, Frame, Grid, Mixed, Signal, prod
+from snncc.frontends.torch_neurons import patch
+from snncc.frontends.torch_operations import HANDLERS
+from snncc.frontends.torch_options import Options
+from snncc.frontends.torch_record import Recorder
+from snncc.frontends.torch_refusals import refuse
+from snncc.frontends.torch_run import call_model_of_the_user, copied, named_outputs
+from snncc.ir import Array, Layout, NeuronParameters, Node, Output, Over, SpikeGraph, Wire, wires
+from snncc.ir.arrays import same
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What one execution in float64 gave: *values* [T, B, *shape] by node, *outputs* in the graph's axes."""
+
+    graph: SpikeGraph
+    values: Mapping[str, Array]
+    outputs: Mapping[str, Array]
+    frames: Mapping[str, Frame]
+    """How the tensors that the model returned hold the outputs."""
+
+
+def record(
+    model: nn.Module, x: Tensor, options: Options, calls: int, *, keeps_values: bool = True
+) -> Recording:
+    """Run a copy of *model* in float64 on *x*, *calls* times for a model that takes one timestep."""
+    twin = copied(model).double()
+    grid = options.grid(options.at_call(x, 0))
+    recorder = Recorder(Builder(grid, keeps_values), HANDLERS, refuse)
+    recorder.watch(twin)
+    patch(twin, recorder)
+    builders: list[Builder] = []
+    tensors: list[dict[str, Tensor]] = []
+    frames: dict[str, Frame] = {}
+    for call in range(calls):
+        builder = Builder(grid, keeps_values)
+        recorder.next_call(builder)
+        builders.append(builder)
+        returned = run_once(recorder, twin, options.at_call(x.double(), call), options)
+        frames = {name: output(recorder, name, tensor) for name, tensor in returned.items()}
+        tensors.append(returned)
+    graph = builders[0].graph(type(model).__name__, options.timesteps, Layout(options.layout))
+    for call, builder in enumerate(builders[1:], 1):
+        if difference := first_difference(graph, builder.graph(graph.name, graph.timesteps, graph.layout)):
+            raise CannotTrace(
+                f"{difference}: the model does something else in timestep {call} than in timestep 0",
+                hint="what is compiled is the same in every timestep; only neurons keep a state",
+            )
+    values = {
+        name: np.concatenate(
+            [b.values[name].reshape(grid.timesteps, grid.samples, *v.shape[1:]) for b in builders]
+        )
+        for name, v in builders[0].values.items()
+        if all(name in b.values for b in builders)
+    }
+    return Recording(graph, values, output_values(graph, frames, tensors, options, grid), frames)
+
+
+def output_values(
+    graph: SpikeGraph,
+    frames: Mapping[str, Frame],
+    tensors: Sequence[Mapping[str, Tensor]],
+    options: Options,
+    grid: Grid,
+) -> dict[str, Array]:
+    """What the model returned in each call, [T, B, *shape] or, reduced over time, [B, *shape]."""
+    values = {}
+    for node in graph.outputs:
+        frame = frames[node.name]
+        if node.over is Over.SEQUENCE and len(frame.rows) != grid.rows:
+            continue
+        taken = [frame.values(returned[node.name].double()) for returned in tensors]
+        if node.over is Over.SEQUENCE:
+            taken = [v.reshape(grid.timesteps, grid.samples, *frame.shape) for v in taken]
+        values[node.name] = np.concatenate(taken)
+    return values
+
+
+def run_once(recorder: Recorder, model: nn.Module, x: Tensor, options: Options) -> dict[str, Tensor]:
+    """One call of the model: its nodes go to the builder, its outputs come back."""
+    builder = recorder.builder
+    shape = options.shape(x)
+    rows = options.rows(x).reshape(-1)[:, None] << ADDRESS_BITS
+    node = builder.input(shape, options.kind, options.presence)
+    codes = (builder.number[node] << NODE_SHIFT) | rows | torch.arange(prod(shape))
+    recorder.signals[x] = Signal(codes.reshape(x.shape), options.over)
+    if builder.keeps_values:
+        times = options.timesteps if options.repeats_inside else 1
+        builder.values[node] = np.concatenate([options.swapped(x).reshape(-1, *shape).numpy()] * times)
+    with recorder:
+        out = call_model_of_the_user(model, x)
+    return named_outputs(out)
+
+
+def output(recorder: Recorder, name: str, tensor: Tensor) -> Frame:
+    """Add an output node; return how *tensor* holds its numbers."""
+    builder, place = recorder.builder, Place()
+    signal = recorder.signal(tensor)
+    if signal is None:
+        raise CannotTrace(f"{name}: nothing of the input reaches this output of the model")
+    try:
+        layout, frame = recorder.layout(signal)
+        source = builder.wire(np.asarray(layout.cells.numpy()).reshape(layout.data_shape or (1,)), place)
+        if name in builder.edges:
+            raise Mixed(
+                f"has the name {name!r}, as a module or another node has", "rename the key or the module"
+            )
+        is_last = signal.over is None and len(frame.rows) < builder.grid.rows
+        over = signal.over or (Over.LAST if is_last else Over.SEQUENCE)
+        builder.add(Output(name=name, inputs=wires(source), over=over))
+    except Mixed as problem:
+        raise CannotTrace(f"{name}: the output of the model {problem}", hint=problem.hint) from None
+    return replace(frame, shape=frame.shape or (1,))
+
+
+def first_difference(left: SpikeGraph, right: SpikeGraph) -> str:
+    """The first node in which two graphs differ, as a diagnostic names it; empty if they are one."""
+    for a, b in zip(left.nodes, right.nodes, strict=False):
+        if not equal(a, b):
+            return f"{b.name} ({b.origin})" if b.origin else b.name
+    if len(left.nodes) != len(right.nodes):
+        longer = max(left, right, key=lambda graph: len(graph.nodes))
+        node = longer.nodes[min(len(left.nodes), len(right.nodes))]
+        return f"{node.name} ({node.origin})" if node.origin else node.name
+    return ""
+
+
+def equal(left: Node, right: Node) -> bool:
+    """Whether two nodes are the same in every field, numbers up to rounding."""
+    if type(left) is not type(right):
+        return False
+    return all(
+        equal_values(getattr(left, f.name), getattr(right, f.name))
+        for f in fields(left)
+        if f.name != "origin"
+    )
+
+
+def equal_values(left: object, right: object) -> bool:
+    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+        return same(left, right) or (
+            left.shape == right.shape and bool(np.allclose(left, right, 1e-12, 1e-15))
+        )
+    if isinstance(left, NeuronParameters) and isinstance(right, NeuronParameters):
+        return all(equal_values(getattr(left, f.name), getattr(right, f.name)) for f in fields(left))
+    if (
+        isinstance(left, tuple)
+        and isinstance(right, tuple)
+        and all(isinstance(w, Wire) for w in (*left, *right))
+    ):
+        return [(w.source, w.delay) for w in left] == [(w.source, w.delay) for w in right]
+    return bool(left == right)
