@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,14 +21,20 @@ def counts_of(record: Record) -> Array:
     return record.train.sum(axis=2)
 
 
-def compare_counts(node: Neuron, need: Array, record: Record) -> LayerCheck:
-    """*record* of *node* against the counts *need* [T, B, *shape]; near ties are listed apart."""
+def compare_counts(node: Neuron, need: Array, record: Record, same: Array | None = None) -> LayerCheck:
+    """*record* of *node* against the counts *need* [T, B, *shape]; near ties are listed apart.
+
+    *same* says where both neurons saw the very same numbers so far: there rounding explains nothing, and a
+    potential that lies exactly on a threshold is no excuse.
+    """
     have = counts_of(record)
     differs = have != need
     near = np.zeros_like(differs)
     ties = 0
     if record.u_pre is not None and record.u_pre.dtype.kind == "f":
         near = differs & is_near_threshold(node.parameters, record.u_pre)
+        if same is not None:
+            near &= ~(same & is_near_threshold(node.parameters, record.u_pre, within=0.0))
         if rounds_half_to_even(node.parameters):
             ties = int(is_near_threshold(node.parameters, record.u_pre).sum())
     return LayerCheck(
@@ -42,14 +49,14 @@ def compare_counts(node: Neuron, need: Array, record: Record) -> LayerCheck:
     )
 
 
-def is_near_threshold(p: NeuronParameters, u: Array) -> Array:
-    """Where a potential lies within `NEAR` of a step of the staircase."""
+def is_near_threshold(p: NeuronParameters, u: Array, within: float = NEAR) -> Array:
+    """Where a potential lies *within* x max(1, |threshold|) of a step of the staircase."""
     if p.max_count is None:
         nearest = p.theta + np.maximum(np.rint((u - p.theta) / p.rho), 0) * p.rho
-        return np.abs(u - nearest) <= NEAR * np.maximum(1, np.abs(nearest))
+        return np.abs(u - nearest) <= within * np.maximum(1, np.abs(nearest))
     near = np.zeros(u.shape, bool)
     for step in p.step_values():
-        near |= np.abs(u - step) <= NEAR * np.maximum(1, np.abs(step))
+        near |= np.abs(u - step) <= within * np.maximum(1, np.abs(step))
     return near
 
 
@@ -68,6 +75,17 @@ def compare_values(
         mean_error=float(error.mean()) if error.size else 0.0,
         first=first_difference(name, origin, need, have, differs, what),
     )
+
+
+def compare_trains(node: Neuron, need: Record, have: Record) -> LayerCheck:
+    """Two trains [T, B, ticks, *shape], spike by spike."""
+    wanted, got = (np.moveaxis(record.train, 2, -1) for record in (need, have))
+    check = compare_values(node.name, node.origin, wanted, got, exactly=True, what="spike")
+    if check.first is None:
+        return check
+    *neuron, tick = check.first.neuron
+    first = replace(check.first, neuron=tuple(neuron), what=f"spike in tick {tick}")
+    return replace(check, first=first)
 
 
 def first_difference(

@@ -19,6 +19,7 @@ from snncc.api.compare import (
     NEAR,
     changed_predictions,
     compare_counts,
+    compare_trains,
     compare_values,
     counts_of,
     neurons_of,
@@ -28,7 +29,7 @@ from snncc.api.data import batch_axis, to_graph
 from snncc.api.program import Program
 from snncc.api.proof import Claim, LayerCheck, Proof, StageCheck
 from snncc.errors import BadInput
-from snncc.ir import Array, Emit, Layout, Output, Over, SpikeGraph
+from snncc.ir import Array, Emit, Layout, Neuron, Output, Over, SpikeGraph
 from snncc.passes import Preserves, Stage
 from snncc.reference import Run
 from snncc.reference import run as run_reference
@@ -36,6 +37,8 @@ from snncc.reference.execute import reduce_over
 
 if TYPE_CHECKING:
     import torch
+
+    from snncc.frontends.from_torch import Observation
 
 Progress = Callable[[int, int], None]
 
@@ -104,7 +107,11 @@ def check_model(graph: SpikeGraph, model: torch.nn.Module, data: Array) -> Stage
     """Stage 1: what PyTorch computed in float64 against the traced graph."""
     from snncc.frontends.from_torch import observe
 
-    seen = observe(model, as_traced(graph), data)
+    return compare_with_model(graph, observe(model, as_traced(graph), data), data)
+
+
+def compare_with_model(graph: SpikeGraph, seen: Observation, data: Array) -> StageCheck:
+    """What was *seen* in the model against *graph*: layer by layer on recorded inputs, then end to end."""
     neurons = neurons_of(graph)
     force, values = {}, {}
     for name, value in seen.values.items():
@@ -117,7 +124,8 @@ def check_model(graph: SpikeGraph, model: torch.nn.Module, data: Array) -> Stage
     layers = []
     for node in graph.nodes:
         if node.name in force:
-            layers.append(compare_counts(neurons[node.name], force[node.name], run.records[node.name]))
+            same = same_inputs(graph, neurons[node.name], values, run)
+            layers.append(compare_counts(neurons[node.name], force[node.name], run.records[node.name], same))
         elif node.name in values:
             have = run.records[node.name].train.sum(axis=2) * graph.edges[node.name].scale
             layers.append(
@@ -141,6 +149,18 @@ def check_model(graph: SpikeGraph, model: torch.nn.Module, data: Array) -> Stage
         output_tolerance=tolerance(need),
         note=note,
     )
+
+
+def same_inputs(graph: SpikeGraph, node: Neuron, values: Mapping[str, Array], run: Run) -> Array | None:
+    """Where the model's neuron and the graph's have seen the very same numbers, up to each timestep."""
+    same: Array | None = None
+    for wire in node.inputs:
+        if wire.delay or wire.source not in values:
+            return None
+        have = run.records[wire.source].train.sum(axis=2) * graph.edges[wire.source].scale
+        equal = np.logical_and.accumulate(have == values[wire.source], axis=0)
+        same = equal if same is None else same & equal
+    return same
 
 
 def as_traced(graph: SpikeGraph) -> SpikeGraph:
@@ -189,7 +209,11 @@ def check_pass(earlier: SpikeGraph, stage: Stage, data: Array, before: Run, afte
     counting = {name: node for name, node in neurons.items() if node.parameters.emit is Emit.COUNT}
     need = {name: counts_of(before.records[name]) for name in counting}
     compared = run_all(graph, data, force=need) if is_exact else after
-    layers = [compare_counts(node, need[name], compared.records[name]) for name, node in counting.items()]
+    layers = []
+    for name, node in counting.items():
+        one, other = before.records[name].u_pre, compared.records[name].u_pre
+        same = None if one is None or other is None else np.asarray(one == other)
+        layers.append(compare_counts(node, need[name], compared.records[name], same))
     if is_exact:
         layers += output_checks(graph, before.outputs, after.outputs)
     return StageCheck(
@@ -212,8 +236,7 @@ def check_target(program: Program, data: Array, reference: Run) -> StageCheck:
     layers = []
     for node in graph.neurons:
         need, have = reference.records[node.name], run.records[node.name]
-        ticks = [np.moveaxis(record.train, 2, -1) for record in (need, have)]
-        checks = [compare_values(node.name, node.origin, *ticks, exactly=True, what="train (.., tick)")]
+        checks = [compare_trains(node, need, have)]
         for what in ("u_pre", "u_post"):
             left, right = getattr(need, what), getattr(have, what)
             checks.append(compare_values(node.name, node.origin, left, right, exactly=True, what=what))

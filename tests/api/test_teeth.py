@@ -1,0 +1,309 @@
+"""Verification has teeth: planted errors are each caught, with the layer, the timestep and the neuron."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import snncc
+from snncc.api import Proof
+from snncc.api.program import Program
+from snncc.backends.sim.target import Simulator
+from snncc.errors import NotEqual
+from snncc.ir import Add, Affine, Array, Neuron, NeuronParameters, Node, Order, SpikeGraph, Transpose, wires
+from snncc.nn import LIF, SFA
+from snncc.passes import Preserves
+from snncc.reference import Record, Run
+from snncc.reference import run as run_reference
+
+T, B = 4, 6
+
+
+class Net(nn.Module):
+    """A residual SFA part on maps, then leaky neurons on a flattened signal; takes [T, B, 2, 6, 6].
+
+    Weights and data are multiples of 1/16, so that potentials meet thresholds exactly.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 6, 3, padding=1)
+        self.norm = nn.BatchNorm2d(6)
+        self.neuron = SFA(4)
+        self.left = nn.Conv2d(6, 6, 3, padding=1)
+        self.skip = nn.Conv2d(6, 6, 1)
+        self.second = SFA(4)
+        self.flat = nn.Linear(6 * 6 * 6, 20)
+        self.leaky = LIF(0.5, 1.0, reset="subtract", step_mode="m")
+        self.head = nn.Linear(20, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps, samples = x.shape[:2]
+        x = self.neuron(self.norm(self.stem(x.flatten(0, 1))))
+        x = self.second(self.left(x) - self.skip(x))
+        x = self.leaky(self.flat(x.flatten(1)).unflatten(0, (steps, samples)))
+        return self.head(x).mean(0)
+
+
+def on_grid(tensor: Tensor, step: float) -> Tensor:
+    return torch.round(tensor / step) * step
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    torch.manual_seed(3)
+    net = Net().eval()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(on_grid(parameter * 2, 1 / 16))
+        net.norm.weight.copy_(torch.tensor([1.0, -1.0, 0.5, 1.0, -0.5, 1.0]))
+        net.norm.bias.fill_(0.5)
+        net.norm.eps = 0.0
+        net.flat.bias.add_(0.75)
+    return net
+
+
+@pytest.fixture(scope="module")
+def x() -> Array:
+    return np.random.default_rng(5).integers(0, 17, (T, B, 2, 6, 6)) / 8
+
+
+@pytest.fixture(scope="module")
+def program(model: nn.Module, x: Array) -> Program:
+    return snncc.compile(snncc.trace(model, x, layout="TB"), calibration=x)
+
+
+def test_without_a_planted_error_the_proof_holds(program: Program, model: nn.Module, x: Array) -> None:
+    result = program.run(x)
+    rates = {layer.name: layer.rate for layer in result.counts.layers if layer.neurons}
+    assert all(0.05 < rate < 3 for rate in rates.values()), rates
+    proof = snncc.verify(program, model, x)
+    proof.check()
+    assert proof.holds
+    assert all(stage.differing == 0 for stage in proof.stages if stage.claim != "approximate"), str(proof)
+
+
+def node_of(graph: SpikeGraph, name: str) -> Any:
+    return graph[name]
+
+
+def changed(graph: SpikeGraph, name: str, **changes: Any) -> SpikeGraph:
+    """*graph* with other fields of one node; of a neuron, other parameters."""
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        if node.name == name and isinstance(node, Neuron):
+            node = replace(node, parameters=replace(node.parameters, **changes))
+        elif node.name == name:
+            node = replace(node, **changes)
+        nodes.append(node)
+    return graph.with_nodes(nodes)
+
+
+def parameters(graph: SpikeGraph, name: str) -> NeuronParameters:
+    found: NeuronParameters = node_of(graph, name).parameters
+    return found
+
+
+def dropped_bias(graph: SpikeGraph) -> SpikeGraph:
+    return changed(graph, "left", bias=None)
+
+
+def strict_comparison(graph: SpikeGraph) -> SpikeGraph:
+    return changed(graph, "second", strict=True)
+
+
+def reset_amount(graph: SpikeGraph) -> SpikeGraph:
+    return changed(graph, "leaky", rho=np.array(0.75))
+
+
+def padding(graph: SpikeGraph) -> SpikeGraph:
+    return changed(graph, "left", padding=(2, 0, 1, 1))
+
+
+def swapped_skip(graph: SpikeGraph) -> SpikeGraph:
+    """The difference of the branches the other way round."""
+    (add,) = (node for node in graph if isinstance(node, Add))
+    names = [wire.source for wire in add.inputs]
+    negated = next(name for name in names if isinstance(graph[name], Affine))
+    other = next(name for name in names if name != negated)
+    source = graph[negated].inputs[0].source
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        if node.name == add.name:
+            node = replace(add, inputs=wires(source, negated))
+        elif node.name == negated:
+            node = replace(node, inputs=wires(other))
+        nodes.append(node)
+    order = [n for n in nodes if n.name not in (negated, add.name)]
+    at = nodes.index(next(n for n in nodes if n.name == add.name))
+    moved = [next(n for n in nodes if n.name == negated), next(n for n in nodes if n.name == add.name)]
+    position = sum(1 for n in nodes[:at] if n.name not in (negated, add.name))
+    return graph.with_nodes([*order[:position], *moved, *order[position:]])
+
+
+def leak_order(graph: SpikeGraph) -> SpikeGraph:
+    return changed(graph, "leaky", order=Order.INTEGRATE_FIRST)
+
+
+def transposed_flatten(graph: SpikeGraph) -> SpikeGraph:
+    """The flattened signal in the order (H, W, C)."""
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        if type(node).__name__ == "Reshape" and node.inputs[0].source == "second":
+            nodes.append(Transpose(name="turned", inputs=node.inputs, axes=(1, 2, 0)))
+            node = replace(node, inputs=wires("turned"))
+        nodes.append(node)
+    assert len(nodes) > len(graph.nodes)
+    return graph.with_nodes(nodes)
+
+
+def twice_scaled(graph: SpikeGraph) -> SpikeGraph:
+    return changed(graph, "neuron", scale=parameters(graph, "neuron").scale / 4)
+
+
+PLANTED_IN_GRAPH: list[tuple[Callable[[SpikeGraph], SpikeGraph], str]] = [
+    (dropped_bias, "left"),
+    (strict_comparison, "second"),
+    (reset_amount, "leaky"),
+    (padding, "left"),
+    (leak_order, "leaky"),
+    (transposed_flatten, "flat"),
+    (twice_scaled, "neuron"),
+]
+
+
+def caught(proof: Proof, layers: tuple[str, ...]) -> None:
+    """The proof fails, and its first difference has a place and differs."""
+    assert not proof.holds
+    first = proof.first
+    assert first is not None
+    assert first.layer in layers, str(proof)
+    assert 0 <= first.timestep < T
+    assert 0 <= first.sample < B
+    assert first.need != first.have
+    assert len(first.neuron) in (1, 3)
+    with pytest.raises(
+        NotEqual, match=rf"{first.layer}.* at timestep {first.timestep}, sample {first.sample}"
+    ):
+        proof.check()
+
+
+@pytest.mark.parametrize(("plant", "layer"), PLANTED_IN_GRAPH, ids=lambda v: getattr(v, "__name__", v))
+def test_errors_of_a_front_end(
+    plant: Callable[[SpikeGraph], SpikeGraph], layer: str, program: Program, model: nn.Module, x: Array
+) -> None:
+    graph = plant(program.stages[0].graph)
+    graph.verify()
+    proof = check_against_model(graph, program, model, x)
+    caught(proof, (layer, f"{layer}.reshape"))
+
+
+def test_a_swapped_skip(program: Program, model: nn.Module, x: Array) -> None:
+    graph = swapped_skip(program.stages[0].graph)
+    graph.verify()
+    proof = check_against_model(graph, program, model, x)
+    names = tuple(node.name for node in graph if isinstance(node, Add | Affine | Neuron))
+    caught(proof, names)
+
+
+def check_against_model(graph: SpikeGraph, program: Program, model: nn.Module, x: Array) -> Proof:
+    """Stage 1 of verify with the planted *graph*, the model observed through the true one."""
+    from snncc.api.verification import compare_with_model
+    from snncc.frontends.from_torch import observe
+
+    seen = observe(model, program.stages[0].graph, x)
+    return Proof((compare_with_model(graph, seen, x),), B)
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetSign:
+    """A fold that forgets what a negative gain does to a comparison."""
+
+    name: ClassVar[str] = "fold-batch-norm"
+    preserves: ClassVar[Preserves] = Preserves.EXACT
+
+    def __call__(self, graph: SpikeGraph) -> SpikeGraph:
+        gains = {n.name: n for n in graph if isinstance(n, Affine) and n.name == "norm"}
+        nodes: list[Node] = []
+        for node in graph.nodes:
+            if isinstance(node, Neuron) and node.inputs[0].source in gains:
+                affine = gains[node.inputs[0].source]
+                gain, p = np.abs(affine.gain), node.parameters
+                moved = replace(
+                    p, theta=p.theta / gain, rho=p.rho / gain, bias=(p.bias + affine.offset) / gain
+                )
+                node = replace(node, inputs=affine.inputs, parameters=moved)
+            nodes.append(node)
+        return graph.with_nodes(node for node in nodes if node.name not in gains)
+
+
+def test_a_forgotten_sign_of_a_negative_gamma(program: Program, model: nn.Module, x: Array) -> None:
+    traced = program.stages[0].graph
+    broken = snncc.compile(traced, passes=[ForgetSign()])
+    caught(snncc.verify(broken, model, x), ("neuron",))
+
+
+class Broken(Simulator):
+    """A simulator with a planted error."""
+
+    def __init__(self, plant: Callable[[SpikeGraph, Run], Run]) -> None:
+        self.plant = plant
+
+    def run(self, graph: SpikeGraph, x: Any, **options: Any) -> Run:
+        return self.plant(graph, super().run(graph, x, **options))
+
+
+def with_record(run: Run, name: str, record: Record) -> Run:
+    return replace(run, records={**run.records, name: record})
+
+
+def tick_order(graph: SpikeGraph, run: Run) -> Run:
+    record = run.records["second"]
+    return with_record(run, "second", replace(record, train=record.train[:, :, ::-1]))
+
+
+def batch_mixing(graph: SpikeGraph, run: Run) -> Run:
+    record = run.records["second"]
+    assert record.u_pre is not None
+    return with_record(run, "second", replace(record, u_pre=record.u_pre[:, ::-1]))
+
+
+@pytest.mark.parametrize("plant", [tick_order, batch_mixing])
+def test_errors_of_a_simulator(
+    plant: Callable[[SpikeGraph, Run], Run], program: Program, model: nn.Module, x: Array
+) -> None:
+    caught(snncc.verify(replace(program, target=Broken(plant)), model, x), ("second",))
+
+
+def test_stale_state(program: Program, model: nn.Module, x: Array) -> None:
+    class Stale(Simulator):
+        def run(self, graph: SpikeGraph, x: Any, **options: Any) -> Run:
+            left_behind = super().run(graph, x, timesteps=options["timesteps"], state=None)
+            return run_reference(graph, x, **options, state=state_after(graph, x, left_behind))
+
+    caught(snncc.verify(replace(program, target=Stale()), model, x), ("leaky",))
+
+
+def state_after(graph: SpikeGraph, data: Any, run: Run) -> Any:
+    """The state that a run leaves behind."""
+    return run_reference(graph, data, timesteps=run.timesteps).state
+
+
+def test_a_strict_comparison_in_the_target(program: Program, model: nn.Module, x: Array) -> None:
+    class Strict(Simulator):
+        def run(self, graph: SpikeGraph, x: Any, **options: Any) -> Run:
+            return super().run(changed(graph, "second", strict=True), x, **options)
+
+    caught(snncc.verify(replace(program, target=Strict()), model, x), ("second",))
+
+
+def test_another_model_is_not_the_one_that_was_compiled(program: Program, x: Array) -> None:
+    torch.manual_seed(4)
+    with pytest.raises(NotEqual, match="not the one"):
+        snncc.verify(program, Net().eval(), x)
