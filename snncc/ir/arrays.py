@@ -55,6 +55,16 @@ def broadcasts(shape: Shape, target: Shape) -> bool:
         return False
 
 
+def behind_first(steps: Array, rank: int) -> Array:
+    """*steps* [count, ...] with at least *rank* axes behind the first, so that it broadcasts with such arrays.
+
+    >>> behind_first(np.zeros((4,)), 3).shape, behind_first(np.zeros((4, 8, 1, 1)), 1).shape
+    ((4, 1, 1, 1), (4, 8, 1, 1))
+    """
+    missing = max(0, rank - (steps.ndim - 1))
+    return steps.reshape(len(steps), *(1,) * missing, *steps.shape[1:])
+
+
 def simplest(scale: Array) -> Array:
     """A scalar for an array whose entries are all equal, otherwise the array itself."""
     if scale.ndim and scale.size and np.all(scale == scale.flat[0]):

@@ -185,6 +185,13 @@ class NeuronParameters:
         theta, rho = np.broadcast_arrays(self.theta, self.rho)
         return np.stack([theta + j * rho for j in range(self.max_count)])
 
+    def steps_over(self, factor: Array) -> Array | None:
+        """The explicit steps divided by *factor*, which broadcasts against the neuron's shape."""
+        if self.steps is None:
+            return None
+        missing = max(0, factor.ndim - (self.steps.ndim - 1))
+        return self.steps.reshape(len(self.steps), *(1,) * missing, *self.steps.shape[1:]) / factor
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, NeuronParameters):
             return NotImplemented

@@ -83,7 +83,12 @@ def problems(node: Node, *, is_integer: bool) -> Iterator[str]:
         case Affine():
             if np.any(node.gain_scale <= 0):
                 yield "its gain scale must be positive"
-            if node.per_timestep and node.gain.ndim and node.offset.ndim and len(node.gain) != len(node.offset):
+            if (
+                node.per_timestep
+                and node.gain.ndim
+                and node.offset.ndim
+                and len(node.gain) != len(node.offset)
+            ):
                 yield f"gain and offset differ in their timesteps: {len(node.gain)} and {len(node.offset)}"
         case Input():
             if not node.shape or min(node.shape) < 1:

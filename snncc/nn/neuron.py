@@ -132,7 +132,8 @@ class Neuron(nn.Module):
         if not x.is_floating_point():
             raise BadInput(f"{name}: the input must be floating point, not {x.dtype}", hint="x.float()")
         axes = "[T, B, ...]" if self.step_mode == "m" else "[B, ...]"
-        if x.ndim < (2 if self.step_mode == "m" else 1) or (self.step_mode == "m" and not len(x)):
+        # x.shape[0], not len(x), which would make T a constant for torch.export
+        if x.ndim < (2 if self.step_mode == "m" else 1) or (self.step_mode == "m" and x.shape[0] == 0):
             raise BadInput(
                 f"{name}: step mode {self.step_mode!r} needs an input {axes}, not of shape {tuple(x.shape)}"
             )

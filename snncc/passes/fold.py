@@ -23,8 +23,10 @@ from snncc.ir import (
     Sparse,
     SpikeGraph,
 )
+from snncc.ir.arrays import behind_first
 from snncc.passes.pipeline import Preserves
 from snncc.passes.rewrite import only_reader, only_source, without
+from snncc.passes.rounding import half_to_even_steps, rounds_half_to_even
 from snncc.reference.synapse import weighted_sum
 
 Weighted = Dense | Conv | Sparse
@@ -54,10 +56,10 @@ class FoldBatchNorm:
     preserves: ClassVar[Preserves] = Preserves.EXACT
 
     def __call__(self, graph: SpikeGraph) -> SpikeGraph:
-        steps: list[Step] = [merge_affines, behind_pool]
+        steps: list[Step] = [merge_affines]
         if self.into is Into.THRESHOLDS:
             steps.append(into_threshold)
-        steps += [into_rows, into_columns]
+        steps += [behind_pool, into_rows, into_columns]
         if graph.is_integer:
             return graph
         while True:
@@ -97,9 +99,9 @@ def merge_affines(graph: SpikeGraph, node: Affine) -> SpikeGraph | None:
 
 
 def behind_pool(graph: SpikeGraph, node: Affine) -> SpikeGraph | None:
-    """An affine behind an unpadded pool of reals moves before it: both are linear in each channel."""
+    """An affine behind an unpadded pool moves before it, toward a synapse: both are linear in each channel."""
     pool = only_source(graph, node)
-    if not isinstance(pool, Pool) or any(pool.padding) or graph.edges[pool.inputs[0].source].is_events:
+    if not isinstance(pool, Pool) or any(pool.padding) or not leads_from_synapse(graph, pool):
         return None
     if not (is_per_channel(node.gain) and is_per_channel(node.offset)):
         return None
@@ -114,6 +116,16 @@ def behind_pool(graph: SpikeGraph, node: Affine) -> SpikeGraph | None:
             inputs = tuple(replace(w, source=pool.name) if w.source == node.name else w for w in one.inputs)
             nodes.append(replace(one, inputs=inputs))
     return graph.with_nodes(nodes)
+
+
+def leads_from_synapse(graph: SpikeGraph, pool: Pool) -> bool:
+    """Whether nothing but unpadded pools and affines lies between *pool* and a synapse that can take a gain."""
+    source = only_source(graph, pool)
+    while (isinstance(source, Pool) and not any(source.padding)) or (
+        isinstance(source, Affine) and not source.per_timestep
+    ):
+        source = only_source(graph, source)
+    return isinstance(source, Weighted)
 
 
 def is_per_channel(array: Array) -> bool:
@@ -222,12 +234,11 @@ def into_threshold(graph: SpikeGraph, node: Affine) -> SpikeGraph | None:
 
 def divided(p: NeuronParameters, gain: Array, offset: Array) -> NeuronParameters:
     """*p* for an input that is not multiplied by the positive *gain* and shifted by *offset* any more."""
-    steps = None if p.steps is None else p.steps / gain
     return replace(
         p,
         theta=p.theta / gain,
         rho=p.rho / gain,
-        steps=steps,
+        steps=p.steps_over(gain),
         bias=(p.bias + offset) / gain,
         v_reset=p.v_reset / gain,
         v_init=p.v_init / gain,

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from snncc.ir import Neuron, NeuronParameters, Node, SpikeGraph
+from snncc.ir import Array, Neuron, NeuronParameters, Node, SpikeGraph
+from snncc.ir.arrays import behind_first
 from snncc.passes.pipeline import Preserves
 
 
@@ -36,8 +37,16 @@ def rounds_half_to_even(p: NeuronParameters) -> bool:
     """Whether the staircase is uniform but for its odd steps, which lie one rounding above their tie."""
     if p.steps is None or p.strict:
         return False
-    rho = np.broadcast_to(p.rho, p.steps.shape[1:])
-    ties = np.stack([(j + 0.5) * rho for j in range(len(p.steps))])
-    odd = np.arange(len(p.steps)) % 2 == 0
-    shifted = p.steps[odd] > ties[odd]
-    return bool(np.allclose(p.steps, ties, rtol=1e-12, atol=0) and np.all(shifted))
+    steps, need = np.broadcast_arrays(
+        behind_first(p.steps, p.rho.ndim), behind_first(half_to_even_steps(p.rho, len(p.steps)), p.steps.ndim - 1)
+    )
+    ties = behind_first(np.stack([(j + 0.5) * p.rho for j in range(len(p.steps))]), steps.ndim - 1)
+    shifted = steps[::2] > ties[::2]
+    return bool(np.allclose(steps, need, rtol=1e-12, atol=0) and np.all(shifted))
+
+
+def half_to_even_steps(rho: Array, count: int) -> Array:
+    """The staircase of half-to-even rounding in steps of *rho*: a tie below an odd count does not pass."""
+    ties = np.stack([(j + 0.5) * rho for j in range(count)]).astype(np.float64)
+    ties[::2] = np.nextafter(ties[::2], np.inf)
+    return ties

@@ -208,17 +208,17 @@ def integer_parameters(p: NeuronParameters, grid: Array, bits: int, overflow: Ov
     def steps(value: Array) -> Array:
         return simplest(np.rint(value / grid).astype(np.int64))
 
-    def first_passing(value: Array) -> Array:
-        ratio = value / grid
+    def first_passing(ratio: Array) -> Array:
         return (np.floor(ratio + 1e-9) if p.strict else np.ceil(ratio - 1e-9)).astype(np.int64)
 
+    staircase = p.steps_over(grid)
     leak, leak_shift = integer_leak(p.leak)
     leak_i, leak_i_shift = integer_leak(p.leak_i)
     return replace(
         p,
-        theta=first_passing(p.theta),
+        theta=first_passing(p.theta / grid),
         rho=np.maximum(steps(p.rho), 1),
-        steps=None if p.steps is None else first_passing(p.steps),
+        steps=None if staircase is None else first_passing(staircase),
         leak=leak,
         leak_shift=leak_shift,
         leak_i=leak_i,
