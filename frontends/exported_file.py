@@ -265,9 +265,9 @@ def step(node: Mapping[str, Any]) -> Step:
 def place(metadata: Mapping[str, str]) -> tuple[str, str]:
     """The path of the innermost module, and ``file.py:12`` of the innermost line of the user's."""
     modules = str(metadata.get("nn_module_stack", "")).split(";")[-1].split(",")
-    path = modules[1] if len(modules) > 2 and re.fullmatch(r"[\w.]*", modules[1]) else ""
-    if path.startswith("_empty"):
-        return "", ""
+    path = re.sub(r"@\d+$", "", modules[1]) if len(modules) > 2 else ""  # @1: called for the second time
+    if path.startswith("_empty") or not re.fullmatch(r"\w+(\.\w+)*", path):
+        path = ""
     frames = re.findall(r'File "([^"\n]*)", line (\d+)', str(metadata.get("stack_trace", "")))
     users = [frame for frame in frames if not re.search(r"(^|[/\\])(torch|snncc)[/\\]", frame[0])]
     if not users:

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from snncc.errors import BadInput, CannotTrace
 from snncc.frontends.torch_check import check
+from snncc.frontends.torch_codes import RepeatsInput
 from snncc.frontends.torch_observe import Observation, observe
-from snncc.frontends.torch_options import Options, example, options
+from snncc.frontends.torch_options import Options, example, options, repeating_inside
 from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_run import ModelFails, call_model_of_the_user, copied, untouched
 from snncc.frontends.torch_session import Recording, first_difference, record
@@ -56,7 +57,14 @@ def trace(
 def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
     """Record *model*, and compare with recordings of other numbers of samples and timesteps."""
     if not chosen.has_time:
-        base = record_sized(model, x, chosen, SAMPLES, 1, calls=min(chosen.calls, TIMESTEPS))
+        try:
+            base = record_sized(model, x, chosen, SAMPLES, 1, calls=min(chosen.calls, TIMESTEPS))
+        except RepeatsInput:
+            inside = repeating_inside(model, chosen)
+            if inside is None:
+                raise
+            chosen = inside
+            base = record_sized(model, x, chosen, SAMPLES, 1)
         compare_with(base, model, x, chosen, SAMPLES + 1, 1)
         return base
     try:

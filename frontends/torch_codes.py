@@ -33,6 +33,21 @@ class Mixed(Exception):
         super().__init__(message)
         self.hint = hint
 
+    def at(self, where: str) -> CannotTrace:
+        """The error that says where this is."""
+        return CannotTrace(f"{where} {self}", hint=self.hint)
+
+
+class RepeatsInput(CannotTrace):
+    """The model repeats its input along an axis that is not known to be time."""
+
+
+class Repeated(Mixed):
+    """As `Mixed`; becomes a `RepeatsInput`."""
+
+    def at(self, where: str) -> CannotTrace:
+        return RepeatsInput(f"{where} {self}", hint=self.hint)
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -280,7 +295,7 @@ def check_rows(rows: Tensor, over: Over | None, grid: Grid) -> None:
     if torch.equal(rows, wanted) or torch.equal(rows, wanted[-grid.samples :]):
         return
     if len(torch.unique(rows)) < len(rows):
-        raise Mixed(
+        raise Repeated(
             "repeats its input along a new axis",
             "where that axis is time, it comes first: trace with layout='B', timesteps=T and multi-step "
             "neurons, or let the model take one timestep",

@@ -137,16 +137,16 @@ def fire(recorder: Recorder, module: nn.Module, x: Any, out: Any, place: Place, 
             hint="give each use a neuron of its own; in a loop over time, " + STATE_HINT,
         )
     try:
+        if signal.over not in (None, Over.LAST):
+            raise Mixed("fires after a reduction over time", "reduce over time after the last neuron")
         check_time(recorder, module, signal, has_state=has_state)
         frame = recorder.frame(signal)
-        if has_state and (frame.over is not None or len(frame.rows) != recorder.grid.rows):
-            raise Mixed("keeps a state, but sees its input after a reduction over time")
-        if frame.over not in (None, Over.LAST):
-            raise Mixed("fires after a reduction over time", "reduce over time after the last neuron")
+        if has_state and len(frame.rows) != recorder.grid.rows:
+            raise Mixed("keeps a state, but does not see every timestep of its input")
         source = recorder.source(signal, frame, x.shape, place)
         parameters, gain = parameters_of(found, frame, x.shape, place)
     except Mixed as problem:
-        raise CannotTrace(f"{place}: this neuron {problem}", hint=problem.hint) from None
+        raise problem.at(f"{place}: this neuron") from None
     builder = recorder.builder
     if np.any(gain != 1):
         name = builder.name(place, "input_gain", is_main=False)

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from snncc.errors import BadInput, NotEqual
-from snncc.frontends.torch_options import Options, repeats_inside
+from snncc.frontends.torch_codes import RepeatsInput
+from snncc.frontends.torch_options import Options, repeating_inside, repeats_inside
 from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_run import call_model_of_the_user, copied, named_outputs, untouched
 from snncc.frontends.torch_session import Recording, first_difference, output_values, record
@@ -52,7 +53,8 @@ def observe(model: nn.Module, graph: SpikeGraph, data: ArrayLike) -> Observation
         node.kind,
         node.presence,
         is_train=is_sequence and graph.layout == "B",
-        repeats_inside=graph.layout == "B" and repeats_inside(model),
+        repeats_inside=graph.layout == "B"
+        and (repeats_inside(model) or any(out.over is not Over.SEQUENCE for out in graph.outputs)),
     )
     x = torch.from_numpy(np.array(array, np.float64))
     axis = int(is_sequence)
@@ -79,7 +81,11 @@ def observe_chunk(model: nn.Module, graph: SpikeGraph, chosen: Options, x: Tenso
         x = torch.cat([x, x], axis)
     is_short = chosen.has_time and length == 1
     given = torch.cat([x, x], 0) if is_short else x
-    recording = record(model, chosen.swapped(given), chosen, chosen.calls)
+    try:
+        recording = record(model, chosen.swapped(given), chosen, chosen.calls)
+    except RepeatsInput:
+        chosen = repeating_inside(model, chosen) or chosen
+        recording = record(model, chosen.swapped(given), chosen, chosen.calls)
     if difference := first_difference(graph, recording.graph):
         raise NotEqual(
             f"{difference}: the model is not the one that the graph was traced from",

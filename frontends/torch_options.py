@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -151,6 +151,14 @@ def repeats_inside(model: nn.Module) -> bool:
         isinstance(module, DirectEncoder) or (is_neuron(module) and is_multi_step(module))
         for module in model.modules()
     )
+
+
+def repeating_inside(model: nn.Module, chosen: Options) -> Options | None:
+    """*chosen* for a model that repeats its input over time itself, if it can be one."""
+    stateful = any(keeps_state(m, path) for path, m in model.named_modules() if is_neuron(m))
+    if stateful or chosen.timesteps < 2 or chosen.presence is not Presence.CONSTANT or chosen.repeats_inside:
+        return None
+    return replace(chosen, repeats_inside=True)
 
 
 def check_choice(what: str, value: object, known: list[str]) -> None:

@@ -224,7 +224,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             else:
                 handler(call)
         except Mixed as problem:
-            raise CannotTrace(f"{call.place}: {name}: {problem}", hint=problem.hint) from None
+            raise problem.at(f"{call.place}: {name}:") from None
 
     def constant(
         self,

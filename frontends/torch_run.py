@@ -18,9 +18,15 @@ from snncc.frontends.torch_neurons import is_neuron
 from snncc.frontends.torch_record import shown_file
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The module that `torch.compile` wrapped, or *model*."""
+    inner = getattr(model, "_orig_mod", model)
+    return inner if isinstance(inner, nn.Module) else model
+
+
 def copied(model: nn.Module) -> nn.Module:
     """A copy of *model* on the CPU, in evaluation mode, its neurons reset."""
-    model = getattr(model, "_orig_mod", model)
+    model = unwrapped(model)
     try:
         twin = copy.deepcopy(model, detached(model))
     except Exception as problem:

@@ -17,7 +17,7 @@ from snncc.frontends.torch_operations import HANDLERS
 from snncc.frontends.torch_options import Options
 from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_refusals import refuse
-from snncc.frontends.torch_run import call_model_of_the_user, copied, named_outputs
+from snncc.frontends.torch_run import call_model_of_the_user, copied, named_outputs, unwrapped
 from snncc.ir import Array, Layout, NeuronParameters, Node, Output, Over, SpikeGraph, Wire, wires
 from snncc.ir.arrays import same
 
@@ -52,7 +52,7 @@ def record(
         returned = run_once(recorder, twin, options.at_call(x.double(), call), options)
         frames = {name: output(recorder, name, tensor) for name, tensor in returned.items()}
         tensors.append(returned)
-    graph = builders[0].graph(type(model).__name__, options.timesteps, Layout(options.layout))
+    graph = builders[0].graph(type(unwrapped(model)).__name__, options.timesteps, Layout(options.layout))
     for call, builder in enumerate(builders[1:], 1):
         if difference := first_difference(graph, builder.graph(graph.name, graph.timesteps, graph.layout)):
             raise CannotTrace(
@@ -122,7 +122,7 @@ def output(recorder: Recorder, name: str, tensor: Tensor) -> Frame:
         over = signal.over or (Over.LAST if is_last else Over.SEQUENCE)
         builder.add(Output(name=name, inputs=wires(source), over=over))
     except Mixed as problem:
-        raise CannotTrace(f"{name}: the output of the model {problem}", hint=problem.hint) from None
+        raise problem.at(f"{name}: the output of the model") from None
     return replace(frame, shape=frame.shape or (1,))
 
 

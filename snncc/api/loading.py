@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from snncc.ir import Layout, Output, Over, SpikeGraph, load_graph
 if TYPE_CHECKING:
     import torch
 
-TORCH_SUFFIXES = (".pt", ".pth", ".pt2")
+TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".pt2")
 KNOWN_SUFFIXES = (".snn", *TORCH_SUFFIXES)
 
 
@@ -120,7 +121,5 @@ def example_of(
 
 def need_torch() -> None:
     """Raise `MissingDependency` where PyTorch is not installed."""
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingDependency("torch", "torch") from None
+    if find_spec("torch") is None:
+        raise MissingDependency("torch", "torch")
