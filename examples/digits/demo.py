@@ -5,6 +5,7 @@ Run it with ``make demo``. It writes the programs and a report for each network 
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -27,14 +28,29 @@ CALIBRATION = 256  # training images from which ranges are measured
 
 
 def main() -> None:
-    out = Path("out/digits")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, default=Path("out/digits"), help="folder of the results")
+    parser.add_argument("--samples", type=int, default=128, help="images that verify compares (default: 128)")
+    options = parser.parse_args()
+    out, samples = options.output, options.samples
     digits = load()
     print(
         f"scikit-learn's digits: {len(digits.test_y)} held-out images of 8x8, none of them seen in training"
     )
     holds = [
-        show("SFA", "integer activations 0..4, expanded to 4 ticks", sfa_net, "sfa.pt", digits, None, out),
-        show("LIF", f"leaky neurons, {TIMESTEPS} timesteps", lif_net, "lif.pt", digits, TIMESTEPS, out),
+        show(
+            "SFA",
+            "integer activations 0..4, expanded to 4 ticks",
+            sfa_net,
+            "sfa.pt",
+            digits,
+            None,
+            out,
+            samples,
+        ),
+        show(
+            "LIF", f"leaky neurons, {TIMESTEPS} timesteps", lif_net, "lif.pt", digits, TIMESTEPS, out, samples
+        ),
     ]
     if not all(holds):
         sys.exit("verify found a difference")
@@ -48,6 +64,7 @@ def show(
     digits: Digits,
     timesteps: int | None,
     out: Path,
+    samples: int,
 ) -> bool:
     """Compile, simulate and verify one network; whether the proof holds."""
     print(f"\n=== {name} network: {what} ===")
@@ -79,7 +96,7 @@ def show(
         print(f"accuracy {text:22} {100 * correct / total:6.2f} %  ({correct}/{total})")
     print(f"\nsimulated {len(digits.test_y)} images in {seconds:.2f} s\n{cost_table(result.counts)}")
 
-    proof = snncc.verify(program, model, test, samples=None)
+    proof = snncc.verify(program, model, test, samples=samples)
     print(f"\n{proof_table(proof)}")
     program.save(out / name.lower())
     report = out / f"{name.lower()}.html"
