@@ -39,6 +39,7 @@ def trace(
     """The spike graph of *model*, which stays as it is.
 
     *layout* is "B" (the model takes one timestep [B, ...] and is called *timesteps* times), "TB" or "BT".
+    A model that takes [B, ...] but repeats it *timesteps* times itself has the layout "B", too.
     *input_kind* is "analog", "spike" or "count"; *presence* "sequence", "constant" (the same value in every
     timestep, the default for "B") or "first". Raises `BadInput` for arguments that do not fit and
     `CannotTrace` for a model that holds something without an image in the IR.
@@ -75,6 +76,8 @@ def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
         # A model may be made for one number of timesteps; then it is recorded with that number alone.
         base = record_sized(model, x, chosen, SAMPLES, chosen.timesteps)
         length = chosen.timesteps
+    if chosen.timesteps > length:
+        compare_with(base, model, x, chosen, SAMPLES, chosen.timesteps)
     compare_with(base, model, x, chosen, SAMPLES + 1, length)
     return base
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from snncc.errors import CannotTrace
-from snncc.frontends.torch_codes import Frame, Mixed, Signal, frame_of_source
+from snncc.frontends.torch_codes import Mixed, Signal
+from snncc.frontends.torch_frames import Frame, frame_of_source
 from snncc.frontends.torch_record import Call
 from snncc.ir import Add, Affine, Array, Maximum, Mul, Over, wires
 

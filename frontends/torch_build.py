@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from snncc.frontends.torch_codes import ADDRESS, CONSTANT, NODE_SHIFT, Frame, Grid, Mixed
+from snncc.frontends.torch_codes import ADDRESS, CONSTANT, NODE_SHIFT, Grid, Mixed
+from snncc.frontends.torch_frames import Frame
 from snncc.frontends.torch_gather import Cut, Joined, Move, Permuted, Shaped, Tiled, moves
 from snncc.ir import (
     Array,

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from snncc.errors import CannotTrace
 from snncc.frontends.neurons import registered
 from snncc.frontends.torch_build import Place
-from snncc.frontends.torch_codes import ADDRESS_BITS, ROW, Frame, Mixed, Signal, unrolled
+from snncc.frontends.torch_codes import ADDRESS_BITS, ROW, Mixed, Signal, unrolled
+from snncc.frontends.torch_frames import Frame
 from snncc.frontends.torch_record import Recorder
 from snncc.ir import Affine, Array, Emit, Neuron, NeuronParameters, Order, Over, Reset, ResetAt, wires
 from snncc.ir.verify import neuron_problems

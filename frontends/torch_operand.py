@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snncc.frontends.torch_codes import Digit, Frame, Grid, Layout, Mixed, Signal, frame_of_layout, layout_of
+from snncc.frontends.torch_codes import Digit, Grid, Layout, Mixed, Signal, layout_of
+from snncc.frontends.torch_frames import Frame, frame_of_layout
 from snncc.ir import Array, Over
 
 

@@ -24,18 +24,9 @@ from torch.utils.weak import WeakTensorKeyDictionary
 import snncc
 from snncc.errors import CannotTrace
 from snncc.frontends.torch_build import Builder, Place
-from snncc.frontends.torch_codes import (
-    NODE_SHIFT,
-    Frame,
-    Grid,
-    Layout,
-    Mixed,
-    Signal,
-    frame_of_layout,
-    frame_of_source,
-    layout_of,
-)
+from snncc.frontends.torch_codes import NODE_SHIFT, Grid, Layout, Mixed, Signal, layout_of
 from snncc.frontends.torch_float64 import run_in_float64
+from snncc.frontends.torch_frames import Frame, frame_of_layout, frame_of_source
 
 HERE = os.path.dirname(os.path.realpath(snncc.__file__))
 FRONTENDS = os.path.dirname(os.path.realpath(__file__))
@@ -194,6 +185,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if torch.is_inference_mode_enabled() and func._can_decompose():
+            # In inference mode, and only there, operations arrive before torch has taken them apart.
+            with self:
+                return func.decompose(*args, **kwargs)
         name = str(func._overloadpacket.__name__)
         if torch.Tag.nondeterministic_seeded in func.tags:
             raise CannotTrace(f"{self.place()}: {randomness(name, self.modules)}", hint=RANDOM_HINT)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
 from snncc.frontends.torch_build import Builder, Place
-from snncc.frontends.torch_codes import ADDRESS_BITS, NODE_SHIFT, Frame, Grid, Mixed, Signal, prod
+from snncc.frontends.torch_codes import ADDRESS_BITS, NODE_SHIFT, Grid, Mixed, Signal, prod
+from snncc.frontends.torch_frames import Frame
 from snncc.frontends.torch_neurons import patch
 from snncc.frontends.torch_operations import HANDLERS
 from snncc.frontends.torch_options import Options

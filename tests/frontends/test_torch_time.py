@@ -207,6 +207,13 @@ def test_a_wrong_layout_is_refused() -> None:
         trace(model, TRAIN, timesteps=5, layout="B")
 
 
+def test_what_happens_only_in_long_trains_is_seen() -> None:
+    model = net(lambda s, h: h(s[:8]).mean(0))
+    with pytest.raises(CannotTrace, match="works on timesteps 0 to 7 alone"):
+        trace(model, noise(GENERATOR, 10, 2, 6), layout="TB")
+    assert_traced(model, TRAIN, layout="TB")
+
+
 def test_missing_arguments_are_named() -> None:
     with pytest.raises(BadInput, match=r"the argument layout is missing: parts.1 keeps a state"):
         trace(net(lambda s, h: h(s)), TRAIN)

@@ -116,6 +116,23 @@ def test_compiled_models() -> None:
     assert str(trace(torch.compile(model), x)) == str(plain)  # type: ignore[arg-type]
 
 
+def test_models_in_inference_mode() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16, 3)
+    ).eval()
+    fast = Apply(lambda x, inner: torch.inference_mode()(inner)(x), copy.deepcopy(model))
+    kinds = [type(node) for node in trace(model, IMAGE)]
+    assert [type(node) for node in trace(fast, IMAGE)] == kinds
+
+
+def test_a_neuron_alone() -> None:
+    assert [node.name for node in trace(snncc.nn.SFA(4), noise(GENERATOR, 2, 6))] == [
+        "input",
+        "sfa",
+        "output",
+    ]
+
+
 def test_shared_modules_and_parameters() -> None:
     layer = nn.Linear(6, 6)
     tied = nn.Linear(6, 6)
