@@ -23,6 +23,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 import snncc
 from snncc.errors import CannotTrace
+from snncc.frontends.exported_place import current_place
 from snncc.frontends.torch_build import Builder, Place
 from snncc.frontends.torch_codes import NODE_SHIFT, Grid, Layout, Mixed, Signal, layout_of
 from snncc.frontends.torch_float64 import run_in_float64
@@ -143,7 +144,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def place(self) -> Place:
         """The innermost module, and the user's source line."""
         path, is_leaf = self.modules[-1] if self.modules else ("", False)
-        return Place(path, is_leaf, user_line())
+        return Place(path, is_leaf, user_line() or current_place()[1])
 
     def watch(self, model: nn.Module) -> None:
         """Follow which module of *model* (a copy) is running."""

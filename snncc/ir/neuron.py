@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from snncc.errors import InvalidGraph
-from snncc.ir.arrays import Array, one, same, seal_fields, zero
+from snncc.ir.arrays import Array, behind_first, one, same, seal_fields, zero
 
 
 class Order(StrEnum):
@@ -189,8 +189,7 @@ class NeuronParameters:
         """The explicit steps divided by *factor*, which broadcasts against the neuron's shape."""
         if self.steps is None:
             return None
-        missing = max(0, factor.ndim - (self.steps.ndim - 1))
-        return self.steps.reshape(len(self.steps), *(1,) * missing, *self.steps.shape[1:]) / factor
+        return np.asarray(behind_first(self.steps, factor.ndim) / factor)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, NeuronParameters):

@@ -54,7 +54,7 @@ def is_identity(node: Node, graph: SpikeGraph) -> bool:
         case Transpose():
             return node.axes == tuple(range(len(node.axes)))
         case Add() | Concat():
-            return True
+            return source.kind is edge.kind  # a sum of one stream is a count, whose maximum is no OR
         case Affine():
             ones = np.all(node.gain == 1) and np.all(node.gain_scale == 1)
             return bool(ones and np.all(node.offset == 0) and not source.is_events)

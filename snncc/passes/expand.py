@@ -76,6 +76,8 @@ class ExpandCounts:
         counts = [p.max_count or 1 for p in (n.parameters for n in graph.neurons if has_counts(n))]
         if not counts:
             return graph
+        if graph.is_integer:
+            raise CannotLower(f"{graph.name}: streams are made of a float graph, before it is quantized")
         ticks = max(counts) + self.flush
         graph = with_biases_in_neurons(graph)
         whole = arrives_whole(graph)

@@ -23,7 +23,6 @@ from snncc.ir import (
     Sparse,
     SpikeGraph,
 )
-from snncc.ir.arrays import behind_first
 from snncc.passes.pipeline import Preserves
 from snncc.passes.rewrite import only_reader, only_source, without
 from snncc.passes.rounding import half_to_even_steps, rounds_half_to_even
@@ -234,11 +233,14 @@ def into_threshold(graph: SpikeGraph, node: Affine) -> SpikeGraph | None:
 
 def divided(p: NeuronParameters, gain: Array, offset: Array) -> NeuronParameters:
     """*p* for an input that is not multiplied by the positive *gain* and shifted by *offset* any more."""
+    rho, steps = p.rho / gain, p.steps_over(gain)
+    if steps is not None and rounds_half_to_even(p):
+        steps = half_to_even_steps(rho, len(steps))  # dividing blurs what sets a tie apart from the step beside it
     return replace(
         p,
         theta=p.theta / gain,
-        rho=p.rho / gain,
-        steps=p.steps_over(gain),
+        rho=rho,
+        steps=steps,
         bias=(p.bias + offset) / gain,
         v_reset=p.v_reset / gain,
         v_init=p.v_init / gain,

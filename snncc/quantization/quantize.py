@@ -34,6 +34,7 @@ from snncc.ir import (
 from snncc.ir.arrays import simplest
 from snncc.ir.infer import edge_after
 from snncc.passes.pipeline import Preserves
+from snncc.passes.rounding import rounds_half_to_even
 from snncc.quantization.ranges import Ranges, bounded, measured
 from snncc.quantization.scales import Group, choose_scale, groups_of
 from snncc.reference.inputs import Data
@@ -212,13 +213,19 @@ def integer_parameters(p: NeuronParameters, grid: Array, bits: int, overflow: Ov
         return (np.floor(ratio + 1e-9) if p.strict else np.ceil(ratio - 1e-9)).astype(np.int64)
 
     staircase = p.steps_over(grid)
+    rho = np.maximum(steps(p.rho), 1)
+    explicit = None if staircase is None else first_passing(staircase)
+    if explicit is not None and rounds_half_to_even(p):
+        # What lies one rounding above a tie is the next step of the grid.
+        ties = [(2 * j + 1) * rho for j in range(len(explicit))]
+        explicit = np.stack([tie // 2 + 1 if j % 2 == 0 else -(-tie // 2) for j, tie in enumerate(ties)])
     leak, leak_shift = integer_leak(p.leak)
     leak_i, leak_i_shift = integer_leak(p.leak_i)
     return replace(
         p,
         theta=first_passing(p.theta / grid),
-        rho=np.maximum(steps(p.rho), 1),
-        steps=None if staircase is None else first_passing(staircase),
+        rho=rho,
+        steps=explicit,
         leak=leak,
         leak_shift=leak_shift,
         leak_i=leak_i,

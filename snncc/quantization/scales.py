@@ -35,6 +35,8 @@ from snncc.ir import (
 
 SOURCES = (Dense, Conv, Sparse, Affine)
 CHANNELWISE = (Add, Pool, MaxPool, Pad, Neuron, Output)
+BRANCH_BITS = 4
+"""The finest branch of a stream is this many bits finer than the coarsest, whose rounding error rules."""
 THRESHOLD_STEPS = 16
 """A reset amount is at least this many steps of its grid."""
 
@@ -155,7 +157,8 @@ def choose_scale(
         cells = over_grid(weights, shape, is_per_channel=group.is_per_channel)
         need[name] = cells / top / group.factors[name]
     whole = {name: float(n.max()) for name, n in need.items()}
-    finest = min((n for n in whole.values() if n > 0), default=1.0)
+    largest = max(whole.values(), default=0.0) or 1.0
+    finest = max(min((n for n in whole.values() if n > 0), default=largest), largest / 2.0**BRANCH_BITS)
     group.shifts = {name: shift_for(n / finest) for name, n in whole.items()}
     scale = np.max([n / 2.0 ** group.shifts[name] for name, n in need.items()], axis=0)
     scale = np.where(scale > 0, scale, finest)
@@ -169,7 +172,7 @@ def choose_scale(
         factor = group.factors[graph.by_name[name].inputs[0].source]
         shape = graph.edges[name].shape
         reach = over_grid(potentials[name], shape, is_per_channel=group.is_per_channel)
-        scale = np.maximum(scale, reach / (state_limit * factor))
+        scale = np.maximum(scale, reach * (1 + 1e-9) / (state_limit * factor))
     group.scale = scale
 
 
