@@ -275,11 +275,11 @@ def compile_graph(
     return Program(chosen, run_passes(graph, chosen.passes(options) if passes is None else tuple(passes)))
 
 
-def check(graph: SpikeGraph, target: str = "sim", **options: Any) -> list[Problem]:
-    """Every way in which *graph* does not fit *target*; an empty list where it does."""
+def check(graph: SpikeGraph, target: str = "sim", *, encoding: str = "spikes") -> list[Problem]:
+    """Every way in which *graph* does not fit *target* in that *encoding*; an empty list where it does."""
     graph.verify()
-    given = {"encoding": member(Encoding, str(options.pop("encoding", "spikes")), "encoding")}
-    return list(target_named(target).problems(graph, Options(**given, timesteps=graph.timesteps)))
+    options = Options(encoding=member(Encoding, encoding, "encoding"), timesteps=graph.timesteps)
+    return list(target_named(target).problems(graph, options))
 
 
 def member(kind: Any, value: str, what: str) -> Any:

@@ -56,7 +56,7 @@ def broadcasts(shape: Shape, target: Shape) -> bool:
 
 
 def behind_first(steps: Array, rank: int) -> Array:
-    """*steps* [count, ...] with at least *rank* axes behind the first, so that it broadcasts with such arrays.
+    """*steps* [count, ...] with at least *rank* axes behind the first, to broadcast with such arrays.
 
     >>> behind_first(np.zeros((4,)), 3).shape, behind_first(np.zeros((4, 8, 1, 1)), 1).shape
     ((4, 1, 1, 1), (4, 8, 1, 1))

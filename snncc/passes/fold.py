@@ -98,7 +98,7 @@ def merge_affines(graph: SpikeGraph, node: Affine) -> SpikeGraph | None:
 
 
 def behind_pool(graph: SpikeGraph, node: Affine) -> SpikeGraph | None:
-    """An affine behind an unpadded pool moves before it, toward a synapse: both are linear in each channel."""
+    """An affine behind an unpadded pool moves before it, toward a synapse: both are linear in a channel."""
     pool = only_source(graph, node)
     if not isinstance(pool, Pool) or any(pool.padding) or not leads_from_synapse(graph, pool):
         return None
@@ -118,7 +118,7 @@ def behind_pool(graph: SpikeGraph, node: Affine) -> SpikeGraph | None:
 
 
 def leads_from_synapse(graph: SpikeGraph, pool: Pool) -> bool:
-    """Whether nothing but unpadded pools and affines lies between *pool* and a synapse that can take a gain."""
+    """Whether only unpadded pools and affines lie between *pool* and a synapse that can take a gain."""
     source = only_source(graph, pool)
     while (isinstance(source, Pool) and not any(source.padding)) or (
         isinstance(source, Affine) and not source.per_timestep
@@ -235,7 +235,8 @@ def divided(p: NeuronParameters, gain: Array, offset: Array) -> NeuronParameters
     """*p* for an input that is not multiplied by the positive *gain* and shifted by *offset* any more."""
     rho, steps = p.rho / gain, p.steps_over(gain)
     if steps is not None and rounds_half_to_even(p):
-        steps = half_to_even_steps(rho, len(steps))  # dividing blurs what sets a tie apart from the step beside it
+        # Dividing blurs what sets a tie apart from the step beside it.
+        steps = half_to_even_steps(rho, len(steps))
     return replace(
         p,
         theta=p.theta / gain,

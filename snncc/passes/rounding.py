@@ -37,12 +37,11 @@ def rounds_half_to_even(p: NeuronParameters) -> bool:
     """Whether the staircase is uniform but for its odd steps, which lie one rounding above their tie."""
     if p.steps is None or p.strict:
         return False
-    steps, need = np.broadcast_arrays(
-        behind_first(p.steps, p.rho.ndim), behind_first(half_to_even_steps(p.rho, len(p.steps)), p.steps.ndim - 1)
-    )
-    ties = behind_first(np.stack([(j + 0.5) * p.rho for j in range(len(p.steps))]), steps.ndim - 1)
+    count, rank = len(p.steps), p.steps.ndim - 1
+    steps = behind_first(p.steps, p.rho.ndim)
+    ties = behind_first(np.stack([(j + 0.5) * p.rho for j in range(count)]), rank)
     shifted = steps[::2] > ties[::2]
-    return bool(np.allclose(steps, need, rtol=1e-12, atol=0) and np.all(shifted))
+    return bool(np.allclose(steps, ties, rtol=1e-12, atol=0) and np.all(shifted))
 
 
 def half_to_even_steps(rho: Array, count: int) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -18,12 +18,14 @@ from snncc.ir import (
     Edge,
     Input,
     Kind,
+    Mul,
     Neuron,
     NeuronParameters,
     Node,
     Numbers,
     Overflow,
     Pad,
+    SideOperation,
     Sparse,
     SpikeGraph,
     Wire,
@@ -93,6 +95,9 @@ class Quantize:
         return measured(graph, self.calibration, self.timesteps)
 
 
+N = TypeVar("N", bound=Node)
+
+
 class Quantizer:
     """One walk over the graph, node by node, with the edges of the integer graph as they come to be."""
 
@@ -105,11 +110,29 @@ class Quantizer:
         """The integer graph."""
         nodes = []
         for node in self.graph.nodes:
-            new = self.convert(node)
-            ins = [self.edges.get(w.source, self.graph.edges[w.source]) for w in new.inputs]
+            new = self.with_initial_steps(self.convert(node))
+            ins = [self.edge(w.source) for w in new.inputs]
             self.edges[node.name] = edge_after(new, ins, is_integer=True)
             nodes.append(new)
         return replace(self.graph, nodes=tuple(nodes), numbers=Numbers.INTEGER)
+
+    def edge(self, source: str) -> Edge:
+        """The edge of *source*; of one that comes later, what it will be."""
+        if source in self.edges:
+            return self.edges[source]
+        edge = self.graph.edges[source]
+        return edge if edge.is_events else replace(edge, scale=self.grid(source))
+
+    def with_initial_steps(self, node: N) -> N:
+        """*node* with the values before the first timestep of its analog wires as whole steps."""
+        inputs = []
+        for wire in node.inputs:
+            edge = self.graph.edges[wire.source]
+            if wire.initial is not None and not edge.is_events:
+                steps = np.rint(wire.initial * edge.scale / self.edge(wire.source).scale)
+                wire = replace(wire, initial=steps.astype(np.int64))
+            inputs.append(wire)
+        return replace(node, inputs=tuple(inputs))
 
     def group(self, name: str) -> Group:
         """The group of node *name*, its scale chosen when it is first asked for."""
@@ -293,7 +316,7 @@ def fixed_signals(graph: SpikeGraph) -> set[str]:
     for node in graph.nodes:
         edge = graph.edges[node.name]
         chosen = isinstance(node, Dense | Conv | Sparse | Affine)
-        given = isinstance(node, Input) or all(wire.source in fixed for wire in node.inputs)
+        given = isinstance(node, Input | Mul | SideOperation) or all(w.source in fixed for w in node.inputs)
         if edge.is_events or (given and not chosen):
             fixed.add(node.name)
     return fixed

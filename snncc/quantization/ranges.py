@@ -19,6 +19,7 @@ from snncc.ir import (
     Kind,
     Neuron,
     Node,
+    Pad,
     Presence,
     Sparse,
     SpikeGraph,
@@ -40,8 +41,8 @@ CHUNK = 32
 class Ranges:
     """What was seen: the extremes of each input, its smallest step, and each neuron's largest potential.
 
-    *potentials* has, for each neuron, the largest ``|u_pre|`` or ``|u_post|`` of each of its channels, shaped
-    to broadcast; it is None where no data was given.
+    *potentials* has, for each neuron, the largest ``|u_pre|``, ``|u_post|`` or ``|i|`` of each of its
+    channels, shaped to broadcast; it is None where no data was given.
     """
 
     inputs: Mapping[str, Extremes]
@@ -58,7 +59,7 @@ def measured(graph: SpikeGraph, x: Data, timesteps: int) -> Ranges:
         seen = run(graph, part, timesteps=timesteps, record=names, count=False)
         for name in names:
             record = seen.records[name]
-            for potential in (record.u_pre, record.u_post):
+            for potential in (record.u_pre, record.u_post, record.current):
                 if potential is not None:
                     largest = np.abs(potential).max(axis=(0, 1))
                     potentials[name] = np.maximum(potentials.get(name, largest), largest)
@@ -153,6 +154,8 @@ def bound_after(
         case Dense() | Conv() | Sparse():
             bias = None if node.bias is None else np.abs(node.bias)
             node = replace(node, weight=np.abs(node.weight), bias=bias, delay=None)
+        case Pad():
+            node = replace(node, value=np.abs(node.value))
         case Affine():
             node = replace(node, gain=np.abs(node.gain), offset=np.abs(node.offset))
             if node.per_timestep:
@@ -166,21 +169,28 @@ def bound_after(
 
 
 def potential_bound(node: Neuron, x: Array, timesteps: int | None) -> Array:
-    """The largest ``|v|`` that inputs up to *x* each timestep can build up."""
+    """The largest ``|v|`` and ``|i|`` that inputs up to *x* each timestep can build up."""
     p = node.parameters
-    x = x + np.abs(p.bias)
-    if p.stateless:
-        return x + np.abs(p.v_init)
-    gain = np.asarray(1 / np.maximum(1 - p.leak_i, 1e-300)) if p.has_current else np.asarray(1.0)
-    steps = np.where(p.leak < 1, 1 / np.maximum(1 - p.leak, 1e-300), np.inf)
-    if timesteps is not None:
-        steps = np.minimum(steps, timesteps)
-        gain = np.minimum(gain, timesteps)
-    total = (x * gain + np.abs(p.i_init)) * steps + np.abs(p.v_init) + np.abs(p.v_reset)
+    many = 1 if p.stateless else timesteps
+    with np.errstate(invalid="ignore", over="ignore"):
+        current = (x + np.abs(p.bias)) * summed(p.leak_i, many) + np.abs(p.i_init) * grown(p.leak_i, many)
+        # A reset may take the potential below by as much as the staircase is high.
+        start = np.abs(p.v_init) + np.abs(p.v_reset) + (p.max_count or 1) * np.abs(p.rho)
+        total = current * summed(p.leak, many) * np.maximum(p.leak, 1) + start * grown(p.leak, many)
     if not np.all(np.isfinite(total)):
         raise BadInput(
             f"{place(node)}: a neuron without leak has no static bound over unknown time",
             hint="give calibration data, or the number of timesteps",
         )
-    # A reset may take the potential below by as much as the staircase is high.
-    return total + (p.max_count or 1) * np.abs(p.rho)
+    return total
+
+
+def grown(leak: Array, timesteps: int | None) -> Array:
+    """The largest factor that *leak* makes of an initial value in *timesteps* (None: any number)."""
+    return np.where(leak <= 1, 1.0, np.inf if timesteps is None else np.maximum(leak, 1) ** float(timesteps))
+
+
+def summed(leak: Array, timesteps: int | None) -> Array:
+    """What *leak* makes of an input of one in each of *timesteps*: 1 + leak + leak**2 + ..."""
+    forever = np.where(leak < 1, 1 / np.maximum(1 - leak, 1e-300), np.inf)
+    return forever if timesteps is None else np.minimum(forever, timesteps * grown(leak, timesteps))

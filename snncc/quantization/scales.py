@@ -55,13 +55,11 @@ class Group:
 
 def groups_of(graph: SpikeGraph) -> dict[str, Group]:
     """The group of every analog signal that a synapse or an affine feeds, by the name of its node."""
-    table: dict[str, Group] = {}
+    # Sources first: a backward wire may come from any of them.
+    table = {n.name: Group({n.name: 1.0}, [n.name]) for n in graph.nodes if isinstance(n, SOURCES)}
     for node in graph.nodes:
         edge = graph.edges[node.name]
-        if edge.is_events and not isinstance(node, Neuron):
-            continue
-        if isinstance(node, SOURCES):
-            table[node.name] = Group({node.name: 1.0}, [node.name])
+        if isinstance(node, SOURCES) or (edge.is_events and not isinstance(node, Neuron)):
             continue
         members = [w.source for w in node.inputs if w.source in table]
         if isinstance(node, Input | Mul) or not members:

@@ -40,11 +40,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Carried numbers of a node, *train* [T, B, ticks, *shape]; potentials of a neuron [T, B, *shape]."""
+    """Carried numbers of a node, *train* [T, B, ticks, *shape]; states of a neuron [T, B, *shape].
+
+    *current* is the synaptic current i; a streaming neuron has none.
+    """
 
     train: Array
     u_pre: Array | None = None
     u_post: Array | None = None
+    current: Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,7 @@ class Executor:
         self.elapsed = 0 if state is None else int(state["elapsed"])
         self.horizon = horizons(graph)
         self.trains: dict[str, list[Array]] = {name: [] for name in record}
-        self.potentials: dict[str, list[tuple[Array, Array]]] = {name: [] for name in record}
+        self.potentials: dict[str, list[tuple[Array | None, ...]]] = {name: [] for name in record}
         self.outputs: dict[str, list[Array]] = {node.name: [] for node in graph.outputs}
         self.spikes: dict[str, list[Array]] = {}
         self.active: dict[str, list[Array]] = {}
@@ -219,7 +223,7 @@ class Executor:
         self.states[node.name] = fired.state
         self.saturations[node.name] = self.saturations.get(node.name, 0) + fired.saturations
         if node.name in self.potentials:
-            self.potentials[node.name].append((fired.u_pre, fired.u_post))
+            self.potentials[node.name].append((fired.u_pre, fired.u_post, fired.current))
         return fired.train.astype(self.dtype)
 
     def delayed_sum(self, node: Dense | Conv | Sparse, edge: Edge, out: Edge) -> Array:
@@ -248,9 +252,12 @@ class Executor:
             reduced[node.name] = reduce_over(node.over, np.stack(self.outputs[node.name]))
         records = {}
         for name, train in self.trains.items():
-            pairs = self.potentials[name]
-            pre, post = (np.stack([pair[k] for pair in pairs]) if pairs else None for k in (0, 1))
-            records[name] = Record(np.stack(train), pre, post)
+            columns = zip(*self.potentials[name], strict=True)
+            states = [
+                np.stack([a for a in column if a is not None]) if column[0] is not None else None
+                for column in columns
+            ]
+            records[name] = Record(np.stack(train), *states)
         return Run(
             timesteps=self.timesteps,
             batch=self.batch,

@@ -39,6 +39,7 @@ class Fired:
     u_post: Array
     state: State
     saturations: int
+    current: Array | None = None
 
 
 @dataclass(slots=True)
@@ -107,7 +108,7 @@ def step(
         own = train = (u_out if is_integer(x) else u_out * p.scale)[:, None]
     resting = np.where(n > 0, p.refractory, np.maximum(state["resting"] - 1, 0))
     after: State = {"v": v, "i": i, "fired": n, "resting": resting}
-    return Fired(own, train, u_pre, v, forget(p, after), width.count)
+    return Fired(own, train, u_pre, v, forget(p, after), width.count, i)
 
 
 def integrate(p: NeuronParameters, state: State, i: Array) -> Array:
