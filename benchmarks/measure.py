@@ -1,0 +1,85 @@
+"""Times that can be compared: taken in turns in one process, medians, and the machine's name beside them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def in_turns(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of each job; one round runs each of them once, after one round that does not count."""
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for job in jobs.values():
+        job()
+    for _ in range(rounds):
+        for name, job in jobs.items():
+            start = time.perf_counter()
+            job()
+            times[name].append(time.perf_counter() - start)
+    return {name: median(values) for name, values in times.items()}
+
+
+FIRST_CALL = """
+import sys, time
+from benchmarks.workloads import WORKLOADS
+load = WORKLOADS[sys.argv[1]]()
+x = load.data(1)
+start = time.perf_counter()
+from snncc import simulator
+simulator.run(load.graph, x, timesteps=load.timesteps)
+print(time.perf_counter() - start)
+"""
+
+
+def first_call(name: str) -> tuple[float, float]:
+    """Seconds of importing the simulator and its first run: without machine code on disk, and with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
+        command = [sys.executable, "-c", FIRST_CALL, name]
+        times = [
+            float(subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=True).stdout)
+            for _ in range(4)
+        ]
+    return times[0], median(times[1:])
+
+
+def help_seconds() -> float:
+    """Processor time of ``snncc --help``."""
+    spent = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "snncc", "--help"], cwd=ROOT, capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return median(spent)
+
+
+def machine() -> str:
+    """Processor, cores, Python, libraries, and how busy the machine was already."""
+    import numba
+    import numpy as np
+    import torch
+
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    gcc = subprocess.run(
+        ["gcc", "-dumpfullversion"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    return (
+        f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; Python "
+        f"{platform.python_version()}, NumPy {np.__version__}, Numba {numba.__version__}, PyTorch "
+        f"{torch.__version__}, gcc {gcc}"
+    )

@@ -1,0 +1,119 @@
+"""Running whole batches: chunks of samples over threads, results in the order of the samples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from snncc.errors import BadInput, StateOverflow
+from snncc.ir import Array, Presence, SpikeGraph
+from snncc.reference import enter
+from snncc.reference.inputs import Data, by_input
+from snncc.simulator.chunk import run_chunk
+from snncc.simulator.plan import Plan, plan_of
+from snncc.simulator.result import Part, Run, joined, state_part
+
+Progress = Callable[[int, int], None]
+
+
+def run(
+    graph: SpikeGraph,
+    x: Data,
+    *,
+    timesteps: int,
+    record: Collection[str] = (),
+    threads: int | None = None,
+    progress: Progress | None = None,
+    state: Mapping[str, Any] | None = None,
+    keep_state: bool = False,
+) -> Run:
+    """Execute the integer *graph* on *x*, with the results of `snncc.reference.run`, bit for bit.
+
+    *x* is [T, B, *shape] for a sequence, [B, *shape] for a value given once, a dict where there are several
+    inputs. *record* names nodes whose trains and potentials are kept; *threads* defaults to the processors
+    of the machine; *progress* is called with the samples done and all samples. *state* is the ``state`` of
+    an earlier run of the same batch (of this or of the reference executor, with *keep_state*), to go on
+    from. Raises `CannotLower` for a float graph, `BadInput`, `UnknownName`, `StateOverflow`.
+    """
+    plan = plan_of(graph, record, by_events=state is None and not keep_state)
+    data = shaped(graph, x, timesteps)
+    batch = len(next(iter(data.values()))[0])
+    bounds = chunks(plan, timesteps, batch, workers := threads or os.cpu_count() or 1)
+    done, lock = 0, Lock()
+
+    def one(bound: tuple[int, int]) -> Part:
+        nonlocal done
+        start, stop = bound
+        before = None if state is None else state_part(state, start, stop)
+        part = run_chunk(plan, data, start, stop, timesteps, before, keep_state=keep_state)
+        if progress is not None:
+            with lock:
+                done += stop - start
+                progress(done, batch)
+        return part
+
+    try:
+        if workers == 1 or len(bounds) == 1:
+            parts = [one(bound) for bound in bounds]
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                parts = list(pool.map(one, bounds))
+    except BadInput:
+        enter(graph, x, timesteps)  # says the same, with the place in the whole data
+        raise
+    except StateOverflow:
+        progress = None
+        for b in range(batch):
+            relabelled(one, b)
+        raise
+    return joined(plan, timesteps, parts)
+
+
+def relabelled(one: Callable[[tuple[int, int]], Part], b: int) -> None:
+    """Run sample *b* alone; its error names it."""
+    try:
+        one((b, b + 1))
+    except StateOverflow as error:
+        error.args = (error.message.replace("in sample 0;", f"in sample {b};"),)
+        error.message = error.args[0]
+        raise
+
+
+def shaped(graph: SpikeGraph, x: Data, timesteps: int) -> dict[str, Array]:
+    """The data of each input as [T or 1, B, *shape], its values not yet looked at."""
+    data = by_input(graph, x)
+    batches = set()
+    for node in graph.inputs:
+        array = data[node.name]
+        if node.presence is not Presence.SEQUENCE:
+            array = data[node.name] = array[None]
+        fits = array.ndim == 2 + len(node.shape) and array.shape[2:] == node.shape and array.size
+        steps = timesteps if node.presence is Presence.SEQUENCE else 1
+        if timesteps < 1 or not fits or len(array) != steps or array.dtype.kind not in "fiub":
+            enter(graph, x, timesteps)
+        batches.add(array.shape[1])
+    if len(batches) > 1:
+        enter(graph, x, timesteps)
+    return {name: plain_data(array) for name, array in data.items()}
+
+
+def plain_data(array: Array) -> Array:
+    """*array* as kernels take it: contiguous, writable, in the machine's byte order."""
+    return np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
+
+
+def chunks(plan: Plan, timesteps: int, batch: int, workers: int) -> list[tuple[int, int]]:
+    """Bounds of chunks of samples: enough of them to share out, none too large for the memory."""
+    fits = max(1, CHUNK_BYTES // max(1, plan.signal_bytes * timesteps))
+    size = max(1, min(fits, -(-batch // (workers if workers == 1 else 2 * workers))))
+    count = -(-batch // size)
+    return [(batch * k // count, batch * (k + 1) // count) for k in range(count)]
+
+
+CHUNK_BYTES = 1 << 26
+"""How much memory the trains of a chunk may take, unless a single sample takes more."""

@@ -1,0 +1,61 @@
+"""One chunk of samples through the parts of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from snncc.ir import Array, Output
+from snncc.simulator.counting import plain
+from snncc.simulator.layer_run import Workspace
+from snncc.simulator.neuron_table import NeuronState
+from snncc.simulator.plan import Plan
+from snncc.simulator.result import Part
+from snncc.simulator.sheet import Sheet
+
+
+def run_chunk(
+    plan: Plan,
+    data: Mapping[str, Array],
+    start: int,
+    stop: int,
+    timesteps: int,
+    state: Mapping[str, Any] | None = None,
+    *,
+    keep_state: bool = False,
+) -> Part:
+    """Execute *plan* on samples *start* to *stop* of [T or 1, B, *shape] of each input."""
+    space = plan.spaces.pop() if plan.spaces else Workspace()
+    sheet = Sheet(plan, timesteps, stop - start, data, start, space)
+    if state is not None:
+        sheet.elapsed, sheet.past = state["elapsed"], state["past"]
+        sheet.states = {name: resumed(plan, name, values) for name, values in state["states"].items()}
+    for part in plan.parts:
+        sheet.run_part(part)
+    outputs = {}
+    for node in plan.graph.nodes:
+        if isinstance(node, Output):
+            y = sheet.dense(node.name)
+            outputs[node.name] = np.broadcast_to(y, (timesteps, *y.shape[1:]))[:, :, 0]
+    plan.spaces.append(space)
+    return Part(
+        batch=stop - start,
+        outputs=outputs,
+        spikes=sheet.spikes,
+        active=sheet.active,
+        operations=sheet.operations,
+        saturations=sheet.saturations,
+        records=sheet.records,
+        state=sheet.state() if keep_state else {},
+    )
+
+
+def resumed(plan: Plan, name: str, values: Mapping[str, Array]) -> NeuronState:
+    """The state of a layer as kernels take it."""
+    size = plan.neurons[name].size
+    v, i, fired, resting = (
+        plain(np.array(values[part]).reshape(-1, size)) for part in ("v", "i", "fired", "resting")
+    )
+    return NeuronState(v, i, fired, resting)

@@ -1,0 +1,124 @@
+"""What a run of the simulator yields, and how the results of chunks of samples are joined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snncc.ir import Array, Encoding
+from snncc.reference import Operations
+from snncc.reference import Run as ReferenceRun
+from snncc.reference.execute import Record, reduce_over
+from snncc.simulator.plan import Plan
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Run(ReferenceRun):
+    """The result of the reference executor, and the updates that each neuron layer made for one sample.
+
+    An update is one neuron in one timestep (in one tick where the layer streams).
+    """
+
+    neuron_updates: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one chunk of samples yields: carried numbers of outputs [T, B, *shape], counts, records."""
+
+    batch: int
+    outputs: Mapping[str, Ints]
+    spikes: Mapping[str, Ints]
+    active: Mapping[str, Ints]
+    operations: Mapping[str, Operations]
+    saturations: Mapping[str, int]
+    records: Mapping[str, Record]
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
+def joined(plan: Plan, timesteps: int, parts: Sequence[Part]) -> Run:
+    """The run that consists of *parts*, in this order."""
+    graph, first = plan.graph, parts[0]
+    outputs = {}
+    for node in graph.outputs:
+        carried = np.concatenate([part.outputs[node.name] for part in parts], axis=1)
+        outputs[node.name] = reduce_over(node.over, carried * graph.edges[node.name].scale)
+    return Run(
+        timesteps=timesteps,
+        batch=sum(part.batch for part in parts),
+        outputs=outputs,
+        spikes={k: np.concatenate([part.spikes[k] for part in parts]) for k in first.spikes},
+        active={k: np.concatenate([part.active[k] for part in parts]) for k in first.active},
+        operations={k: costs([part.operations[k] for part in parts]) for k in first.operations},
+        saturations={k: sum(part.saturations[k] for part in parts) for k in first.saturations},
+        records={k: record_of([part.records[k] for part in parts]) for k in first.records},
+        state=state_of([part.state for part in parts]),
+        neuron_updates=updates(plan, timesteps),
+    )
+
+
+def costs(parts: Sequence[Operations]) -> Operations:
+    """The operations of all samples."""
+    names = [f.name for f in fields(Operations) if f.name != "synapses"]
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return Operations(synapses=parts[0].synapses, **arrays)
+
+
+def record_of(parts: Sequence[Record]) -> Record:
+    """The record of all samples."""
+
+    def whole(arrays: Sequence[Array | None]) -> Array | None:
+        present = [a for a in arrays if a is not None]
+        return np.concatenate(present, axis=1) if present else None
+
+    return Record(
+        np.concatenate([part.train for part in parts], axis=1),
+        whole([part.u_pre for part in parts]),
+        whole([part.u_post for part in parts]),
+    )
+
+
+def state_of(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The state of all samples."""
+    if not parts[0]:
+        return {}
+    first = parts[0]
+    past = {
+        name: [np.concatenate([part["past"][name][k] for part in parts]) for k in range(len(values))]
+        for name, values in first["past"].items()
+    }
+    states = {
+        name: {what: np.concatenate([part["states"][name][what] for part in parts]) for what in values}
+        for name, values in first["states"].items()
+    }
+    return {"past": past, "states": states, "elapsed": first["elapsed"]}
+
+
+def state_part(state: Mapping[str, Any], start: int, stop: int) -> dict[str, Any]:
+    """The state of some of the samples."""
+    return {
+        "past": {name: [v[start:stop] for v in values] for name, values in state["past"].items()},
+        "states": {
+            name: {what: v[start:stop] for what, v in values.items()}
+            for name, values in state["states"].items()
+        },
+        "elapsed": state["elapsed"],
+    }
+
+
+def updates(plan: Plan, timesteps: int) -> dict[str, int]:
+    """Neuron updates of one sample."""
+    return {
+        name: timesteps * table.size * (table.parameters.ticks if streams(table.parameters.encoding) else 1)
+        for name, table in plan.neurons.items()
+    }
+
+
+def streams(encoding: Encoding) -> bool:
+    return encoding is Encoding.STREAM

@@ -1,0 +1,329 @@
+"""The general executor: every node on dense 64-bit trains [T, B, ticks, *shape] of a chunk of samples.
+
+A node is evaluated for a window of timesteps at once: for all of them where nothing runs back, for one at a
+time inside a loop. A value that is the same in every timestep is kept (and computed) once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snncc.ir import (
+    Add,
+    Affine,
+    Array,
+    Conv,
+    Dense,
+    Input,
+    Neuron,
+    Node,
+    Pool,
+    Presence,
+    Sparse,
+    Wire,
+    edges_into,
+    place,
+)
+from snncc.reference import Operations
+from snncc.reference.execute import Record
+from snncc.reference.inputs import carried, checked
+from snncc.reference.nodes import evaluate
+from snncc.simulator.counting import gain_operations, operations_of, plain, synapse_operations
+from snncc.simulator.layer_match import Source
+from snncc.simulator.layer_run import Workspace, run_layer
+from snncc.simulator.neuron_table import NeuronState, advanced, initial_state
+from snncc.simulator.plan import Plan
+from snncc.simulator.stream import Stream, listed
+from snncc.simulator.synapse_table import pool_sums
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Sheet:
+    """The trains of one chunk of samples, and what was counted on the way."""
+
+    plan: Plan
+    timesteps: int
+    batch: int
+    data: Mapping[str, Array]
+    first: int = 0
+    space: Workspace = field(default_factory=Workspace)
+    elapsed: int = 0
+    past: Mapping[str, list[Ints]] = field(default_factory=dict)
+    values: dict[str, Ints] = field(default_factory=dict)
+    streams: dict[str, Stream] = field(default_factory=dict)
+    states: dict[str, NeuronState] = field(default_factory=dict)
+    spikes: dict[str, Ints] = field(default_factory=dict)
+    active: dict[str, Ints] = field(default_factory=dict)
+    operations: dict[str, Operations] = field(default_factory=dict)
+    saturations: dict[str, int] = field(default_factory=dict)
+    records: dict[str, Record] = field(default_factory=dict)
+
+    def run_part(self, part: tuple[Node, ...]) -> None:
+        """Evaluate the nodes of *part*, a single one or a loop, for every timestep."""
+        for node in part:
+            if node.name in self.plan.layers and self.run_layer(node):
+                return
+        if all(node.name in self.plan.folded for node in part):
+            return
+        if part[0].name in self.plan.streamed and self.stream(part[0].name) is not None:
+            self.collect_events(part[0].name)
+            return
+        if len(part) > 1 or any(wire.source == part[0].name for wire in part[0].inputs):
+            self.run_loop(part)
+        else:
+            self.dense(part[0].name)
+            self.collect(part[0])
+
+    def run_loop(self, nodes: tuple[Node, ...]) -> None:
+        """Evaluate *nodes*, which form a loop, timestep by timestep."""
+        for node in nodes:
+            edge = self.plan.edges[node.name]
+            self.values[node.name] = np.empty((self.timesteps, self.batch, edge.ticks, *edge.shape), np.int64)
+        for t in range(self.timesteps):
+            for node in nodes:
+                self.values[node.name][t] = self.evaluate(node, t, t + 1)[0]
+        for node in nodes:
+            self.collect(node)
+
+    def run_layer(self, node: Node) -> bool:
+        """Run a whole layer event by event. False where its potentials are too large for that."""
+        prepared = self.plan.layers[node.name]
+        sources = prepared.layer.sources
+        streams: dict[str, Stream] = {}
+        for source in sources:
+            if source.name != node.name:
+                found = self.stream(source.name)
+                if found is None:
+                    return False
+                streams[source.name] = found
+        done = run_layer(prepared, streams, self.timesteps, self.batch, self.space)
+        if done is None:
+            for source in sources:
+                for behind in (*reversed(source.chain), source.synapse):
+                    if behind.name not in self.operations and source.name != node.name:
+                        self.dense(behind.name)
+                        self.collect(behind)
+            return False
+        self.streams[node.name] = done.stream
+        self.spikes[node.name], self.active[node.name] = done.spikes, done.active
+        self.saturations[node.name] = 0
+        for k, source in enumerate(sources):
+            self.count_source(source, done.counts[:, k])
+        return True
+
+    def count_source(self, source: Source, counts: Ints) -> None:
+        """The operations of a synapse and of the pools before it."""
+        name = source.synapse.name
+        every, nonzero, received = (np.ascontiguousarray(counts[:, k]) for k in range(3))
+        self.operations[name] = operations_of(
+            self.plan.fans[name], every, nonzero, received, is_spiking=True, dense=0
+        )
+        stream = self.streams[source.name]
+        rows = stream.timesteps * stream.grid.rows
+        total = np.diff(stream.starts[::rows]) * (self.timesteps // stream.timesteps)
+        for node in source.chain:
+            if isinstance(node, Pool):
+                self.operations[node.name] = operations_of(
+                    self.plan.fans[node.name], total, total, total, is_spiking=True, dense=0
+                )
+
+    def stream(self, name: str) -> Stream | None:
+        """The events of node *name*; None where its data are no spikes (and will be refused)."""
+        if name not in self.streams:
+            node, grid = self.plan.graph.by_name[name], self.plan.grids[name]
+            take = partial(self.space.take, name)
+            if isinstance(node, Input) and name not in self.values and node.presence is not Presence.FIRST:
+                found = listed(self.data[name][:, :, None], grid, self.first, self.batch, take)
+            else:
+                found = listed(plain(self.dense(name)), grid, 0, self.batch, take)
+            if found is None:
+                return None
+            self.streams[name] = found
+        return self.streams[name]
+
+    def dense(self, name: str) -> Ints:
+        """The train of node *name*, evaluated now if it was not needed so far."""
+        if name not in self.values:
+            edge = self.plan.edges[name]
+            if name in self.streams:
+                self.values[name] = self.streams[name].dense(edge.ticks)
+            else:
+                self.values[name] = self.evaluate(self.plan.graph.by_name[name], 0, self.timesteps)
+        return self.values[name]
+
+    def evaluate(self, node: Node, start: int, stop: int) -> Ints:
+        """The numbers that leave *node*: [stop - start, ...], or [1, ...] where they never change."""
+        if isinstance(node, Input):
+            return self.enter(node)
+        if isinstance(node, Neuron):
+            return self.fire(node, start, stop)
+        ins, out = edges_into(node, self.plan.edges), self.plan.edges[node.name]
+        if isinstance(node, Dense | Conv | Sparse):
+            return self.weighted_sum(node, start, stop)
+        xs = [self.read(wire, start, stop) for wire in node.inputs]
+        if isinstance(node, Affine) and node.per_timestep:
+            xs = self.unrolled(xs, stop - start)
+            rows = [
+                evaluate(node, [xs[0][t]], ins, out, self.elapsed + start + t, is_integer=True)
+                for t in range(stop - start)
+            ]
+            return np.stack(rows)
+        if any(len(x) > 1 for x in xs):
+            xs = self.unrolled(xs, stop - start)
+        steps = len(xs[0])
+        flat = [np.reshape(x, (-1, *x.shape[2:])) for x in xs]
+        if isinstance(node, Pool):
+            y = pool_sums(node, plain(flat[0].reshape(-1, *ins[0].shape)), out.shape)
+        elif isinstance(node, Add) and len({x.shape for x in flat}) == 1:
+            y = flat[0] + flat[1] if len(flat) == 2 else np.sum(flat, axis=0)
+        else:
+            y = evaluate(node, flat, ins, out, 0, is_integer=True)
+        return y.reshape(steps, self.batch, -1, *out.shape)
+
+    def unrolled(self, xs: list[Ints], steps: int) -> list[Ints]:
+        """*xs* with what never changes repeated."""
+        return [x if len(x) == steps else np.broadcast_to(x, (steps, *x.shape[1:])) for x in xs]
+
+    def enter(self, node: Input) -> Ints:
+        raw = self.data[node.name][:, self.first : self.first + self.batch]
+        data = carried(node, checked(node, raw if follows(node) else raw[0], self.timesteps), True)
+        if node.presence is Presence.FIRST:
+            whole = np.zeros((self.timesteps, *data.shape[1:]), np.int64)
+            if self.elapsed == 0:
+                whole[0] = data[0]
+            data = whole
+        return data[:, :, None]
+
+    def read(self, wire: Wire, start: int, stop: int, tap: int = 0) -> Ints:
+        """What *wire* delivered in each timestep of the window, *tap* timesteps before it."""
+        source, delay = self.dense(wire.source), wire.delay + tap
+        if delay == 0:
+            return source if len(source) == 1 else source[start:stop]
+        edge, past = self.plan.edges[wire.source], self.past.get(wire.source, [])
+        window = np.zeros((stop - start, self.batch, edge.ticks, *edge.shape), np.int64)
+        for k in range(stop - start):
+            t = start + k - delay
+            if t >= 0:
+                window[k] = source[t if len(source) > 1 else 0]
+            elif -t <= len(past):
+                window[k] = past[-t - 1]
+            elif wire.initial is not None and tap <= self.elapsed + start + k:
+                window[k, :, 0] = wire.initial
+        return window
+
+    def weighted_sum(self, node: Dense | Conv | Sparse, start: int, stop: int) -> Ints:
+        """The sums of a synapse node: one for each delay that its weights have."""
+        total: Ints | None = None
+        (wire,), out = node.inputs, self.plan.edges[node.name]
+        for delay, table in self.plan.synapse(node).items():
+            x = plain(self.read(wire, start, stop, delay))
+            y = table.summed(x.reshape(-1, *table.shape)).reshape(len(x), self.batch, -1, *out.shape)
+            if total is None:
+                total = y
+            elif len(total) < len(y):
+                total = total + y
+            else:
+                total += y
+        if total is None:
+            x = self.read(wire, start, stop)
+            total = np.zeros((len(x), self.batch, out.ticks, *out.shape), np.int64)
+        if node.shift:
+            total <<= node.shift
+        if node.bias is not None:
+            total[:, :, 0] += node.bias.astype(np.int64)
+        return total
+
+    def fire(self, node: Neuron, start: int, stop: int) -> Ints:
+        """The train of a neuron; its potentials are recorded where that was asked for."""
+        table, edge = self.plan.neurons[node.name], self.plan.edges[node.name]
+        total = self.summed([self.read(wire, start, stop) for wire in node.inputs], stop - start)
+        x = plain(total.reshape(*total.shape[:3], table.size))
+        state = self.states.get(node.name)
+        if state is None:
+            state = self.states[node.name] = initial_state(table, self.batch)
+        keep = node.name in self.plan.record
+        first = self.elapsed + start
+        done = advanced(table, x, stop - start, state, where=place(node), first=first, keep=keep)
+        self.saturations[node.name] = self.saturations.get(node.name, 0) + done.saturations
+        if keep:
+            pre, post = (u.reshape(-1, self.batch, *edge.shape) for u in (done.u_pre, done.u_post))
+            before = self.records.get(node.name)
+            if before is not None and before.u_pre is not None and before.u_post is not None:
+                pre, post = np.concatenate([before.u_pre, pre]), np.concatenate([before.u_post, post])
+            self.records[node.name] = Record(pre, pre, post)
+        return done.train.reshape(stop - start, self.batch, edge.ticks, *edge.shape)
+
+    def summed(self, xs: list[Ints], steps: int) -> Ints:
+        """The sum of signals, tick by tick."""
+        if len(xs) == 1:
+            return xs[0]
+        if any(len(x) > 1 for x in xs):
+            xs = self.unrolled(xs, steps)
+        ticks = max(x.shape[2] for x in xs)
+        total = np.zeros((*xs[0].shape[:2], ticks, *xs[0].shape[3:]), np.int64)
+        for x in xs:
+            total[:, :, : x.shape[2]] += x
+        return total
+
+    def collect(self, node: Node) -> None:
+        """Count what *node* did in all timesteps."""
+        name, edge = node.name, self.plan.edges[node.name]
+        y = self.values[name]
+        if isinstance(node, Neuron) or (isinstance(node, Input) and edge.is_events):
+            flat = y.reshape(*y.shape[:3], -1)
+            times = self.timesteps // len(flat)
+            active = (flat != 0).any(axis=2).sum(axis=2)
+            self.spikes[name] = np.repeat(flat.sum(axis=3), times, axis=0).transpose(1, 0, 2)
+            self.active[name] = np.repeat(active, times, axis=0).T
+        if name in self.plan.record:
+            train = np.array(np.broadcast_to(y, (self.timesteps, *y.shape[1:])))
+            known = self.records.get(name)
+            self.records[name] = Record(train) if known is None else Record(train, known.u_pre, known.u_post)
+        if name in self.plan.counted:
+            self.operations[name] = self.cost(node)
+
+    def collect_events(self, name: str) -> None:
+        """Count the spikes of an input of which only the events are known."""
+        stream = self.streams[name]
+        sums = np.diff(stream.starts[:: stream.grid.rows]).reshape(self.batch, stream.timesteps)
+        self.active[name] = np.repeat(sums, self.timesteps // stream.timesteps, axis=1)
+        self.spikes[name] = self.active[name][:, :, None].copy()
+
+    def cost(self, node: Node) -> Operations:
+        """The operations of *node* in all timesteps."""
+        xs = [self.read(wire, 0, self.timesteps) for wire in node.inputs]
+        fan = self.plan.fans.get(node.name)
+        if fan is None:
+            return gain_operations(xs, self.plan.edges[node.name].size, self.timesteps)
+        is_events = self.plan.edges[node.inputs[0].source].is_events
+        is_spiking = self.plan.counted[node.name]
+        return synapse_operations(xs[0], fan, self.timesteps, is_events=is_events, is_spiking=is_spiking)
+
+    def state(self) -> dict[str, Any]:
+        """What a later run goes on from, in the form of the reference executor."""
+        past = {}
+        for name, length in self.plan.horizons.items():
+            y = self.dense(name)
+            recent = [y[t if len(y) > 1 else 0] for t in range(self.timesteps - 1, -1, -1)][:length]
+            past[name] = [*recent, *self.past.get(name, [])][:length]
+        states = {
+            name: {
+                part: getattr(state, part).reshape(self.batch, *self.plan.edges[name].shape)
+                for part in ("v", "i", "fired", "resting")
+            }
+            for name, state in self.states.items()
+        }
+        return {"past": past, "states": states, "elapsed": self.elapsed + self.timesteps}
+
+
+def follows(node: Input) -> bool:
+    """Whether the data of *node* change over time."""
+    return node.presence is Presence.SEQUENCE

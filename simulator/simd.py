@@ -1,0 +1,275 @@
+"""Blocks of 64 bytes of state as single vector operations, written in LLVM's language for Numba.
+
+Addresses are plain integers; the arrays that come first say by their types how wide the numbers are. A block
+is 32 states of 16 bits or 16 of 32 bits; any processor runs it, AVX-512 in one instruction each. Spikes are
+listed by a compressing instruction where the processor has one (x86 with VBMI2), elsewhere bit by bit.
+
+The intrinsics stand at the top level of this module: in a closure they would keep Numba from finding its
+machine code on disk again.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import extending, types
+
+BLOCK = 64
+"""Bytes of state in a block."""
+
+intrinsic: Any = extending.intrinsic  # whatever it makes, kernels call it with other arguments
+
+I16, I32, I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+
+
+def lanes_of(bits: int) -> int:
+    """States in a block."""
+    return 8 * BLOCK // bits
+
+
+def has_compress() -> bool:
+    """Whether the processor compresses vectors of 16-bit numbers."""
+    features = binding.get_host_cpu_features()
+    return bool(features.get("avx512vbmi2")) and bool(features.get("avx512vl"))
+
+
+COMPRESSES = has_compress()
+
+
+class Vectors:
+    """Short names for what the blocks are built from."""
+
+    def __init__(self, builder: ir.IRBuilder, bits: int) -> None:
+        self.builder, self.bits, self.lanes = builder, bits, lanes_of(bits)
+        self.type = ir.VectorType(ir.IntType(bits), self.lanes)
+        self.wide = ir.VectorType(ir.IntType(2 * bits), self.lanes)
+
+    def load(self, address: Any, bits: int, align: int) -> Any:
+        kind = ir.VectorType(ir.IntType(bits), self.lanes)
+        value = self.builder.load(self.builder.inttoptr(address, kind.as_pointer()))
+        value.align = align
+        return value
+
+    def store(self, value: Any, address: Any, align: int) -> None:
+        place = self.builder.inttoptr(address, value.type.as_pointer())
+        self.builder.store(value, place).align = align
+
+    def spread(self, number: Any, kind: Any) -> Any:
+        """The 64-bit *number* in every lane."""
+        one = self.builder.trunc(number, kind.element) if kind.element.width < 64 else number
+        first = self.builder.insert_element(ir.Constant(kind, ir.Undefined), one, ir.Constant(I32, 0))
+        zeros = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
+
+    def mask_bits(self, mask: Any) -> Any:
+        return self.builder.zext(self.builder.bitcast(mask, ir.IntType(self.lanes)), I64)
+
+    def any_beyond(self, value: Any, low: Any, high: Any) -> Any:
+        """1 << 32 where a lane lies outside low..high, else 0."""
+        b = self.builder
+        beyond = b.or_(b.icmp_signed("<", value, low), b.icmp_signed(">", value, high))
+        some = b.icmp_unsigned("!=", self.mask_bits(beyond), ir.Constant(I64, 0))
+        return b.shl(b.zext(some, I64), ir.Constant(I64, 32))
+
+
+@intrinsic
+def add_block(typing: Any, sums: Any, weights: Any, to: Any, of: Any) -> Any:
+    """Add the block of weights at *of* to the block of sums at *to*."""
+    bits, weight_bits = sums.dtype.bitwidth, weights.dtype.bitwidth
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, _, to, of = arguments
+        v = Vectors(builder, bits)
+        weight = v.load(of, weight_bits, 1)
+        wide = builder.sext(weight, v.type) if weight_bits < bits else weight
+        v.store(builder.add(v.load(to, bits, bits // 8), wide), to, bits // 8)
+        return context.get_dummy_value()
+
+    return types.void(sums, weights, types.intp, types.intp), generate
+
+
+@intrinsic
+def fire_block(
+    typing: Any,
+    states: Any,
+    sums: Any,
+    state: Any,
+    gathered: Any,
+    theta: Any,
+    sub: Any,
+    keep: Any,
+    low: Any,
+    high: Any,
+    events: Any,
+    code: Any,
+) -> Any:
+    """The spikes of the block at *state*, as a list.
+
+    Where sums are narrower than states, those *gathered* are first poured into the state. Where ``state >=
+    theta``, it becomes ``(state & keep) - sub`` and *code* plus the lane is appended at *events* (up to a
+    block may be written behind the end). Returns the number of spikes, plus 1 << 32 where a new state lies
+    outside low..high.
+    """
+    bits, sum_bits = states.dtype.bitwidth, sums.dtype.bitwidth
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        state, gathered, theta, sub, keep, low, high, events, code = arguments[2:]
+        v, align = Vectors(builder, bits), bits // 8
+        before = v.load(state, bits, align)
+        if sum_bits < bits:
+            before = builder.add(before, drained(builder, v, gathered, sum_bits))
+        mask = builder.icmp_signed(">=", before, v.load(theta, bits, align))
+        # As a difference, or it becomes a masked store, which is slow.
+        forgotten = builder.and_(before, builder.not_(v.spread(keep, v.type)))
+        drop = builder.add(forgotten, v.load(sub, bits, align))
+        after = builder.sub(before, builder.select(mask, drop, ir.Constant(v.type, None)))
+        v.store(after, state, align)
+        beyond = v.any_beyond(after, v.spread(low, v.type), v.spread(high, v.type))
+        listed = ir.VectorType(I16, v.lanes)
+        lanes = builder.add(ir.Constant(listed, list(range(v.lanes))), v.spread(code, listed))
+        fired = v.mask_bits(mask)
+        append(builder, v, lanes, mask, fired, events, code)
+        return builder.or_(popcount(builder, fired), beyond)
+
+    return types.intp(states, sums, *[types.intp] * 9), generate
+
+
+def drained(builder: Any, v: Vectors, inputs: Any, input_bits: int) -> Any:
+    """What has gathered at *inputs*, in the width of the state; nothing is left there."""
+    found = v.load(inputs, input_bits, input_bits // 8)
+    v.store(ir.Constant(found.type, None), inputs, input_bits // 8)
+    return builder.sext(found, v.type)
+
+
+@intrinsic
+def pour_block(typing: Any, states: Any, sums: Any, state: Any, gathered: Any) -> Any:
+    """Add what has gathered to the block at *state*, and leave zeros (nothing where sums are the states)."""
+    bits, sum_bits = states.dtype.bitwidth, sums.dtype.bitwidth
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, _, state, gathered = arguments
+        v, align = Vectors(builder, bits), bits // 8
+        if sum_bits < bits:
+            before = v.load(state, bits, align)
+            v.store(builder.add(before, drained(builder, v, gathered, sum_bits)), state, align)
+        return context.get_dummy_value()
+
+    return types.void(states, sums, types.intp, types.intp), generate
+
+
+def popcount(builder: Any, bits: Any) -> Any:
+    function = builder.module.declare_intrinsic("llvm.ctpop", [I64])
+    return builder.call(function, [bits])
+
+
+def append(builder: Any, v: Vectors, lanes: Any, mask: Any, fired: Any, events: Any, code: Any) -> None:
+    """Store those *lanes* whose *mask* is set, one after another, at *events*."""
+    if COMPRESSES:
+        kind = ir.FunctionType(lanes.type, [lanes.type, lanes.type, mask.type])
+        name = f"llvm.x86.avx512.mask.compress.v{v.lanes}i16"
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        v.store(builder.call(function, [lanes, ir.Constant(lanes.type, None), mask]), events, 2)
+        return
+    count_zeros = builder.module.declare_intrinsic("llvm.cttz", [I64, ir.IntType(1)])
+    entry, loop = builder.block, builder.append_basic_block("each")
+    done = builder.append_basic_block("listed")
+    zero, one = ir.Constant(I64, 0), ir.Constant(I64, 1)
+    builder.cbranch(builder.icmp_unsigned("!=", fired, zero), loop, done)
+    builder.position_at_end(loop)
+    left, place = builder.phi(I64), builder.phi(I64)
+    left.add_incoming(fired, entry)
+    place.add_incoming(events, entry)
+    lane = builder.call(count_zeros, [left, ir.Constant(ir.IntType(1), 1)])
+    event = builder.trunc(builder.add(lane, code), I16)
+    builder.store(event, builder.inttoptr(place, I16.as_pointer())).align = 2
+    rest = builder.and_(left, builder.sub(left, one))
+    left.add_incoming(rest, loop)
+    place.add_incoming(builder.add(place, ir.Constant(I64, 2)), loop)
+    builder.cbranch(builder.icmp_unsigned("!=", rest, zero), loop, done)
+    builder.position_at_end(done)
+
+
+@intrinsic
+def settle_block(
+    typing: Any,
+    states: Any,
+    state: Any,
+    floor: Any,
+    ceiling: Any,
+    leak: Any,
+    bias: Any,
+    shift: Any,
+    rounding: Any,
+    low: Any,
+    high: Any,
+) -> Any:
+    """What follows the reset of the block at *state*.
+
+    It becomes ``leak * clamp(state) >> shift`` plus bias, computed in twice the width; *rounding* is added to
+    negative products before the shift (2**shift - 1 rounds toward zero, 0 down). Returns 1 << 32 where a new
+    state lies outside low..high, else 0.
+    """
+    bits = states.dtype.bitwidth
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        state, floor, ceiling, leak, bias, shift, rounding, low, high = arguments[1:]
+        v, align = Vectors(builder, bits), bits // 8
+        value = v.load(state, bits, align)
+        least, most = v.load(floor, bits, align), v.load(ceiling, bits, align)
+        value = builder.select(builder.icmp_signed("<", value, least), least, value)
+        value = builder.select(builder.icmp_signed(">", value, most), most, value)
+        product = builder.mul(builder.sext(value, v.wide), builder.sext(v.load(leak, bits, align), v.wide))
+        signs = builder.ashr(product, ir.Constant(v.wide, [2 * bits - 1] * v.lanes))
+        product = builder.add(product, builder.and_(signs, v.spread(rounding, v.wide)))
+        product = builder.ashr(product, v.spread(shift, v.wide))
+        total = builder.add(product, builder.sext(v.load(bias, bits, align), v.wide))
+        v.store(builder.trunc(total, v.type), state, align)
+        return v.any_beyond(total, v.spread(low, v.wide), v.spread(high, v.wide))
+
+    return types.intp(states, *[types.intp] * 9), generate
+
+
+def load(bits: int, is_signed: bool, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """The number of *bits* bits at an address, aligned or not, in 64 bits."""
+    value = builder.load(builder.inttoptr(arguments[0], ir.IntType(bits).as_pointer()))
+    value.align = 1
+    if bits == 64:
+        return value
+    return builder.sext(value, I64) if is_signed else builder.zext(value, I64)
+
+
+@intrinsic
+def load_word(typing: Any, address: Any) -> Any:
+    """The eight bytes at *address*."""
+    return types.uint64(types.intp), partial(load, 64, False)
+
+
+@intrinsic
+def load_long(typing: Any, address: Any) -> Any:
+    """The 64-bit number at *address*."""
+    return types.int64(types.intp), partial(load, 64, True)
+
+
+@intrinsic
+def load_int(typing: Any, address: Any) -> Any:
+    """The 32-bit number at *address*."""
+    return types.int64(types.intp), partial(load, 32, True)
+
+
+@intrinsic
+def load_event(typing: Any, address: Any) -> Any:
+    """The unsigned 16-bit number at *address*."""
+    return types.int64(types.intp), partial(load, 16, False)
+
+
+@intrinsic
+def trailing_zeros(typing: Any, word: Any) -> Any:
+    """Zero bits below the lowest one of *word*, which is not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        function = builder.module.declare_intrinsic("llvm.cttz", [I64, ir.IntType(1)])
+        return builder.call(function, [arguments[0], ir.Constant(ir.IntType(1), 1)])
+
+    return types.intp(types.uint64), generate

@@ -1,0 +1,42 @@
+"""Two runs must be equal in everything, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from snncc.reference import Run
+
+
+def assert_equal_runs(one: Run, other: Run, *, state: bool = False) -> None:
+    """Assert that two runs are equal: outputs, spikes, costs, saturations, records, and perhaps the state."""
+    for what in ("outputs", "spikes", "active", "operations", "saturations", "records"):
+        assert_equal(getattr(one, what), getattr(other, what), what)
+    if state:
+        assert_equal(one.state, other.state, "state")
+
+
+def assert_equal(one: Any, other: Any, where: str) -> None:
+    """Assert that two values, or what they hold, are equal in value, shape and type."""
+    match one:
+        case Mapping():
+            assert sorted(one) == sorted(other), where
+            for key in one:
+                assert_equal(one[key], other[key], f"{where}.{key}")
+        case list() | tuple():
+            assert len(one) == len(other), where
+            for k, (left, right) in enumerate(zip(one, other, strict=True)):
+                assert_equal(left, right, f"{where}[{k}]")
+        case np.ndarray():
+            assert one.shape == other.shape, where
+            assert one.dtype == other.dtype, where
+            different = np.argwhere(one != other)
+            assert not len(different), f"{where} differs first at {different[0]}"
+        case _ if hasattr(one, "__dataclass_fields__"):
+            for field in fields(one):
+                assert_equal(getattr(one, field.name), getattr(other, field.name), f"{where}.{field.name}")
+        case _:
+            assert one == other, where
