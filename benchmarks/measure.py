@@ -34,15 +34,15 @@ import sys, time
 from benchmarks.workloads import WORKLOADS
 load = WORKLOADS[sys.argv[1]]()
 x = load.data(1)
-start = time.perf_counter()
 from snncc import simulator
+start = time.perf_counter()
 simulator.run(load.graph, x, timesteps=load.timesteps)
 print(time.perf_counter() - start)
 """
 
 
 def first_call(name: str) -> tuple[float, float]:
-    """Seconds of importing the simulator and its first run: without machine code on disk, and with it."""
+    """Seconds of the first run after the import: without machine code on disk, and with it."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
         command = [sys.executable, "-c", FIRST_CALL, name]

@@ -108,12 +108,15 @@ def plain_data(array: Array) -> Array:
 
 
 def chunks(plan: Plan, timesteps: int, batch: int, workers: int) -> list[tuple[int, int]]:
-    """Bounds of chunks of samples: enough of them to share out, none too large for the memory."""
-    fits = max(1, CHUNK_BYTES // max(1, plan.signal_bytes * timesteps))
-    size = max(1, min(fits, -(-batch // (workers if workers == 1 else 2 * workers))))
+    """Bounds of chunks of samples: enough to share out, none too large for memory or not worth a thread."""
+    one = max(1, plan.signal_bytes * timesteps)
+    shares = 1 if workers == 1 else min(2 * workers, batch * one // WORTH_BYTES)
+    size = max(1, min(CHUNK_BYTES // one, -(-batch // max(1, shares))))
     count = -(-batch // size)
     return [(batch * k // count, batch * (k + 1) // count) for k in range(count)]
 
 
 CHUNK_BYTES = 1 << 26
 """How much memory the trains of a chunk may take, unless a single sample takes more."""
+WORTH_BYTES = 1 << 23
+"""The same for the smallest chunk that is worth starting."""

@@ -35,7 +35,7 @@ def run_chunk(
     for part in plan.parts:
         sheet.run_part(part)
     outputs = {}
-    for node in plan.graph.nodes:
+    for node in plan.by_name.values():
         if isinstance(node, Output):
             y = sheet.dense(node.name)
             outputs[node.name] = np.broadcast_to(y, (timesteps, *y.shape[1:]))[:, :, 0]

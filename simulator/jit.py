@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numba
+
+njit: Any = numba.njit  # its types know neither all options nor what caching adds
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -18,7 +21,30 @@ def kernel(function: Function) -> Function:
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
-        compiled: Function = numba.njit(cache=True, **options)(function)
+        compiled: Any = njit(cache=True, **options)(function)
     except RuntimeError:
-        compiled = numba.njit(**options)(function)
+        compiled = njit(**options)(function)
+    kept: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if hasattr(kept, "_source_stamp"):
+        kept._source_stamp = SOURCES
+    return cast(Function, compiled)
+
+
+def source_stamp() -> tuple[tuple[str, int, int], ...]:
+    """Name, time and size of every module here: kernels are made of several.
+
+    Numba alone would look at the module of a kernel only, and run old code after a change of another.
+    """
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+
+
+SOURCES = source_stamp()
+
+
+def inner(function: Function) -> Function:
+    """Compile *function* as a part of the kernels that call it; Python cannot."""
+    compiled: Function = njit(
+        nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )(function)
     return compiled

@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from snncc.simulator.jit import kernel
+from snncc.simulator.jit import inner, kernel
 from snncc.simulator.simd import (
     BLOCK,
     add_block,
+    clear_block,
+    copy_block,
     fire_block,
     load_event,
     load_int,
@@ -49,7 +51,7 @@ MAP_ROWS, FOLLOWS, EARLY, LATE, UNIT, UNITS, LIMIT, TO_NEXT, OF_NEXT = range(9)
 EVENTS_AT, STARTS_AT, ROWS_AT, CODES_AT, COSTS_AT, WEIGHTS_AT = range(9, len(SOURCE))
 
 
-@kernel
+@inner
 def pour_all(states: Any, sums: Any, potentials: Any, inputs: Any, numbers: Any) -> None:
     """Add all that has gathered to the potentials."""
     input_step = BLOCK // states.itemsize * sums.itemsize
@@ -60,7 +62,7 @@ def pour_all(states: Any, sums: Any, potentials: Any, inputs: Any, numbers: Any)
             pour_block(states, sums, here + block * BLOCK, gathered + block * input_step)
 
 
-@kernel
+@inner
 def scatter(
     unit: Any,
     sums: Any,
@@ -100,7 +102,7 @@ def scatter(
     return total
 
 
-@kernel
+@inner
 def charge(
     states: Any,
     sums: Any,
@@ -146,10 +148,6 @@ def charge(
                 total += scatter(
                     *((0, 0, 0), sums, weights, begin, part, codes, costs, to, of, taps, source, which)
                 )
-            elif unit == 4:
-                total += scatter(
-                    *((0, 0, 0, 0), sums, weights, begin, part, codes, costs, to, of, taps, source, which)
-                )
             else:
                 total += scatter(
                     *((0,), sums, weights, begin, part, codes, costs, to, of, taps, source, which)
@@ -193,13 +191,12 @@ def run_kernel(
     most_late = max(sources[0, LATE], sources[1, LATE])
     place = np.int64(0)
     for b in range(numbers[SAMPLES]):
-        inputs[:] = 0
-        width = row_blocks * lanes
+        for block in range(inputs.size * inputs.itemsize // BLOCK):
+            clear_block(base + block * BLOCK)
         for y in range(rows):
-            begin = (numbers[ORIGIN] + y * pitch) // state_bytes
-            left = y * plane_pitch // state_bytes
-            for k in range(width):
-                state[begin + k] = planes[START, left + k]
+            here, there = first + y * pitch, plane + START * plane_bytes + y * plane_pitch
+            for block in range(row_blocks):
+                copy_block(here + block * BLOCK, there + block * BLOCK)
         for t in range(timesteps + most_late):
             for which in range(2):
                 sent = t - sources[which, EARLY] - sources[which, LATE]
@@ -215,51 +212,53 @@ def run_kernel(
                 )
             if t >= timesteps:
                 continue
-            beyond = np.int64(0)
+            beyond, unsettled = np.int64(0), np.int64(0)
             fired = np.int64(0)
             for y in range(rows):
                 starts[(b * timesteps + t) * rows + y] = place
                 here, there = first + y * pitch, plane + y * plane_pitch
                 gathered = arriving + y * numbers[INPUT_PITCH]
-                if ticks == 1 and not settles:
+                found = np.int64(0)
+                if ticks == 1:
                     before = place
                     for block in range(row_blocks):
+                        at = block * BLOCK
                         found = fire_block(
-                            *(state, inputs, here + block * BLOCK, gathered + block * input_step),
-                            there + block * BLOCK,
-                            *(there + SUB * plane_bytes + block * BLOCK, keep, low, high),
+                            *(state, inputs, here + at, gathered + block * input_step),
+                            *(there + at, there + SUB * plane_bytes + at, keep, low, high),
                             *(out + 2 * place, block * lanes),
                         )
                         place += found & 0xFFFFFFFF
-                        beyond |= found >> 32
+                        unsettled |= found >> 32
                     fired += place - before
-                    continue
-                for block in range(row_blocks):
-                    found = np.int64(0)
-                    for tick in range(ticks):
-                        found = fire_block(
-                            *(state, inputs, here, gathered, there, there + SUB * plane_bytes),
-                            *(keep, low, high),
-                            *(out + 2 * place, block * lanes),
-                        )
-                        n = found & 0xFFFFFFFF
-                        if tick == 0:
-                            fired += n
-                        if ticks > 1:
+                else:
+                    for block in range(row_blocks):
+                        at = block * BLOCK
+                        for tick in range(ticks):
+                            found = fire_block(
+                                *(state, inputs, here + at, gathered + block * input_step),
+                                *(there + at, there + SUB * plane_bytes + at, keep, low, high),
+                                *(out + 2 * place, block * lanes),
+                            )
+                            n = found & 0xFFFFFFFF
+                            if tick == 0:
+                                fired += n
                             spikes[b, t, tick] += n
+                            place += n
                             if n == 0:
                                 break
-                        place += n
-                    if settles:
-                        found = settle_block(
-                            *(state, here, there + FLOOR * plane_bytes, there + CEILING * plane_bytes),
-                            *(there + LEAK * plane_bytes, there + BIAS * plane_bytes),
-                            *(numbers[SHIFT], numbers[ROUNDING], low, high),
-                        )
+                        unsettled |= found >> 32
+                if not settles:
+                    beyond |= unsettled
+                    continue
+                for block in range(row_blocks):
+                    at = block * BLOCK
+                    found = settle_block(
+                        *(state, here + at, there + FLOOR * plane_bytes + at),
+                        *(there + CEILING * plane_bytes + at, there + LEAK * plane_bytes + at),
+                        *(there + BIAS * plane_bytes + at, numbers[SHIFT], numbers[ROUNDING], low, high),
+                    )
                     beyond |= found >> 32
-                    here += BLOCK
-                    there += BLOCK
-                    gathered += input_step
             if ticks == 1:
                 spikes[b, t, 0] = fired
             active[b, t] = fired

@@ -282,7 +282,7 @@ def source_table(source: Source, room: Room, weights: Array, limit: int) -> Sour
     if int((costs >> 32).sum(axis=1).max()) * source.repeats >= 1 << 31 or weights.nbytes >= 1 << 31:
         return None
     blocks = run // wide // lanes_of(room.bits)
-    unit = next(n for n in (3, 4, 1) if blocks % n == 0)
+    unit = next(n for n in (3, 1) if blocks % n == 0)
     numbers = (grid.rows, 1, source.early, source.late, unit, blocks // unit, limit, to_next, of_next)
     return SourceTable(
         numbers=np.array(numbers, np.int64),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snncc.simulator.jit import kernel
+from snncc.simulator.jit import inner, kernel
 
 Ints = NDArray[np.int64]
 
@@ -35,7 +35,7 @@ FAULT = 6
 """Length of a fault: stage (0: none), sample, timestep, neuron, value, bits."""
 
 
-@kernel
+@inner
 def leaked(leak: int, shift: int, floors: int, state: int) -> int:
     """``leak * state / 2**shift``, rounded down or toward zero."""
     product = leak * state
@@ -46,7 +46,7 @@ def leaked(leak: int, shift: int, floors: int, state: int) -> int:
     return product >> shift
 
 
-@kernel
+@inner
 def is_beyond(value: int, bits: int) -> bool:
     """Whether *value* does not fit into *bits* bits (0: any width)."""
     if bits == 0:
@@ -55,7 +55,7 @@ def is_beyond(value: int, bits: int) -> bool:
     return bool(value < -limit or value >= limit)
 
 
-@kernel
+@inner
 def fitted(value: Any, bits: int, overflow: int) -> Any:
     """*value*, which is beyond *bits* bits, saturated or wrapped."""
     limit = np.int64(1) << np.int64(bits - 1)
@@ -64,7 +64,7 @@ def fitted(value: Any, bits: int, overflow: int) -> Any:
     return min(max(value, -limit), limit - 1)
 
 
-@kernel
+@inner
 def staircase(u: int, theta: int, rho: int, strict: int, max_count: int) -> int:
     """How many steps theta + (j-1)*rho the potential *u* has passed; *max_count* 0 means any number."""
     above = u - theta - (1 if strict else 0)
@@ -76,7 +76,7 @@ def staircase(u: int, theta: int, rho: int, strict: int, max_count: int) -> int:
     return min(n, max_count) if max_count else n
 
 
-@kernel
+@inner
 def note(fault: Ints, stage: int, b: int, t: int, k: int, value: int, bits: int) -> None:
     """Remember the first fault of a timestep: by the stage in which it occurs, then by neuron."""
     if fault[0] == 0 or stage < fault[0]:

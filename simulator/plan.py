@@ -33,9 +33,12 @@ from snncc.simulator.synapse_table import Fan, SynapseTable, fan_of, synapse_tab
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """A graph, ready to run. *counted* says of each counted node whether spikes enter it."""
+    """A graph, ready to run. *counted* says of each counted node whether spikes enter it.
 
-    graph: SpikeGraph
+    It must not hold the graph itself, which would then live as long as its plan (`PLANS`).
+    """
+
+    by_name: Mapping[str, Node]
     record: frozenset[str]
     parts: tuple[tuple[Node, ...], ...]
     """Nodes in the order of work; several nodes together form a loop."""
@@ -107,7 +110,7 @@ def make_plan(graph: SpikeGraph, record: frozenset[str], by_events: bool) -> Pla
     folded = folded_of(graph, layers)
     sources = [source for layer in layers.values() for source in layer.sources]
     return Plan(
-        graph=graph,
+        by_name=graph.by_name,
         record=record,
         parts=parts,
         edges=edges,

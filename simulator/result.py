@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snncc.ir import Array, Encoding
+from snncc.ir import Array, Encoding, Output
 from snncc.reference import Operations
 from snncc.reference import Run as ReferenceRun
 from snncc.reference.execute import Record, reduce_over
@@ -44,11 +44,13 @@ class Part:
 
 def joined(plan: Plan, timesteps: int, parts: Sequence[Part]) -> Run:
     """The run that consists of *parts*, in this order."""
-    graph, first = plan.graph, parts[0]
+    first = parts[0]
     outputs = {}
-    for node in graph.outputs:
+    for node in plan.by_name.values():
+        if not isinstance(node, Output):
+            continue
         carried = np.concatenate([part.outputs[node.name] for part in parts], axis=1)
-        outputs[node.name] = reduce_over(node.over, carried * graph.edges[node.name].scale)
+        outputs[node.name] = reduce_over(node.over, carried * plan.edges[node.name].scale)
     return Run(
         timesteps=timesteps,
         batch=sum(part.batch for part in parts),

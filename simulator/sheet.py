@@ -138,7 +138,7 @@ class Sheet:
     def stream(self, name: str) -> Stream | None:
         """The events of node *name*; None where its data are no spikes (and will be refused)."""
         if name not in self.streams:
-            node, grid = self.plan.graph.by_name[name], self.plan.grids[name]
+            node, grid = self.plan.by_name[name], self.plan.grids[name]
             take = partial(self.space.take, name)
             if isinstance(node, Input) and name not in self.values and node.presence is not Presence.FIRST:
                 found = listed(self.data[name][:, :, None], grid, self.first, self.batch, take)
@@ -156,7 +156,7 @@ class Sheet:
             if name in self.streams:
                 self.values[name] = self.streams[name].dense(edge.ticks)
             else:
-                self.values[name] = self.evaluate(self.plan.graph.by_name[name], 0, self.timesteps)
+                self.values[name] = self.evaluate(self.plan.by_name[name], 0, self.timesteps)
         return self.values[name]
 
     def evaluate(self, node: Node, start: int, stop: int) -> Ints:

@@ -91,6 +91,30 @@ def add_block(typing: Any, sums: Any, weights: Any, to: Any, of: Any) -> Any:
 
 
 @intrinsic
+def copy_block(typing: Any, to: Any, of: Any) -> Any:
+    """Copy the block at *of* to *to*."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Vectors(builder, 32)
+        v.store(v.load(arguments[1], 32, 4), arguments[0], 4)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), generate
+
+
+@intrinsic
+def clear_block(typing: Any, to: Any) -> Any:
+    """Fill the block at *to* with zeros."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Vectors(builder, 32)
+        v.store(ir.Constant(v.type, None), arguments[0], 4)
+        return context.get_dummy_value()
+
+    return types.void(types.intp), generate
+
+
+@intrinsic
 def fire_block(
     typing: Any,
     states: Any,
@@ -130,7 +154,7 @@ def fire_block(
         listed = ir.VectorType(I16, v.lanes)
         lanes = builder.add(ir.Constant(listed, list(range(v.lanes))), v.spread(code, listed))
         fired = v.mask_bits(mask)
-        append(builder, v, lanes, mask, fired, events, code)
+        append(builder, v, lanes, mask, fired, events)
         return builder.or_(popcount(builder, fired), beyond)
 
     return types.intp(states, sums, *[types.intp] * 9), generate
@@ -141,6 +165,29 @@ def drained(builder: Any, v: Vectors, inputs: Any, input_bits: int) -> Any:
     found = v.load(inputs, input_bits, input_bits // 8)
     v.store(ir.Constant(found.type, None), inputs, input_bits // 8)
     return builder.sext(found, v.type)
+
+
+@intrinsic
+def list_block(typing: Any, numbers: Any, events: Any, pitch: Any, code: Any) -> Any:
+    """Of the 32 bytes at *numbers*, append ``lane * pitch + code`` at *events* for those that are not 0.
+
+    Returns how many there are, plus 1 << 32 where one is not 1 (up to a block may be written behind the end).
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        numbers, events, pitch, code = arguments
+        v = Vectors(builder, 16)
+        value = v.load(numbers, 8, 1)
+        mask = builder.icmp_unsigned("!=", value, ir.Constant(value.type, None))
+        wrong = builder.icmp_unsigned(">", value, ir.Constant(value.type, [1] * v.lanes))
+        some = builder.icmp_unsigned("!=", v.mask_bits(wrong), ir.Constant(I64, 0))
+        steps = builder.mul(ir.Constant(v.type, list(range(v.lanes))), v.spread(pitch, v.type))
+        found = v.mask_bits(mask)
+        append(builder, v, builder.add(steps, v.spread(code, v.type)), mask, found, events)
+        wrong_flag = builder.shl(builder.zext(some, I64), ir.Constant(I64, 32))
+        return builder.or_(popcount(builder, found), wrong_flag)
+
+    return types.intp(*[types.intp] * 4), generate
 
 
 @intrinsic
@@ -164,8 +211,8 @@ def popcount(builder: Any, bits: Any) -> Any:
     return builder.call(function, [bits])
 
 
-def append(builder: Any, v: Vectors, lanes: Any, mask: Any, fired: Any, events: Any, code: Any) -> None:
-    """Store those *lanes* whose *mask* is set, one after another, at *events*."""
+def append(builder: Any, v: Vectors, lanes: Any, mask: Any, fired: Any, events: Any) -> None:
+    """Store those *lanes* whose *mask* is set (as bits: *fired*), one after another, at *events*."""
     if COMPRESSES:
         kind = ir.FunctionType(lanes.type, [lanes.type, lanes.type, mask.type])
         name = f"llvm.x86.avx512.mask.compress.v{v.lanes}i16"
@@ -182,7 +229,7 @@ def append(builder: Any, v: Vectors, lanes: Any, mask: Any, fired: Any, events: 
     left.add_incoming(fired, entry)
     place.add_incoming(events, entry)
     lane = builder.call(count_zeros, [left, ir.Constant(ir.IntType(1), 1)])
-    event = builder.trunc(builder.add(lane, code), I16)
+    event = builder.extract_element(lanes, builder.trunc(lane, I32))
     builder.store(event, builder.inttoptr(place, I16.as_pointer())).align = 2
     rest = builder.and_(left, builder.sub(left, one))
     left.add_incoming(rest, loop)
@@ -241,12 +288,6 @@ def load(bits: int, is_signed: bool, context: Any, builder: Any, signature: Any,
 
 
 @intrinsic
-def load_word(typing: Any, address: Any) -> Any:
-    """The eight bytes at *address*."""
-    return types.uint64(types.intp), partial(load, 64, False)
-
-
-@intrinsic
 def load_long(typing: Any, address: Any) -> Any:
     """The 64-bit number at *address*."""
     return types.int64(types.intp), partial(load, 64, True)
@@ -262,14 +303,3 @@ def load_int(typing: Any, address: Any) -> Any:
 def load_event(typing: Any, address: Any) -> Any:
     """The unsigned 16-bit number at *address*."""
     return types.int64(types.intp), partial(load, 16, False)
-
-
-@intrinsic
-def trailing_zeros(typing: Any, word: Any) -> Any:
-    """Zero bits below the lowest one of *word*, which is not 0."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        function = builder.module.declare_intrinsic("llvm.cttz", [I64, ir.IntType(1)])
-        return builder.call(function, [arguments[0], ir.Constant(ir.IntType(1), 1)])
-
-    return types.intp(types.uint64), generate

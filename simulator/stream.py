@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from snncc.ir import Array, Shape
 from snncc.simulator.jit import kernel
-from snncc.simulator.simd import BLOCK, load_word, trailing_zeros
+from snncc.simulator.simd import BLOCK, lanes_of, list_block
 
 Events = NDArray[np.uint16]
 Starts = NDArray[np.int64]
 MOST_CODES = 1 << 16
+LISTED = lanes_of(16)
+"""Bytes that are listed at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +73,13 @@ class Stream:
     def dense(self, ticks: int) -> NDArray[np.int64]:
         """The train [T or 1, B, ticks, *shape]; n events of a neuron fill its first n ticks."""
         grid = self.grid
-        out = np.zeros((self.timesteps, self.batch, ticks, grid.channels, grid.rows, grid.columns), np.int64)
-        spread(self.events, self.starts, grid.pitch, out)
-        return out.reshape(self.timesteps, self.batch, ticks, *grid.shape)
-
-
-@kernel
-def spread(events: Events, starts: Starts, pitch: int, out: NDArray[np.int64]) -> None:
-    """Write events to a train [T, B, ticks, C, H, W] of zeros."""
-    timesteps, samples, ticks, _, rows, _ = out.shape
-    for b in range(samples):
-        for t in range(timesteps):
-            for y in range(rows):
-                row = (b * timesteps + t) * rows + y
-                for k in range(starts[row], starts[row + 1]):
-                    x = events[k] // pitch
-                    c = events[k] - x * pitch
-                    for d in range(ticks):
-                        if out[t, b, d, c, y, x] == 0:
-                            out[t, b, d, c, y, x] = 1
-                            break
+        rows = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+        slots = rows * grid.codes + self.events[: self.starts[-1]]
+        n = np.bincount(slots, minlength=(len(self.starts) - 1) * grid.codes)
+        maps = n.reshape(self.batch, self.timesteps, grid.rows, grid.columns, grid.pitch)
+        counts = maps[..., : grid.channels].transpose(1, 0, 4, 2, 3)
+        train = counts[:, :, None] > np.arange(ticks).reshape(-1, 1, 1, 1)
+        return train.reshape(self.timesteps, self.batch, ticks, *grid.shape).astype(np.int64)
 
 
 @kernel
@@ -125,11 +114,10 @@ def list_events(
 def list_bytes(
     x: NDArray[np.uint8], first: int, steps: int, pitch: int, events: Events, starts: Starts
 ) -> int:
-    """As `list_events` for one byte a number, contiguous: eight at a time."""
+    """As `list_events` for one byte a number, contiguous: a block of them at a time."""
     _, batch, _, channels, rows, columns = x.shape
     samples = (len(starts) - 1) // (steps * rows)
-    address = x.ctypes.data
-    ones = np.uint64(0x0101010101010101)
+    address, out = x.ctypes.data, events.ctypes.data
     place = 0
     for b in range(samples):
         for t in range(steps):
@@ -138,24 +126,20 @@ def list_bytes(
                 starts[(b * steps + t) * rows + y] = place
                 for c in range(channels):
                     line = frame + (c * rows + y) * columns
-                    k = 0
-                    while k + 8 <= columns:
-                        word = load_word(line + k)
-                        if word & ~ones:
-                            return -1
-                        while word:
-                            events[place] = (k + (trailing_zeros(word) >> 3)) * pitch + c
-                            place += 1
-                            word &= word - np.uint64(1)
-                        k += 8
-                    while k < columns:
+                    whole = columns - columns % LISTED
+                    wrong = 0
+                    for k in range(0, whole, LISTED):
+                        found = list_block(line + k, out + 2 * place, pitch, k * pitch + c)
+                        place += found & 0xFFFFFFFF
+                        wrong |= found >> 32
+                    for k in range(whole, columns):
                         value = x[t, first + b, 0, c, y, k]
-                        if value > 1:
-                            return -1
+                        wrong |= value > 1
                         if value:
                             events[place] = k * pitch + c
                             place += 1
-                        k += 1
+                    if wrong:
+                        return -1
     starts[len(starts) - 1] = place
     return place
 

@@ -1,7 +1,7 @@
-"""`float_graphs()`: random networks in floats, as trained ones look, with data and thresholds that make them spike.
+"""`float_graphs()`: random float networks as trained ones look, with thresholds that make them spike.
 
-Convolutions (dense, depthwise, grouped), batch normalization as affine nodes with negative and with zero gains,
-residual streams, pools, and SFA, QCFS, IF and LIF neurons over several timesteps.
+Convolutions (dense, depthwise, grouped), batch normalization as affine nodes with negative and with zero
+gains, residual streams, pools, and SFA, QCFS, IF and LIF neurons over several timesteps.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def float_graphs(
     blocks: int = 3,
     normalized: bool = True,
 ) -> FloatCase:
-    """A network of up to *blocks* blocks whose neurons are of *kinds*, their counts bounded by one of *counts*."""
+    """A network of up to *blocks* blocks whose neurons are of *kinds*, their counts bounded by *counts*."""
     net = Net(draw, counts, kinds, normalized)
     net.enter()
     net.conv("dense")

@@ -1,8 +1,8 @@
 """The ``.snn`` file: a JSON header inside a safetensors file, no code, versioned.
 
-The header is the safetensors metadata entry ``snncc``; arrays are tensors named ``node/field``; the entry
-``sha256`` is the digest of both, so that a damaged weight is found, too. Sizes are checked against the file's
-length before anything is allocated.
+The header is the safetensors metadata entry ``snncc``; arrays are tensors named ``node/field``. Its
+``sha256`` is the digest of all the rest, so that a damaged weight is found, too. Sizes are checked against
+the file's length before anything is allocated.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ MAX_BYTES = 4 << 30
 """Files above 4 GiB are refused: no network that these chips hold comes near."""
 MAX_HEADER = 64 << 20
 
+DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError, RecursionError)
+"""What a header that somebody else wrote may cause."""
+
 Item = TypeVar("Item", bound=Node | NeuronParameters)
 
 TYPES: dict[str, type[Node]] = {kind.__name__: kind for kind in NODE_TYPES}
@@ -58,14 +61,14 @@ def save_graph(
         "extra": dict(extra or {}),
     }
     tensors = {k: np.array(v, order="C") for k, v in tensors.items()}
-    text = json.dumps(header)
-    metadata = {"snncc": text, "sha256": digest(text, tensors)}
-    replace_file(Path(path), pack_tensors(tensors, metadata=metadata))
+    header["sha256"] = digest(header, tensors)
+    # One entry: the order of several would differ from file to file.
+    replace_file(Path(path), pack_tensors(tensors, metadata={"snncc": json.dumps(header)}))
 
 
-def digest(text: str, tensors: Mapping[str, Array]) -> str:
-    """The SHA-256 of a header and of every array: name, kind, shape, bytes."""
-    total = hashlib.sha256(text.encode())
+def digest(header: Mapping[str, Any], tensors: Mapping[str, Array]) -> str:
+    """The SHA-256 of a header but for its own, and of every array: name, kind, shape, bytes."""
+    total = hashlib.sha256(json.dumps({k: v for k, v in header.items() if k != "sha256"}).encode())
     for name in sorted(tensors):
         array = tensors[name]
         total.update(f"{name} {array.dtype.str} {array.shape} ".encode())
@@ -83,8 +86,7 @@ def load_graph_and_extra(path: str | os.PathLike[str]) -> tuple[SpikeGraph, dict
     data = read_checked(Path(path))
     try:
         tensors = parse_tensors(data)
-        metadata = header_of(data)["__metadata__"]
-        header = json.loads(metadata["snncc"])
+        header = json.loads(header_of(data)["__metadata__"]["snncc"])
         version = header["version"]
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as problem:
         raise BadFile(f"{path}: is no .snn file, or is damaged ({shorten(problem)})") from None
@@ -92,9 +94,9 @@ def load_graph_and_extra(path: str | os.PathLike[str]) -> tuple[SpikeGraph, dict
         raise BadFile(
             f"{path}: has format version {version!r}; this snncc reads up to {VERSION}", hint="upgrade snncc"
         )
-    if metadata.get("sha256") != digest(metadata["snncc"], tensors):
-        raise BadFile(f"{path}: is damaged: its content is not what was written (SHA-256)")
     try:
+        if header.get("sha256") != digest(header, tensors):
+            raise BadFile(f"{path}: is damaged: its content is not what was written (SHA-256)")
         nodes = tuple(decode_node(item, tensors) for item in header["nodes"])
         graph = SpikeGraph(
             nodes,
@@ -107,7 +109,7 @@ def load_graph_and_extra(path: str | os.PathLike[str]) -> tuple[SpikeGraph, dict
         graph.verify()
     except InvalidGraph as problem:
         raise BadFile(f"{path}: holds a graph that breaks an invariant: {problem.message}") from None
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, MemoryError) as problem:
+    except DAMAGE as problem:
         raise BadFile(f"{path}: its header is damaged ({shorten(problem)})") from None
     return graph, extra
 

@@ -26,8 +26,8 @@ from snncc.ir import (
     edges_into,
     place,
 )
-from snncc.reference import run
-from snncc.reference.inputs import Data, by_input
+from snncc.reference.execute import Executor
+from snncc.reference.inputs import Data, by_input, enter
 from snncc.reference.nodes import evaluate
 
 Span = tuple[float, float]
@@ -53,16 +53,16 @@ class Ranges:
 def measured(graph: SpikeGraph, x: Data, timesteps: int) -> Ranges:
     """Ranges of *graph* on calibration data *x* (the layout of `snncc.reference.run`)."""
     data = by_input(graph, x)
-    names = [node.name for node in graph.neurons]
     potentials: dict[str, Array] = {}
     for part in chunks(graph, data):
-        seen = run(graph, part, timesteps=timesteps, record=names, count=False)
-        for name in names:
-            record = seen.records[name]
-            for potential in (record.u_pre, record.u_post, record.current):
-                if potential is not None:
-                    largest = np.abs(potential).max(axis=(0, 1))
-                    potentials[name] = np.maximum(potentials.get(name, largest), largest)
+        executor = Executor(graph, enter(graph, part, timesteps), timesteps, (), False, None, {})
+        for t in range(timesteps):
+            executor.advance(t)
+            for name, fired in executor.fired.items():
+                for state in (fired.u_pre, fired.u_post, fired.current):
+                    if state is not None:
+                        largest = np.abs(state).max(axis=0)
+                        potentials[name] = np.maximum(potentials.get(name, largest), largest)
     extremes = {
         node.name: extremes_of(np.asarray(data[node.name], np.float64))
         for node in graph.inputs

@@ -31,7 +31,7 @@ from snncc.ir import (
 )
 from snncc.reference.count import Operations, carries_spikes, inputs_spike, is_counted, operations
 from snncc.reference.inputs import Data, check_options, enter
-from snncc.reference.neuron import State, initial_state, step
+from snncc.reference.neuron import Fired, State, initial_state, step
 from snncc.reference.nodes import biased, evaluate, real
 from snncc.reference.synapse import weighted_sum
 
@@ -40,15 +40,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Carried numbers of a node, *train* [T, B, ticks, *shape]; states of a neuron [T, B, *shape].
-
-    *current* is the synaptic current i; a streaming neuron has none.
-    """
+    """Carried numbers of a node, *train* [T, B, ticks, *shape]; potentials of a neuron [T, B, *shape]."""
 
     train: Array
     u_pre: Array | None = None
     u_post: Array | None = None
-    current: Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +119,7 @@ class Executor:
         force: Mapping[str, Array],
     ) -> None:
         self.force, self.own = force, dict[str, Array]()
+        self.fired: dict[str, Fired] = {}
         self.graph, self.data, self.timesteps, self.count = graph, data, timesteps, count
         self.batch = next(iter(data.values())).shape[1]
         check_options(graph, timesteps, self.batch, state, force)
@@ -136,7 +133,7 @@ class Executor:
         self.elapsed = 0 if state is None else int(state["elapsed"])
         self.horizon = horizons(graph)
         self.trains: dict[str, list[Array]] = {name: [] for name in record}
-        self.potentials: dict[str, list[tuple[Array | None, ...]]] = {name: [] for name in record}
+        self.potentials: dict[str, list[tuple[Array, Array]]] = {name: [] for name in record}
         self.outputs: dict[str, list[Array]] = {node.name: [] for node in graph.outputs}
         self.spikes: dict[str, list[Array]] = {}
         self.active: dict[str, list[Array]] = {}
@@ -219,11 +216,11 @@ class Executor:
             state = initial_state(node.parameters, self.batch, ins[0].shape, self.dtype)
         forced = self.force[node.name][t] if node.name in self.force else None
         fired = step(node.parameters, total, state, place(node), forced)
-        self.own[node.name] = fired.own.astype(self.dtype)
+        self.fired[node.name], self.own[node.name] = fired, fired.own.astype(self.dtype)
         self.states[node.name] = fired.state
         self.saturations[node.name] = self.saturations.get(node.name, 0) + fired.saturations
         if node.name in self.potentials:
-            self.potentials[node.name].append((fired.u_pre, fired.u_post, fired.current))
+            self.potentials[node.name].append((fired.u_pre, fired.u_post))
         return fired.train.astype(self.dtype)
 
     def delayed_sum(self, node: Dense | Conv | Sparse, edge: Edge, out: Edge) -> Array:
@@ -252,12 +249,9 @@ class Executor:
             reduced[node.name] = reduce_over(node.over, np.stack(self.outputs[node.name]))
         records = {}
         for name, train in self.trains.items():
-            columns = zip(*self.potentials[name], strict=True)
-            states = [
-                np.stack([a for a in column if a is not None]) if column[0] is not None else None
-                for column in columns
-            ]
-            records[name] = Record(np.stack(train), *states)
+            pairs = self.potentials[name]
+            pre, post = (np.stack([pair[k] for pair in pairs]) if pairs else None for k in (0, 1))
+            records[name] = Record(np.stack(train), pre, post)
         return Run(
             timesteps=self.timesteps,
             batch=self.batch,

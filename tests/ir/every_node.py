@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from snncc.ir import (
@@ -59,12 +61,12 @@ def every_node(numbers: Numbers, *, executable: bool = False) -> SpikeGraph:
     def number(value: float) -> Array:
         return np.array(round(value * 4) if integer else value)
 
-    leak = (
+    leak: dict[str, Any] = (
         {"leak": np.array(3), "leak_shift": 2, "leak_rounding": LeakRounding.FLOOR, "v_bits": 16}
         if integer
         else {"leak": np.array(0.75)}
     )
-    lif = NeuronParameters(theta=number(1.5), rho=number(1.5), **leak)  # type: ignore[arg-type]
+    lif = NeuronParameters(theta=number(1.5), rho=number(1.5), **leak)
     sfa = NeuronParameters(
         theta=number(2.5),
         rho=number(5),
@@ -74,9 +76,9 @@ def every_node(numbers: Numbers, *, executable: bool = False) -> SpikeGraph:
         overflow=Overflow.SATURATE,
         scale=np.array(1.0),
     )
-    image = {"low": 0, "high": 255, "scale": np.array(0.25)} if integer else {}
+    image: dict[str, Any] = {"low": 0, "high": 255, "scale": np.array(0.25)} if integer else {}
     nodes: list[Node] = [
-        Input(name="image", shape=(2, 6, 6), origin="x", **image),  # type: ignore[arg-type]
+        Input(name="image", shape=(2, 6, 6), origin="x", **image),
         Input(name="events", shape=(10,), kind=Kind.SPIKE),
         Input(name="tallies", shape=(36,), kind=Kind.COUNT, max_count=3),
         Conv(

@@ -18,9 +18,10 @@ def edited(data: bytes, change: Callable[[Header], Any]) -> bytes:
     """The file *data* with its header changed, and a digest that agrees with it."""
     header = json.loads(header_of(data)["__metadata__"]["snncc"])
     other = change(header)
-    text = json.dumps(header if other is None else other)
-    tensors = load(data)
-    return bytes(save(tensors, metadata={"snncc": text, "sha256": digest(text, tensors)}))
+    header, tensors = header if other is None else other, load(data)
+    if isinstance(header, dict):
+        header["sha256"] = digest(header, tensors)
+    return bytes(save(tensors, metadata={"snncc": json.dumps(header)}))
 
 
 def written(path: Path, data: bytes) -> Path:

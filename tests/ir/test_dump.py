@@ -52,6 +52,9 @@ def test_shows_what_is_not_at_its_default(change: dict[str, object], text: str) 
 
 def test_hides_what_is_at_its_default() -> None:
     graph = every_node(Numbers.FLOAT)
-    nodes = [replace(n, parameters=NeuronParameters()) if n.name == "lif" else n for n in graph]  # type: ignore[call-arg]
+    nodes = [
+        replace(n, parameters=NeuronParameters()) if isinstance(n, Neuron) and n.name == "lif" else n
+        for n in graph
+    ]
     line = next(line for line in dump(graph.with_nodes(nodes)).splitlines() if line.startswith("  lif ="))
     assert line == "  lif = Neuron(norm) -> spike(1) 4x5x5  # features.2 (model.py:14)"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import stat
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def test_a_read_graph_runs_equally(numbers: Numbers, tmp_path: Path) -> None:
     graph = every_node(numbers, executable=True)
     save_graph(graph, tmp_path / "g.snn")
     runs = [run(g, data(), timesteps=TIMESTEPS) for g in (graph, load_graph(tmp_path / "g.snn"))]
-    assert all(0 < runs[0].spikes[name].sum() for name in ("lif", "sfa"))
+    assert all(runs[0].spikes[name].sum() > 0 for name in ("lif", "sfa"))
     for name, output in runs[0].outputs.items():
         assert output.any(), name
         assert np.array_equal(output, runs[1].outputs[name])
@@ -77,9 +77,12 @@ def test_extra_is_kept_beside_the_graph(tmp_path: Path) -> None:
 
 
 def test_the_file_is_the_same_each_time(tmp_path: Path) -> None:
-    for name in ("a.snn", "b.snn"):
-        save_graph(every_node(Numbers.FLOAT), tmp_path / name)
-    assert (tmp_path / "a.snn").read_bytes() == (tmp_path / "b.snn").read_bytes()
+    # safetensors writes the entries of its metadata in any order.
+    files = set()
+    for _ in range(20):
+        save_graph(every_node(Numbers.FLOAT), tmp_path / "g.snn")
+        files.add((tmp_path / "g.snn").read_bytes())
+    assert len(files) == 1
 
 
 def test_saving_replaces(tmp_path: Path) -> None:
@@ -101,7 +104,7 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(BadFile, match="file/g.snn: cannot be written: Not a directory"):
+    with pytest.raises(BadFile, match=r"file/g\.snn: cannot be written: Not a directory"):
         save_graph(every_node(Numbers.FLOAT), tmp_path / "file" / "g.snn")
 
 
@@ -112,7 +115,7 @@ def test_a_missing_folder(tmp_path: Path) -> None:
 
 def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "g.snn").mkdir()
-    with pytest.raises(BadFile, match="g.snn: cannot be written"):
+    with pytest.raises(BadFile, match=r"g\.snn: cannot be written"):
         save_graph(every_node(Numbers.FLOAT), tmp_path / "g.snn")
     assert [p.name for p in tmp_path.iterdir()] == ["g.snn"]
 

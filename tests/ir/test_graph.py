@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, fields, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,7 +65,8 @@ def test_nodes_are_frozen() -> None:
 
 def changed(p: NeuronParameters, name: str) -> NeuronParameters:
     value = getattr(p, name)
-    return replace(p, **{name: np.array(7.0) if value is None else value + 1})
+    change: dict[str, Any] = {name: np.array(7.0) if value is None else value + 1}
+    return replace(p, **change)
 
 
 @pytest.mark.parametrize("name", [name for name in ARRAYS if name != "steps"])
@@ -74,7 +76,8 @@ def test_parameters_differ_in_every_array(name: str) -> None:
     assert p == NeuronParameters()
     assert hash(p) == hash(NeuronParameters())
     assert p != other
-    assert p != replace(p, **{name: np.broadcast_to(getattr(other, name), (2,))})
+    wide: dict[str, Any] = {name: np.broadcast_to(getattr(other, name), (2,))}
+    assert p != replace(p, **wide)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +123,7 @@ def test_what_a_graph_knows() -> None:
     assert graph["fc"].name == "fc"
     assert place(graph["conv"]) == "conv (Conv, features.0 (model.py:12))"
     assert place(graph["fc"]) == "fc (Dense)"
-    with pytest.raises(UnknownName, match="unknown node 'conw'; known: attention, conv, .*") as error:
+    with pytest.raises(UnknownName, match="unknown node 'conw'; known: attention, conv, ") as error:
         graph["conw"]
     assert "did you mean 'conv'?" in str(error.value)
 

@@ -10,56 +10,24 @@ import pytest
 from hypothesis import given, settings
 
 from snncc.ir import (
-    Add,
-    Affine,
     Array,
     Conv,
     Dense,
     Emit,
-    Input,
-    Kind,
-    MaxPool,
     Neuron,
     NeuronParameters,
-    Node,
     Numbers,
     Output,
-    Pool,
     Reset,
     Sparse,
     SpikeGraph,
-    Wire,
     wires,
 )
 from snncc.passes import FoldBatchNorm, Into, Preserves, run_passes
 from snncc.reference import run
 from tests.float_graphs import FloatCase, float_graphs
 from tests.passes.compare import compare
-
-T, B = 3, 2
-X = Input(name="x", shape=(2, 6, 6))
-SPIKES = replace(X, kind=Kind.SPIKE)
-rng = np.random.default_rng(0)
-GAIN = np.array([1.5, -0.75, 0.0, 2.0]).reshape(4, 1, 1)
-OFFSET = np.array([0.25, 0.5, 0.75, -0.5]).reshape(4, 1, 1)
-CONV = Conv(name="conv", inputs=wires("x"), weight=rng.normal(0.2, 1, (4, 2, 3, 3)), padding=(1, 1, 1, 1))
-NORM = Affine(name="norm", inputs=wires("conv"), gain=GAIN, offset=OFFSET)
-NEXT = Conv(name="next", inputs=wires("norm"), weight=rng.normal(size=(3, 4, 3, 3)), padding=(1, 1, 1, 1))
-N = Neuron(name="n", inputs=wires("norm"), parameters=NeuronParameters(max_count=4, rho=np.array(0.7)))
-
-
-def affines(graph: SpikeGraph) -> list[str]:
-    return [node.name for node in graph if isinstance(node, Affine)]
-
-
-def net(*nodes: Node, timesteps: int = T) -> SpikeGraph:
-    graph = SpikeGraph((*nodes, Output(name="y", inputs=wires(nodes[-1].name))), timesteps=timesteps)
-    graph.verify()
-    return graph
-
-
-def data(seed: int = 0) -> Array:
-    return np.random.default_rng(seed).normal(0.3, 1.0, (T, B, 2, 6, 6))
+from tests.passes.folding import CONV, GAIN, NORM, OFFSET, N, T, X, affines, data, net
 
 
 @pytest.mark.parametrize("into", Into)
@@ -146,7 +114,7 @@ PARAMETERS: dict[str, Any] = {
 @pytest.mark.parametrize("into", Into)
 @pytest.mark.parametrize("p", PARAMETERS.values(), ids=PARAMETERS.keys())
 def test_every_parameter_scales(p: NeuronParameters, into: Into) -> None:
-    # Steps for all channels and a gain for each: found in review, the axis of the steps met that of the channels.
+    # Found in review: with one staircase and a gain for each channel, the axis of steps met that of channels.
     graph = net(X, CONV, NORM, replace(N, parameters=p))
     folded = FoldBatchNorm(into)(graph)
     folded.verify()
@@ -164,179 +132,6 @@ def test_neurons_that_send_reals(emit: Emit, into: Into) -> None:
     before, after = (run(g, data(), timesteps=T).output for g in (graph, folded))
     assert np.allclose(before, after, rtol=1e-12, atol=1e-12)
     assert before.any()
-
-
-@pytest.mark.parametrize("into", Into)
-def test_before_a_padded_convolution(into: Into) -> None:
-    first = replace(NORM, inputs=wires("x"), gain=GAIN[:2], offset=OFFSET[:2])
-    graph = net(X, first, replace(CONV, inputs=wires("norm")), replace(N, inputs=wires("conv")))
-    folded = FoldBatchNorm(into)(graph)
-    assert affines(folded) == []
-    conv = folded["conv"]
-    assert isinstance(conv, Conv)
-    assert conv.bias is not None
-    assert conv.bias.shape == (4, 6, 6)  # an offset meets the padding at the border
-    assert compare(graph, folded, data(), T).is_none
-    inside = FoldBatchNorm(into)(net(X, first, replace(CONV, inputs=wires("norm"), padding=(0, 0, 0, 0))))
-    assert inside["conv"].bias.shape == (4, 1, 1)  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize("into", Into)
-@pytest.mark.parametrize("groups", [1, 2, 4])
-def test_before_a_grouped_convolution(into: Into, groups: int) -> None:
-    fired = Neuron(name="s", inputs=wires("conv"), parameters=NeuronParameters(max_count=2))
-    conv = replace(NEXT, weight=rng.normal(size=(4, 4 // groups, 3, 3)), groups=groups)
-    norm = replace(NORM, inputs=wires("s"))
-    graph = net(X, CONV, fired, norm, conv, replace(N, inputs=wires("next")))
-    folded = FoldBatchNorm(into)(graph)
-    assert affines(folded) == []
-    assert compare(graph, folded, data(), T).is_none
-
-
-@pytest.mark.parametrize("is_average", [False, True])
-@pytest.mark.parametrize("into", Into)
-def test_behind_a_pool(into: Into, is_average: bool) -> None:
-    pool = Pool(name="pool", inputs=wires("conv"), kernel=(2, 2), stride=(2, 2), is_average=is_average)
-    norm = replace(NORM, inputs=wires("pool"))
-    graph = net(X, CONV, pool, norm, N)
-    folded = FoldBatchNorm(into)(graph)
-    assert affines(folded) == []
-    assert compare(graph, folded, data(), T).is_none
-    two = net(
-        X,
-        CONV,
-        pool,
-        replace(pool, name="pool2", inputs=wires("pool")),
-        replace(norm, inputs=wires("pool2")),
-        N,
-    )
-    folded = FoldBatchNorm(into)(two)
-    assert affines(folded) == []
-    assert compare(two, folded, data(), T).is_none
-
-
-def test_behind_a_pool_where_asked_for_into_the_thresholds() -> None:
-    # Found in review: it went into the weights, although it feeds nothing but one neuron.
-    pool = Pool(name="pool", inputs=wires("conv"), kernel=(2, 2), stride=(2, 2))
-    norm = replace(NORM, inputs=wires("pool"), gain=np.abs(GAIN) + 0.5)
-    folded = FoldBatchNorm(Into.THRESHOLDS)(net(X, CONV, pool, norm, N))
-    conv = folded["conv"]
-    assert isinstance(conv, Conv)
-    assert np.array_equal(conv.weight, CONV.weight)
-    assert conv.bias is None
-
-
-@pytest.mark.parametrize("into", Into)
-def test_behind_a_pool_of_the_input(into: Into) -> None:
-    # Found in review: it moved before the pool, where nothing can take it.
-    pool = Pool(name="pool", inputs=wires("x"), kernel=(2, 2), stride=(2, 2), is_average=True)
-    norm = replace(NORM, inputs=wires("pool"), gain=GAIN[:2], offset=OFFSET[:2])
-    graph = net(X, pool, norm, replace(CONV, inputs=wires("norm")), replace(N, inputs=wires("conv")))
-    folded = FoldBatchNorm(into)(graph)
-    assert affines(folded) == []
-    assert compare(graph, folded, data(), T).is_none
-
-
-def test_what_a_padded_pool_separates_stays() -> None:
-    pool = Pool(name="pool", inputs=wires("conv"), kernel=(3, 3), stride=(2, 2), padding=(1, 1, 1, 1))
-    graph = net(
-        X,
-        CONV,
-        pool,
-        replace(NORM, inputs=wires("pool")),
-        MaxPool(name="top", inputs=wires("norm"), kernel=(1, 1), stride=(1, 1)),
-    )
-    assert affines(FoldBatchNorm()(graph)) == ["norm"]
-
-
-@pytest.mark.parametrize("into", Into)
-def test_on_a_residual_branch(into: Into) -> None:
-    branch = [
-        Neuron(name="s", inputs=wires("conv"), parameters=NeuronParameters(max_count=4, rho=np.array(0.5))),
-        Conv(name="b", inputs=wires("s"), weight=rng.normal(size=(4, 4, 3, 3)), padding=(1, 1, 1, 1)),
-        replace(NORM, inputs=wires("b")),
-        Add(name="add", inputs=wires("conv", "norm")),
-        replace(N, inputs=wires("add")),
-    ]
-    graph = net(X, CONV, *branch)
-    folded = FoldBatchNorm(into)(graph)
-    assert affines(folded) == []
-    assert folded["n"].parameters == N.parameters  # type: ignore[union-attr]
-    assert compare(graph, folded, data(), T).is_none
-
-
-@pytest.mark.parametrize("into", Into)
-def test_chains(into: Into) -> None:
-    chain = [
-        replace(NORM, name=f"norm{k}", inputs=wires(f"norm{k - 1}" if k else "conv"), gain=GAIN + k)
-        for k in range(4)
-    ]
-    graph = net(X, CONV, *chain, replace(N, inputs=wires("norm3")))
-    folded = FoldBatchNorm(into)(graph)
-    assert affines(folded) == []
-    assert len(folded.nodes) == 4
-    assert compare(graph, folded, data(), T).is_none
-
-
-@pytest.mark.parametrize("into", Into)
-def test_dense_sparse_and_delayed_synapses(into: Into) -> None:
-    sizes = {
-        "pre": rng.integers(0, 72, 200),
-        "post": rng.integers(0, 4, 200),
-        "weight": rng.normal(0.2, 1, 200),
-    }
-    sparse = Sparse(name="conv", inputs=wires("x"), shape=(4, 1, 1), delay=rng.integers(0, 3, 200), **sizes)
-    graph = net(X, sparse, NORM, N)
-    folded = FoldBatchNorm(into)(graph)
-    assert affines(folded) == []
-    assert compare(graph, folded, data(), T).is_none
-    tokens = replace(X, shape=(5, 6))
-    row = replace(NORM, gain=GAIN[:, 0, 0], offset=OFFSET[:, 0, 0])
-    graph = net(tokens, Dense(name="conv", inputs=wires("x"), weight=rng.normal(0.2, 1, (4, 6))), row, N)
-    folded = FoldBatchNorm(into)(graph)
-    assert affines(folded) == []
-    x = rng.normal(0.3, 1, (T, B, 5, 6))
-    assert compare(graph, folded, x, T).is_none
-
-
-SHARED = [
-    # the convolution is read by another node, too
-    net(X, CONV, NORM, Add(name="add", inputs=wires("conv", "norm")), replace(N, inputs=wires("add"))),
-    # read a timestep later
-    net(X, CONV, replace(NORM, inputs=(Wire("conv", 1, np.array(0.43)),)), N),
-    # a table over time
-    net(
-        X,
-        CONV,
-        replace(NORM, gain=np.arange(1.0, 4).reshape(3, 1, 1, 1), offset=np.array(0.0), per_timestep=True),
-        N,
-    ),
-    # a gain that differs inside the map
-    net(X, CONV, replace(NORM, gain=1 + np.arange(36.0).reshape(6, 6) / 36), N),
-]
-
-
-@pytest.mark.parametrize("graph", SHARED)
-def test_what_cannot_go_into_the_weights_stays(graph: SpikeGraph) -> None:
-    folded = FoldBatchNorm()(graph)
-    assert affines(folded) == ["norm"]
-    assert compare(graph, folded, data(), T).is_none
-
-
-def test_a_gain_inside_the_map_goes_into_the_thresholds() -> None:
-    graph = SHARED[-1]
-    folded = FoldBatchNorm(Into.THRESHOLDS)(graph)
-    assert affines(folded) == []
-    assert compare(graph, folded, data(), T).is_none
-
-
-@pytest.mark.parametrize("into", Into)
-def test_before_a_delayed_reader(into: Into) -> None:
-    late = replace(N, inputs=(Wire("norm", 2, np.array(0.9)),))
-    graph = net(X, CONV, NORM, late)
-    folded = FoldBatchNorm(into)(graph)
-    assert affines(folded) == []
-    assert compare(graph, folded, data(), T).is_none
 
 
 def test_integer_graphs_stay_as_they_are() -> None:

@@ -28,7 +28,7 @@ from snncc.reference import run
 
 
 def even(D: int, rho: float = 1.0, **options: Any) -> NeuronParameters:
-    """round(u / rho) as an explicit staircase, written by hand: odd steps lie one rounding above their tie."""
+    """round(u / rho) as an explicit staircase, by hand: odd steps lie one rounding above their tie."""
     steps = [rho * (j + 0.5) for j in range(D)]
     steps = [np.nextafter(s, np.inf) if j % 2 == 0 else s for j, s in enumerate(steps)]
     return NeuronParameters(max_count=D, steps=np.array(steps), rho=np.array(rho), stateless=True, **options)
@@ -122,7 +122,7 @@ def test_recognized_behind_folded_thresholds() -> None:
 
 
 def test_integers_keep_half_to_even() -> None:
-    # Found in review: a step one rounding above a tie became the tie itself, so that integers rounded half up.
+    # Found in review: a step one rounding above a tie became the tie itself, and integers rounded half up.
     fc = Dense(name="fc", inputs=wires("x"), weight=np.eye(9))
     g = graph(even(4), fc, shape=(9,))
     x = np.arange(9) / 2  # ties at 0.5, 1.5, 2.5, 3.5

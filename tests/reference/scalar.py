@@ -118,7 +118,7 @@ class ScalarNeuron(Generic[Number]):
     def stream(self, ticks: Sequence[Any]) -> tuple[list[Any], Any, Any]:
         p, parts = self.p, self.p["max_count"]
         v = whole = self.leaked("leak", self.v)
-        out = []
+        out: list[int] = []
         for d in range(p["ticks"]):
             if p["bias_ticks"] == "v0":
                 arrives = p["bias"] if d == 0 else 0

@@ -1,4 +1,4 @@
-"""Random parameters of the one neuron whose arithmetic is exact, so that ties are frequent and equality is equality."""
+"""Random parameters of the one neuron with exact arithmetic, so that ties are frequent."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_each_synapse_has_its_delay(kind: str, wire_delay: int, initial: int | N
     assert len(np.unique(node.delay)) == 4
     entry = Input(name="x", shape=shape, low=-9, high=9)
     y = run(graph(entry, node, integer=integer), x, timesteps=T)
-    # The wire's initial value stands before the first timestep of the wire; before the synapse's there is nothing.
+    # The initial value stands before the first timestep of the wire; before that of the synapse is nothing.
     delivered = shifted(x, wire_delay, 0 if initial is None else initial)
     need = np.zeros_like(y.output)
     for delay in range(4):

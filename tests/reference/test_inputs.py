@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from snncc.errors import BadInput
-from snncc.ir import Input, Kind, Numbers, Output, Presence, SpikeGraph, wires
+from snncc.ir import Array, Input, Kind, Numbers, Output, Presence, SpikeGraph, wires
 from snncc.reference import enter, run
 
 ANALOG = Input(name="image", shape=(2, 3), origin="x")
@@ -88,7 +88,7 @@ def test_real_values_for_spikes_come_with_a_hint() -> None:
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.float32, np.float64])
 @pytest.mark.parametrize("numbers", Numbers)
 def test_every_kind_of_number_is_taken(dtype: type, numbers: Numbers) -> None:
-    x = np.array([[[0, 1]], [[1, 1]]]).astype(dtype)
+    x: Array = np.array([[[0, 1]], [[1, 1]]]).astype(dtype)
     entered = enter(graph(SPIKES, numbers=numbers), x, 2)["events"]
     assert entered.dtype == (np.int64 if numbers is Numbers.INTEGER else np.float64)
     assert entered.tolist() == [[[0, 1]], [[1, 1]]]

@@ -145,7 +145,8 @@ def test_widths(overflow: Overflow, v: int | None, post: int | None) -> None:
         with pytest.raises(StateOverflow) as error:
             step(p, x, state, "conv1 (Neuron, net.lif)")
         assert str(error.value) == (
-            "conv1 (Neuron, net.lif): the potential of neuron (0,) reaches 10 in sample 1; its width holds -8..7\n"
+            "conv1 (Neuron, net.lif): the potential of neuron (0,) reaches 10 in sample 1; "
+            "its width holds -8..7\n"
             "  hint: quantize with a wider state, or with overflow 'saturate'"
         )
         return
@@ -166,7 +167,7 @@ def test_refractory_neurons_stand_still() -> None:
     assert seen == [(1, 1), (0, 0.25), (0, 0.25), (1, 1.125), (0, 0.25), (0, 0.25), (1, 1.125)]
 
 
-# Open, found in review: the reset is dropped, as the neuron rests when it is due and has forgotten it afterwards.
+# Open, found in review: the neuron rests when its reset is due, and has forgotten it afterwards.
 @pytest.mark.xfail(reason="a late reset and a refractory time exclude each other, but nothing says so")
 @pytest.mark.parametrize("reset_at", [ResetAt.NEXT, ResetAt.NEXT_BEFORE_INPUT])
 def test_a_late_reset_is_not_lost_while_resting(reset_at: ResetAt) -> None:

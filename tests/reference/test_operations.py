@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,9 +49,8 @@ def synapses(node: Node, shape: tuple[int, ...], out: tuple[int, ...]) -> list[t
                 for p, w in zip(node.pre, node.weight, strict=True)
             ]
         case Conv() | Pool():
-            is_conv = isinstance(node, Conv)
-            kernel = node.weight.shape[2:] if is_conv else node.kernel
-            dilation = node.dilation if is_conv else (1, 1)
+            kernel = node.weight.shape[2:] if isinstance(node, Conv) else node.kernel
+            dilation = node.dilation if isinstance(node, Conv) else (1, 1)
             for o, y, x, ky, kx in product(*map(range, out), *map(range, kernel)):
                 row = y * node.stride[0] + ky * dilation[0] - node.padding[0]
                 column = x * node.stride[1] + kx * dilation[1] - node.padding[2]
@@ -118,7 +118,11 @@ def test_dense(shape: tuple[int, ...]) -> None:
 
 def test_sparse() -> None:
     rng = np.random.default_rng(0)
-    table = {"pre": rng.integers(0, 6, 20), "post": rng.integers(0, 4, 20), "weight": rng.integers(-1, 2, 20)}
+    table: dict[str, Any] = {
+        "pre": rng.integers(0, 6, 20),
+        "post": rng.integers(0, 4, 20),
+        "weight": rng.integers(-1, 2, 20),
+    }
     compare(Sparse(name="n", inputs=wires("x"), shape=(4,), **table), (2, 3), 1)
 
 

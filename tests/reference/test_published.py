@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,8 +62,8 @@ def test_sfa(D: int, decay: float | None) -> None:
     """n = floor(clip(u, 0, D) + 1/2), and with a memory u = h + x, h = (u - n) * decay."""
     x = np.random.default_rng(0).normal(D / 2, D, (10, 400))
     x[:, :50] = np.round(x[:, :50] * 2) / 2  # ties
-    leak = {"stateless": True} if decay is None else {"leak": np.array(decay)}
-    p = NeuronParameters(theta=np.array(0.5), max_count=D, **leak)  # type: ignore[arg-type]
+    leak: dict[str, Any] = {"stateless": True} if decay is None else {"leak": np.array(decay)}
+    p = NeuronParameters(theta=np.array(0.5), max_count=D, **leak)
     need, h = [], np.zeros(400)
     for x_t in x:
         u = h + x_t
@@ -75,7 +76,7 @@ def test_sfa(D: int, decay: float | None) -> None:
 @pytest.mark.parametrize("L", [1, 4, 8])
 @pytest.mark.parametrize("lam", [1.0, 0.5, 8.0])
 def test_qcfs_is_an_integrator_of_l_timesteps(L: int, lam: float) -> None:
-    """lam * clip(floor(x L / lam + 1/2) / L, 0, 1) is the mean of an IF neuron with v0 = lam/2 over T = L steps."""
+    """lam * clip(floor(x L / lam + 1/2) / L, 0, 1) is the mean of an IF neuron, v0 = lam/2, T = L."""
     x = np.random.default_rng(0).uniform(-0.5, 1.5, 1000) * lam
     x[:100] = np.linspace(-1, 2, 100).round(1) * lam
     p = NeuronParameters(

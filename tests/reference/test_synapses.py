@@ -46,9 +46,9 @@ def through(
     node: Node, *xs: Array, integer: bool = False, scales: tuple[float, ...] = (), **entry: Any
 ) -> Array:
     """What *node* makes of analog inputs *xs* [B, *shape] in one timestep."""
-    limit = {"low": -(1 << 40), "high": 1 << 40} if integer else {}
+    limit: dict[str, Any] = {"low": -(1 << 40), "high": 1 << 40} if integer else {}
     inputs = [
-        Input(name=w.source, shape=x.shape[1:], scale=np.array(scale), **limit | entry)  # type: ignore[arg-type]
+        Input(name=w.source, shape=x.shape[1:], scale=np.array(scale), **limit | entry)
         for w, x, scale in zip(node.inputs, xs, scales or (1.0,) * len(xs), strict=True)
     ]
     numbers = Numbers.INTEGER if integer else Numbers.FLOAT

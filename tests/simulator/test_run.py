@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import gc
+import os
+import subprocess
+import sys
+import weakref
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +40,7 @@ from snncc.simulator import jit, simd
 from snncc.simulator.plan import plan_of
 from tests.simulator.compare import assert_equal, assert_equal_runs
 
+ROOT = Path(__file__).resolve().parents[2]
 RNG = np.random.default_rng(5)
 T, B = 7, 5
 
@@ -174,6 +181,15 @@ def test_a_run_goes_on_from_a_state() -> None:
         assert_equal(whole.records["last"].train[3:].copy(), rest.records["last"].train, "train")
 
 
+def test_plans_do_not_keep_graphs_alive() -> None:
+    graph = network()
+    simulator.run(graph, data(), timesteps=T)
+    seen = weakref.ref(graph)
+    del graph
+    gc.collect()
+    assert seen() is None
+
+
 def test_neuron_updates() -> None:
     run = simulator.run(network(), data(), timesteps=T)
     assert run.neuron_updates == {"hidden": T * 20 * 8 * 6, "last": T * 10}
@@ -303,25 +319,17 @@ def test_two_spiking_branches_meet_in_a_neuron() -> None:
     assert_equal_runs(expected, simulator.run(graph, x, timesteps=T))
 
 
-def test_lists_spikes_bit_by_bit_where_the_processor_cannot_compress() -> None:
+def test_lists_spikes_bit_by_bit_where_the_processor_cannot_compress(tmp_path: Path) -> None:
     """The code for other processors, compiled in a fresh process, gives the same results."""
-    import subprocess
-    import sys
-
     program = (
         "from snncc.simulator import simd; simd.COMPRESSES = False\n"
         "from tests.simulator.test_run import *\n"
         "test_equals_the_reference()\n"
         "print('equal')\n"
     )
-    import os
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
-        done = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
-        )
+    command = [sys.executable, "-c", program]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout == "equal\n", done.stderr
     assert simd.lanes_of(16) == 32
 
@@ -332,5 +340,5 @@ def test_kernels_work_where_no_folder_can_be_written(monkeypatch: pytest.MonkeyP
             raise RuntimeError("cannot cache function: no locator available")
         return lambda function: function
 
-    monkeypatch.setattr("snncc.simulator.jit.numba.njit", refuse)
+    monkeypatch.setattr("snncc.simulator.jit.njit", refuse)
     assert jit.kernel(len) is len
