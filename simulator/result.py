@@ -50,7 +50,7 @@ def joined(plan: Plan, timesteps: int, parts: Sequence[Part]) -> Run:
         if not isinstance(node, Output):
             continue
         carried = np.concatenate([part.outputs[node.name] for part in parts], axis=1)
-        outputs[node.name] = reduce_over(node.over, carried * plan.edges[node.name].scale)
+        outputs[node.name] = reduce_over(node.over, carried) * plan.edges[node.name].scale
     return Run(
         timesteps=timesteps,
         batch=sum(part.batch for part in parts),

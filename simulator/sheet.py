@@ -31,7 +31,7 @@ from snncc.ir import (
     place,
 )
 from snncc.reference import Operations
-from snncc.reference.execute import Record
+from snncc.reference.execute import Record, initial_train
 from snncc.reference.inputs import carried, checked
 from snncc.reference.nodes import evaluate
 from snncc.simulator.counting import gain_operations, operations_of, plain, synapse_operations
@@ -216,7 +216,7 @@ class Sheet:
             elif -t <= len(past):
                 window[k] = past[-t - 1]
             elif wire.initial is not None and tap <= self.elapsed + start + k:
-                window[k, :, 0] = wire.initial
+                window[k] = initial_train(self.plan.edges[wire.source], wire.initial)
         return window
 
     def weighted_sum(self, node: Dense | Conv | Sparse, start: int, stop: int) -> Ints:

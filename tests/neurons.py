@@ -98,6 +98,8 @@ def beyond_streams(
         "v_reset": around(0, level / 4),
         "refractory": pick(0, 0, 0, 1, 2),
     }
+    if p["refractory"]:
+        p["reset_at"] = ResetAt.SAME
     if chance(0.2):
         p |= {"leak_i": around(2, 1, 1), "leak_i_shift": 2, "i_init": around(0, level / 4)}
     if chance(0.1):

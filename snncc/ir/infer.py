@@ -118,6 +118,9 @@ def edge_after(node: Node, ins: Sequence[Edge], *, is_integer: bool, is_partial:
             equal_shapes(ins)
             return after_max(ins, ins[0].shape)
         case Mul():
+            if len({len(e.shape) for e in ins}) > 1:
+                shapes = " and ".join(str(e.shape) for e in ins)
+                raise Misfit(f"shapes {shapes} differ in their number of axes; reshape one")
             try:
                 shape = np.broadcast_shapes(*(e.shape for e in ins))
             except ValueError:

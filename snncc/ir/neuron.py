@@ -16,7 +16,8 @@ One timestep, in the notation of the parameters below (``x`` is the sum of all i
 A neuron that fired is *refractory* for the next ``refractory`` timesteps: its v stands still (no leak,
 no input), it does not fire, while i goes on. In an integer graph theta, rho, the initial values, v_reset,
 clamp and bias are integers in units of the input edge; a leak is ``leak * v / 2**leak_shift``, rounded
-toward zero or down; i and v have a width, applied once after each update and once after the reset.
+toward zero or down; i has a width, applied after its leak and after its input;
+v after its update and after its reset.
 """
 
 from __future__ import annotations

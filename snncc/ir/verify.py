@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from snncc.errors import InvalidGraph
-from snncc.ir.arrays import Array, Shape, broadcasts
-from snncc.ir.edges import Kind
+from snncc.ir.arrays import Array, broadcasts
+from snncc.ir.edges import Edge, Kind
 from snncc.ir.infer import place
 from snncc.ir.neuron import BiasTicks, Emit, Encoding, NeuronParameters, Order, Reset, ResetAt
 from snncc.ir.nodes import (
@@ -57,7 +57,7 @@ def verify(graph: SpikeGraph) -> None:
             raise InvalidGraph(f"{place(by_name[name])}: its scale must be positive and finite")
     for node in graph.nodes:
         for wire in node.inputs:
-            for problem in initial_problems(wire, graph.edges[wire.source].shape, graph.is_integer):
+            for problem in initial_problems(wire, graph.edges[wire.source], graph.is_integer):
                 raise InvalidGraph(f"{place(node)}: the initial value {problem}")
     check_sequences(graph)
 
@@ -104,13 +104,16 @@ def problems(node: Node, *, is_integer: bool) -> Iterator[str]:
             return
 
 
-def initial_problems(wire: Wire, shape: Shape, is_integer: bool) -> Iterator[str]:
+def initial_problems(wire: Wire, edge: Edge, is_integer: bool) -> Iterator[str]:
     """What is wrong with what *wire* carries before the first timestep."""
     value, where = wire.initial, f"of its wire from {wire.source}"
     if value is None:
         return
-    if not broadcasts(value.shape, shape):
-        yield f"{value.shape} {where} does not broadcast to {shape}"
+    if not broadcasts(value.shape, edge.shape):
+        yield f"{value.shape} {where} does not broadcast to {edge.shape}"
+    most = np.inf if edge.max_count is None else edge.max_count
+    if edge.is_events and np.any((value != np.rint(value)) | (value < 0) | (value > most)):
+        yield f"{where} must be a count 0..{edge.max_count}"
     yield from array_problems(where, value, is_integer and bool(np.any(value != np.rint(value))))
 
 
@@ -151,6 +154,8 @@ def neuron_problems(p: NeuronParameters, is_integer: bool) -> Iterator[str]:
         yield "an unbounded staircase has no explicit steps"
     if p.encoding is not Encoding.UNDECIDED and (p.max_count is None or p.emit is not Emit.COUNT):
         yield f"only a bounded count can be encoded as {p.encoding}"
+    if p.refractory and p.reset_at is not ResetAt.SAME:
+        yield "a neuron that rests after a spike needs the reset of the same timestep, not of the next"
     if p.encoding is Encoding.STREAM:
         yield from stream_problems(p)
     elif p.ticks != 1:

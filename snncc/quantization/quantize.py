@@ -147,6 +147,7 @@ class Quantizer:
                 self.graph,
                 in_scales,
                 {name: self.reach(name) for name in group.neurons},
+                {source: self.carried(source) for source in group.sources},
                 weight_bits=self.options.weight_bits,
                 state_limit=limit,
             )
@@ -156,6 +157,21 @@ class Quantizer:
     def reach(self, name: str) -> Array:
         """The largest potential of a neuron, with room."""
         return self.ranges.potentials[name] * (MARGIN if self.ranges.is_measured else 1.0)
+
+    def carried(self, name: str) -> float:
+        """The largest number that enters the source *name*; infinite where it is not known."""
+        node = self.graph.by_name[name]
+        edge = self.graph.edges[node.inputs[0].source]
+        if edge.is_events:
+            return float(edge.max_count or np.inf)
+        while node.inputs and not self.graph.edges[node.inputs[0].source].is_events:
+            node = self.graph.by_name[node.inputs[0].source]
+            if isinstance(node, Dense | Conv | Sparse | Affine | Neuron) or len(node.inputs) > 1:
+                return np.inf
+        if not isinstance(node, Input) or node.name not in self.ranges.inputs:
+            return np.inf
+        low, high, _ = self.ranges.inputs[node.name]
+        return float(max(-low, high, 1e-30) / self.in_scale(name).max())
 
     def in_scale(self, name: str) -> Array:
         """The scale of what the source *name* reads."""

@@ -36,7 +36,7 @@ from snncc.ir import (
 SOURCES = (Dense, Conv, Sparse, Affine)
 CHANNELWISE = (Add, Pool, MaxPool, Pad, Neuron, Output)
 BRANCH_BITS = 4
-"""The finest branch of a stream is this many bits finer than the coarsest, whose rounding error rules."""
+"""No branch of a stream needs a rounding error this many bits below that of the worst branch."""
 THRESHOLD_STEPS = 16
 """A reset amount is at least this many steps of its grid."""
 
@@ -138,11 +138,12 @@ def choose_scale(
     graph: SpikeGraph,
     in_scales: Mapping[str, Array],
     potentials: Mapping[str, Array],
+    carried: Mapping[str, float],
     *,
     weight_bits: int,
     state_limit: float,
 ) -> None:
-    """Set the scale and the shifts of *group*.
+    """Set the scale and the shifts of *group*; *carried* is the largest number that enters each source.
 
     The grid is as fine as the smallest branch's weights need, no finer than the state's width holds, and
     where all neurons of a channel share one reset amount, that amount is a whole number of steps.
@@ -155,8 +156,7 @@ def choose_scale(
         cells = over_grid(weights, shape, is_per_channel=group.is_per_channel)
         need[name] = cells / top / group.factors[name]
     whole = {name: float(n.max()) for name, n in need.items()}
-    largest = max(whole.values(), default=0.0) or 1.0
-    finest = max(min((n for n in whole.values() if n > 0), default=largest), largest / 2.0**BRANCH_BITS)
+    finest = finest_step(whole, carried)
     group.shifts = {name: shift_for(n / finest) for name, n in whole.items()}
     scale = np.max([n / 2.0 ** group.shifts[name] for name, n in need.items()], axis=0)
     scale = np.where(scale > 0, scale, finest)
@@ -172,6 +172,17 @@ def choose_scale(
         reach = over_grid(potentials[name], shape, is_per_channel=group.is_per_channel)
         scale = np.maximum(scale, reach * (1 + 1e-9) / (state_limit * factor))
     group.scale = scale
+
+
+def finest_step(need: Mapping[str, float], carried: Mapping[str, float]) -> float:
+    """The step of the grid: what the branch with the finest weights needs, but no finer than helps.
+
+    A step s costs a branch an error of s x what enters it. The branch with the largest error rules; another
+    is fine enough `BRANCH_BITS` below it. What enters is infinite where it is not known.
+    """
+    worst = max((n * carried[name] for name, n in need.items() if np.isfinite(carried[name])), default=0.0)
+    steps = [max(n, worst / carried[name] / 2.0**BRANCH_BITS) for name, n in need.items() if n > 0]
+    return min(steps, default=1.0)
 
 
 def shift_for(ratio: float) -> int:

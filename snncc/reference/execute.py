@@ -18,6 +18,7 @@ from snncc.ir import (
     Dense,
     Edge,
     Input,
+    Kind,
     Neuron,
     Node,
     Output,
@@ -155,7 +156,7 @@ class Executor:
                 self.spikes.setdefault(node.name, []).append(flat.sum(axis=2))
                 self.active.setdefault(node.name, []).append((flat != 0).any(axis=1).sum(axis=1))
             if isinstance(node, Output):
-                self.outputs[node.name].append(y[:, 0] * self.graph.edges[node.name].scale)
+                self.outputs[node.name].append(y[:, 0])
             if self.count and is_counted(node):
                 is_spiking = inputs_spike(self.graph, node, self.spiking)
                 ins, out = self.graph.edges[node.inputs[0].source], self.graph.edges[node.name]
@@ -178,10 +179,11 @@ class Executor:
         if delay <= len(past):
             return past[delay - 1]
         edge = self.graph.edges[source]
-        nothing = np.zeros((self.batch, edge.ticks, *edge.shape), self.dtype)
-        if initial is not None:
-            nothing[:, 0] = initial
-        return nothing
+        if initial is None:
+            return np.zeros((self.batch, edge.ticks, *edge.shape), self.dtype)
+        return np.broadcast_to(initial_train(edge, initial), (self.batch, edge.ticks, *edge.shape)).astype(
+            self.dtype
+        )
 
     def evaluate(self, node: Node, xs: list[Array], t: int) -> Array:
         graph = self.graph
@@ -246,7 +248,8 @@ class Executor:
         """Everything that was collected, time first in records and outputs, sample first in spikes."""
         reduced = {}
         for node in self.graph.outputs:
-            reduced[node.name] = reduce_over(node.over, np.stack(self.outputs[node.name]))
+            scale = self.graph.edges[node.name].scale
+            reduced[node.name] = reduce_over(node.over, np.stack(self.outputs[node.name])) * scale
         records = {}
         for name, train in self.trains.items():
             pairs = self.potentials[name]
@@ -263,6 +266,14 @@ class Executor:
             state={"past": self.past, "states": self.states, "elapsed": self.elapsed},
             active={k: np.stack(v, axis=1).astype(np.int64) for k, v in self.active.items()},
         )
+
+
+def initial_train(edge: Edge, initial: Array) -> Array:
+    """What a wire carries before the first timestep, [ticks, *shape]: spikes ones first, others at once."""
+    full = np.broadcast_to(initial, edge.shape)
+    if edge.kind is Kind.SPIKE:
+        return np.stack([full > tick for tick in range(edge.ticks)])
+    return np.stack([full, *[np.zeros_like(full)] * (edge.ticks - 1)])
 
 
 def reduce_over(over: Over, train: Array) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from snncc.errors import BadInput
-from snncc.ir import Affine, Array, Input, Kind, Neuron, Presence, SpikeGraph, place
+from snncc.ir import Affine, Array, Encoding, Input, Kind, Neuron, Presence, SpikeGraph, place
 
 Data = ArrayLike | Mapping[str, ArrayLike]
 
@@ -62,9 +62,16 @@ def check_options(
     for name, counts in force.items():
         if not isinstance(graph.by_name.get(name), Neuron):
             raise BadInput(f"cannot force {name!r}, which is no neuron")
+        if node_streams(graph, name):
+            raise BadInput(f"cannot force {name!r}, which fires while its input arrives")
         need = (timesteps, batch, *graph.edges[name].shape)
         if np.shape(counts) != need:
             raise BadInput(f"forced counts of {name} must be {need}, not {np.shape(counts)}")
+
+
+def node_streams(graph: SpikeGraph, name: str) -> bool:
+    node = graph.by_name[name]
+    return isinstance(node, Neuron) and node.parameters.encoding is Encoding.STREAM
 
 
 def checked(node: Input, data: Array, timesteps: int) -> Array:

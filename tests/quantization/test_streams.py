@@ -66,9 +66,6 @@ def test_branches_of_a_stream_share_a_scale(size: float, pooled: bool) -> None:
 
 
 # Open, found in review: the first convolution is a small branch, as its input has small steps.
-@pytest.mark.xfail(
-    reason="shifts between branches are bounded, and what does not fit is taken from the weights"
-)
 def test_the_first_value_of_a_stream_keeps_its_bits() -> None:
     integer = quantized(residual(), np.random.default_rng(0).integers(0, 256, DATA.shape) / 255)
     assert np.abs(integer["conv"].weight).max() >= 64  # type: ignore[union-attr]

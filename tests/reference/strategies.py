@@ -75,6 +75,8 @@ def parameters(
         "v_reset": number(-4, 3),
         "refractory": chosen(0, 0, 1, 3),
     }
+    if p["refractory"]:
+        p["reset_at"] = ResetAt.SAME
     if draw(st.booleans()):
         p |= {"leak_i": number(1, 4), "i_init": number(-3, 3)}
         p |= {"leak_i_shift": 2} if integer else {}

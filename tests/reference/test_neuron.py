@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from snncc.errors import StateOverflow
 from snncc.ir import Encoding, LeakRounding, NeuronParameters, Overflow, Reset, ResetAt
+from snncc.ir.verify import neuron_problems
 from snncc.reference.neuron import initial_state, step
 from tests.reference.scalar import ScalarNeuron, TooWide
 from tests.reference.strategies import NEURONS, parameters, scalars
@@ -167,13 +168,7 @@ def test_refractory_neurons_stand_still() -> None:
     assert seen == [(1, 1), (0, 0.25), (0, 0.25), (1, 1.125), (0, 0.25), (0, 0.25), (1, 1.125)]
 
 
-# Open, found in review: the neuron rests when its reset is due, and has forgotten it afterwards.
-@pytest.mark.xfail(reason="a late reset and a refractory time exclude each other, but nothing says so")
 @pytest.mark.parametrize("reset_at", [ResetAt.NEXT, ResetAt.NEXT_BEFORE_INPUT])
-def test_a_late_reset_is_not_lost_while_resting(reset_at: ResetAt) -> None:
+def test_a_late_reset_and_a_rest_exclude_each_other(reset_at: ResetAt) -> None:
     p = NeuronParameters(reset=Reset.VALUE, reset_at=reset_at, refractory=1)
-    state = initial_state(p, 1, (1,), np.dtype(float))
-    for x in (1.0, 0.0, 0.0):
-        fired = step(p, np.full((1, 1, 1), x), state)
-        state = fired.state
-    assert fired.u_pre.item() == 0
+    assert "needs the reset of the same timestep" in next(neuron_problems(p, is_integer=False))
