@@ -99,7 +99,8 @@ class Target(Protocol):
         record: Collection[str] = (),
         threads: int | None = None,
         state: Mapping[str, Any] | None = None,
+        keep_state: bool = False,
         progress: Progress | None = None,
     ) -> Run:
-        """Execute a compiled graph."""
+        """Execute a compiled graph; with *keep_state* the result can be gone on from."""
         ...

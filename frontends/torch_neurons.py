@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snncc.errors import CannotTrace
+from snncc.errors import CannotTrace, InvalidGraph
 from snncc.frontends.neurons import registered
 from snncc.frontends.torch_build import Place
 from snncc.frontends.torch_codes import ADDRESS_BITS, ROW, Mixed, Signal, unrolled
@@ -205,13 +205,23 @@ def parameters_of(
     fields |= {key: found[key] for key in PLAIN if key in found}
     for key, kind in ENUMS.items():
         if key in found:
-            fields[key] = kind(found[key])
+            try:
+                fields[key] = kind(found[key])
+            except ValueError:
+                known = ", ".join(one.value for one in kind)
+                raise CannotTrace(
+                    f"{place}: its description says {key}={found[key]!r}; known: {known}",
+                    hint="see snncc.register_neuron",
+                ) from None
     if found.get("steps") is not None:
         fields["steps"] = np.stack([np.broadcast_to(spread(step), frame.shape) for step in found["steps"]])
         fields["steps"] = squeezed(fields["steps"])
     elif found.get("tie", "up") == "even":
         fields["steps"] = even_steps(fields, int(found["max_count"]))
-    parameters = NeuronParameters(**fields)
+    try:
+        parameters = NeuronParameters(**fields)
+    except InvalidGraph as error:
+        raise CannotTrace(f"{place}: {error.message}") from None
     for problem in neuron_problems(parameters, is_integer=False):
         raise CannotTrace(f"{place}: {problem}")
     return parameters, spread(found.get("input_gain", 1.0))

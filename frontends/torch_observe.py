@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from snncc.frontends.torch_options import Options, repeating_inside, repeats_ins
 from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_run import call_model_of_the_user, copied, named_outputs, untouched
 from snncc.frontends.torch_session import Recording, first_difference, output_values, record
-from snncc.ir import Array, Over, Presence, SpikeGraph
+from snncc.ir import Array, Output, Over, Presence, SpikeGraph
 
 CHUNK = 16
 """Samples that are recorded together: the recording keeps every value."""
@@ -53,14 +53,13 @@ def observe(model: nn.Module, graph: SpikeGraph, data: ArrayLike) -> Observation
         node.kind,
         node.presence,
         is_train=is_sequence and graph.layout == "B",
-        repeats_inside=graph.layout == "B"
-        and (repeats_inside(model) or any(out.over is not Over.SEQUENCE for out in graph.outputs)),
+        repeats_inside=graph.layout == "B" and repeats_inside(model),
     )
     x = torch.from_numpy(np.array(array, np.float64))
     axis = int(is_sequence)
     with untouched():
-        parts = [observe_chunk(model, graph, chosen, part, axis) for part in torch.split(x, CHUNK, axis)]
-    reduced = {out.name for out in graph.outputs if out.over is not Over.SEQUENCE}
+        chunks = [observe_chunk(model, graph, chosen, part, axis) for part in torch.split(x, CHUNK, axis)]
+    parts, reduced = [part for part, _ in chunks], chunks[0][1]
 
     def joined(which: list[Mapping[str, Array]]) -> dict[str, Array]:
         return {
@@ -74,8 +73,20 @@ def observe(model: nn.Module, graph: SpikeGraph, data: ArrayLike) -> Observation
     )
 
 
-def observe_chunk(model: nn.Module, graph: SpikeGraph, chosen: Options, x: Tensor, axis: int) -> Observation:
-    """As `observe`, for a few samples; a single one is doubled, so that its axis can be told from data."""
+def without_reduction(graph: SpikeGraph) -> SpikeGraph:
+    """*graph* with sequence outputs: a reduction over time may be the compiler's, not the model's."""
+    return graph.with_nodes(
+        replace(node, over=Over.SEQUENCE) if isinstance(node, Output) else node for node in graph.nodes
+    )
+
+
+def observe_chunk(
+    model: nn.Module, graph: SpikeGraph, chosen: Options, x: Tensor, axis: int
+) -> tuple[Observation, set[str]]:
+    """As `observe`, for a few samples, with the outputs that the model itself reduces over time.
+
+    A single sample is doubled, so that its axis can be told from data.
+    """
     samples, length = x.shape[axis], x.shape[0] if axis else 1
     if samples == 1:
         x = torch.cat([x, x], axis)
@@ -86,7 +97,7 @@ def observe_chunk(model: nn.Module, graph: SpikeGraph, chosen: Options, x: Tenso
     except RepeatsInput:
         chosen = repeating_inside(model, chosen) or chosen
         recording = record(model, chosen.swapped(given), chosen, chosen.calls)
-    if difference := first_difference(graph, recording.graph):
+    if difference := first_difference(without_reduction(graph), without_reduction(recording.graph)):
         raise NotEqual(
             f"{difference}: the model is not the one that the graph was traced from",
             hint="trace and compile the model again",
@@ -97,12 +108,12 @@ def observe_chunk(model: nn.Module, graph: SpikeGraph, chosen: Options, x: Tenso
         outputs |= plain(model, recording, chosen, x, in_float64=True)
         outputs32 |= plain(model, recording, chosen, x, in_float64=False)
     steps = length if chosen.has_time else graph.timesteps
-    reduced = {node.name for node in graph.outputs if node.over is not Over.SEQUENCE}
+    reduced = {node.name for node in recording.graph.outputs if node.over is not Over.SEQUENCE}
 
     def cut(values: Mapping[str, Array]) -> dict[str, Array]:
         return {k: v[:samples] if k in reduced else v[:steps, :samples] for k, v in values.items()}
 
-    return Observation(cut(recording.values), cut(outputs), cut(outputs32))
+    return Observation(cut(recording.values), cut(outputs), cut(outputs32)), reduced
 
 
 def plain(

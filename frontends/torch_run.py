@@ -35,6 +35,9 @@ def copied(model: nn.Module) -> nn.Module:
             hint="tracing works on a copy, so that the model stays as it is",
         ) from problem
     twin = twin.cpu().eval()
+    for name, tensor in [*twin.named_parameters(), *twin.named_buffers()]:
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise CannotTrace(f"{name} holds NaN or infinite numbers")
     for parameter in twin.parameters():
         parameter.requires_grad_(False)
     for path, module in twin.named_modules():

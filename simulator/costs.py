@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from snncc.ir import (
+    Affine,
     Array,
     Conv,
     Dense,
@@ -25,6 +26,7 @@ from snncc.ir import (
     SpikeGraph,
     Synapse,
 )
+from snncc.ir.neuron import ARRAYS
 from snncc.reference import Run, carries_spikes, inputs_spike
 from snncc.simulator.energy import PAPER, Accounting
 
@@ -33,8 +35,8 @@ from snncc.simulator.energy import PAPER, Accounting
 class LayerCost:
     """One synapse or neuron layer.
 
-    *rate* is spikes / (neurons x timesteps). *energy* is from the counted operations, *formula_energy* from
-    the literature's formula, both in joules.
+    *rate* is spikes / (neurons x timesteps). *saturations* is a total over the batch. *energy*
+    is from the counted operations, *formula_energy* from the literature's formula, both in joules.
     """
 
     name: str
@@ -248,15 +250,20 @@ def ticks_per_timestep(graph: SpikeGraph) -> int:
 
 
 def footprint(graph: SpikeGraph) -> int:
-    """Bytes of weights, biases and neuron parameters, in the types in which the graph holds them."""
-    total = 0
+    """Bytes of weights, biases and neuron parameters: integers as they are held, reals at 4 bytes.
+
+    Scalars are not counted, as NeuroBench counts no Python numbers.
+    """
+    arrays: list[Array | None] = []
     for node in graph.nodes:
         if isinstance(node, Synapse):
-            total += node.weight.nbytes + (0 if node.bias is None else node.bias.nbytes)
+            arrays += [node.weight, node.bias]
+        elif isinstance(node, Affine):
+            arrays += [node.gain, node.offset]
         elif isinstance(node, Neuron):
-            p = node.parameters
-            total += p.theta.nbytes + p.rho.nbytes + p.bias.nbytes + p.leak.nbytes
-    return total
+            arrays += [getattr(node.parameters, name) for name in ARRAYS]
+    held = [array for array in arrays if array is not None and array.ndim]
+    return sum(array.size * (4 if array.dtype.kind == "f" else array.itemsize) for array in held)
 
 
 def connection_sparsity(graph: SpikeGraph) -> float:

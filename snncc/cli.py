@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from snncc import __version__
 from snncc.errors import BadFile, BadInput, SnnccError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
         prog="snncc",
         description="Compile trained spiking networks for neuromorphic chips, and simulate them.",
     )
+    top.add_argument("--version", action="version", version=f"snncc {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     one = command(commands, "compile", compile_command, "compile a model for a target into a program folder")
@@ -57,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     model_arguments(one)
     one.add_argument("--target", default="sim", help="one of: snncc targets (default: sim)")
     one.add_argument("--encoding", default="spikes", help="spikes, graded or stream (default: spikes)")
+    one.add_argument("--precision", default="integer", help="integer or float (default: integer)")
 
     one = command(commands, "simulate", simulate_command, "run a program and report spikes, energy, latency")
     program_arguments(one)
@@ -198,7 +201,9 @@ def check_command(options: argparse.Namespace) -> int:
     import snncc
     from snncc.api.tables import text_table
 
-    problems = snncc.check(graph_of(options), options.target, encoding=options.encoding)
+    problems = snncc.check(
+        graph_of(options), options.target, encoding=options.encoding, precision=options.precision
+    )
     if options.json:
         from dataclasses import asdict
 
@@ -228,9 +233,15 @@ def simulate_command(options: argparse.Namespace) -> int:
 
         write_report(options.report, program, result)
     if options.json:
-        print(json.dumps({"samples": result.run.batch, "counts": result.counts.as_dict()}))
+        print(
+            json.dumps(
+                {"samples": result.run.batch, "counts": result.counts.as_dict(), "notes": list(result.notes)}
+            )
+        )
     else:
         print(cost_table(result.counts))
+        for note in result.notes:
+            print(note)
     return 0
 
 
@@ -275,7 +286,12 @@ def evaluate_command(options: argparse.Namespace) -> int:
         report = snncc.evaluate(
             program, data["x"], data["y"], timesteps=options.timesteps, jobs=options.jobs, progress=progress
         )
-    print(json.dumps(report.as_dict()) if options.json else report_table(report))
+    if options.json:
+        print(json.dumps(report.as_dict()))
+        return 0
+    print(report_table(report))
+    for note in dict.fromkeys(note for score in report.scores for note in score.notes):
+        print(note)
     return 0
 
 

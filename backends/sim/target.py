@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from snncc.backends.target import Options, Precision, Problem, Progress, Rounding
-from snncc.ir import DynamicSynapse, Encoding, Gate, SideOperation, SpikeGraph, place
+from snncc.ir import DynamicSynapse, Emit, Encoding, Gate, SideOperation, SpikeGraph, place
 from snncc.passes import ElideIdentities, ExpandCounts, FoldBatchNorm, Pass, RoundHalfUp
 from snncc.passes.expand import has_counts, why_not_streaming
+from snncc.passes.rounding import rounds_half_to_even
 from snncc.quantization import Quantize
 from snncc.reference import Run
 from snncc.reference import run as run_reference
@@ -31,6 +32,9 @@ class Simulator:
                 )
         for node in graph.neurons:
             p = node.parameters
+            if p.emit is not Emit.COUNT and options.precision is Precision.INTEGER:
+                hint = "keep floats: precision='float', --precision float"
+                yield Problem(place(node), "output of the neuron", "spikes", "real numbers", hint)
             if not has_counts(node):
                 continue
             if p.max_count is None and options.encoding is not Encoding.UNDECIDED:
@@ -43,7 +47,9 @@ class Simulator:
                 )
             elif options.encoding is Encoding.STREAM and (reason := why_not_streaming(p)):
                 hint = "use the encoding spikes or graded"
-                yield Problem(place(node), "streaming", "a plain integrator", reason, hint)
+                if rounds_half_to_even(p):
+                    hint += ", or rounding='half-up'"
+                yield Problem(place(node), "streaming", "a plain integrator", f"this: {reason}", hint)
 
     def passes(self, options: Options) -> tuple[Pass, ...]:
         """Identities, batch normalization, counts; then integers unless floats are asked for."""
@@ -75,6 +81,7 @@ class Simulator:
         record: Collection[str] = (),
         threads: int | None = None,
         state: Mapping[str, Any] | None = None,
+        keep_state: bool = False,
         progress: Progress | None = None,
     ) -> Run:
         """Execute on the fast simulator, or on the reference executor for a float graph."""
@@ -83,5 +90,12 @@ class Simulator:
         from snncc.simulator import run  # loads numba
 
         return run(
-            graph, x, timesteps=timesteps, record=record, threads=threads, state=state, progress=progress
+            graph,
+            x,
+            timesteps=timesteps,
+            record=record,
+            threads=threads,
+            state=state,
+            keep_state=keep_state,
+            progress=progress,
         )

@@ -10,7 +10,7 @@ import numpy as np
 from snncc.api.proof import Difference, LayerCheck
 from snncc.ir import Array, Neuron, NeuronParameters, SpikeGraph
 from snncc.passes.rounding import rounds_half_to_even
-from snncc.reference import Record
+from snncc.reference import Record, Run
 
 NEAR = 1e-9
 """A potential this close to a threshold, relative to max(1, |threshold|), is a near tie."""
@@ -86,6 +86,30 @@ def compare_trains(node: Neuron, need: Record, have: Record) -> LayerCheck:
     *neuron, tick = check.first.neuron
     first = replace(check.first, neuron=tuple(neuron), what=f"spike in tick {tick}")
     return replace(check, first=first)
+
+
+def compare_totals(graph: SpikeGraph, need: Run, have: Run) -> list[LayerCheck]:
+    """What two runs counted, bit for bit: spikes and active neurons, operations, saturations."""
+    checks = []
+    for node in graph.nodes:
+        pairs: list[tuple[str, Array, Array]] = []
+        if node.name in need.spikes:
+            for what in ("spikes", "active"):
+                left, right = (np.asarray(getattr(run, what)[node.name]) for run in (need, have))
+                pairs.append((what, left.swapaxes(0, 1), right.swapaxes(0, 1)))
+        if node.name in need.operations:
+            left_cost, right_cost = need.operations[node.name], have.operations[node.name]
+            for what in ("ac", "ac_nonzero", "mac", "mac_nonzero", "mac_dense", "received"):
+                pairs.append((what, getattr(left_cost, what)[None], getattr(right_cost, what)[None]))
+        saturated = [np.array([[run.saturations.get(node.name, 0)]]) for run in (need, have)]
+        pairs.append(("saturations", saturated[0], saturated[1]))
+        for what, left, right in pairs:
+            check = compare_values(
+                node.name, node.origin, left, right, exactly=True, what=f"number of {what}"
+            )
+            if check.differing:
+                checks.append(check)
+    return checks
 
 
 def first_difference(

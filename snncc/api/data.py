@@ -37,7 +37,7 @@ def read_data(path: str | Path) -> dict[str, Array]:
             arrays = {name: loaded[name] for name in loaded.files}
     except FileNotFoundError:
         raise BadFile(f"{path}: there is no such file") from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as problem:
+    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as problem:
         raise BadFile(
             f"{path}: is no readable .npz or .npy file ({problem})",
             hint="save it with numpy.savez(path, x=..., y=...)",
@@ -51,8 +51,8 @@ def read_data(path: str | Path) -> dict[str, Array]:
 def to_graph(graph: SpikeGraph, x: ArrayLike, timesteps: int | None = None) -> Array:
     """*x* in the model's layout, as the graph's executors take it.
 
-    That is [T, B, *shape] for a sequence, [B, *shape] for a value given once. With fewer *timesteps* than a
-    sequence has, the first ones are taken.
+    That is [T, B, *shape] for a sequence, [B, *shape] for a value given once. Where *timesteps* are asked
+    for, the first ones of a longer sequence are taken; otherwise it must have as many as the graph.
     """
     data = np.asarray(x)
     if len(graph.inputs) != 1:
@@ -66,9 +66,31 @@ def to_graph(graph: SpikeGraph, x: ArrayLike, timesteps: int | None = None) -> A
         raise BadInput(f"{place(node)}: needs data {lead} x {need}, has shape {data.shape}")
     if graph.layout is Layout.BT:
         data = np.swapaxes(data, 0, 1)
-    if timesteps is not None and timesteps < len(data):
-        data = data[:timesteps]
+    if timesteps is not None:
+        return data[:timesteps]
+    if len(data) != graph.timesteps:
+        raise BadInput(
+            f"{place(node)}: the data has {len(data)} timesteps, the network was traced with "
+            f"{graph.timesteps}",
+            hint="trace with the right number (--timesteps), or ask for one: run(x, timesteps=...)",
+        )
     return data
+
+
+def clipping(graph: SpikeGraph, data: Array) -> list[str]:
+    """Warnings for inputs of an integer graph that *data*, as `to_graph` returned it, leaves."""
+    node = graph.inputs[0]
+    if node.low is None or node.high is None or not data.size or data.dtype.kind not in "fiub":
+        return []
+    low, high = ((edge + side) * float(node.scale) for edge, side in ((node.low, -0.5), (node.high, 0.5)))
+    share = float(np.mean((data < low) | (data > high)))
+    if not share:
+        return []
+    return [
+        f"WARNING: {100 * share:.3g} % of the input lies outside the calibrated range "
+        f"{node.low * float(node.scale):.4g}..{node.high * float(node.scale):.4g} and is clipped; "
+        f"the data goes from {data.min():.4g} to {data.max():.4g}"
+    ]
 
 
 def batch_axis(graph: SpikeGraph) -> int:
@@ -131,11 +153,13 @@ def joined_records(parts: Sequence[Record]) -> Record:
     return Record(train, join([part.u_pre for part in parts]), join([part.u_post for part in parts]))
 
 
-def labels(y: ArrayLike, count: int) -> Array:
+def labels(y: ArrayLike, count: int, classes: int) -> Array:
     """Class labels [B] as integers. Raises `BadInput`."""
     array = np.asarray(y)
     if array.shape != (count,) or array.dtype.kind not in "iu":
         raise BadInput(f"labels y must be {count} integers, one a sample, not {array.dtype} {array.shape}")
+    if classes and (array.min() < 0 or array.max() >= classes):
+        raise BadInput(f"labels y must be 0..{classes - 1}, but go from {array.min()} to {array.max()}")
     return array.astype(np.int64)
 
 

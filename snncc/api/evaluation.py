@@ -24,6 +24,7 @@ class Score:
     samples: int
     correct: int
     counts: Costs
+    notes: tuple[str, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -38,6 +39,7 @@ class Score:
             "correct": self.correct,
             "accuracy": self.accuracy,
             "counts": self.counts.as_dict(),
+            "notes": list(self.notes),
         }
 
 
@@ -77,13 +79,13 @@ def evaluate(
     is cut). *jobs* is the number of threads. Raises `BadInput` for data that does not fit and for a program
     without one output of scores [B, classes].
     """
-    chosen = [program.timesteps] if timesteps is None else list(timesteps)
-    if not chosen or min(chosen) < 1:
+    chosen: list[int | None] = [None] if timesteps is None else list(timesteps)
+    if not chosen or any(steps is not None and steps < 1 for steps in chosen):
         raise BadInput(f"evaluate needs timesteps >= 1, not {chosen}")
     scores = []
     for steps in chosen:
         result = program.run(x, timesteps=steps, threads=jobs, progress=progress)
-        scores.append(score(result, y, steps))
+        scores.append(score(result, y, steps or program.timesteps))
     return Report(tuple(scores))
 
 
@@ -93,7 +95,7 @@ def score(result: Result, y: ArrayLike, timesteps: int) -> Score:
     if output.ndim != 2:
         raise BadInput(
             f"accuracy needs one score a class for each sample, [B, classes]; the output is {output.shape}",
-            hint="reduce the output over time in the model, for example by its mean",
+            hint="reduce it over time: in the model, or with trace(..., over='mean'), --over mean",
         )
-    correct = int((output.argmax(axis=1) == labels(y, len(output))).sum())
-    return Score(timesteps, len(output), correct, result.counts)
+    correct = int((output.argmax(axis=1) == labels(y, len(output), output.shape[1])).sum())
+    return Score(timesteps, len(output), correct, result.counts, result.notes)

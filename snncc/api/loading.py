@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import torch
 
 TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".pt2")
+MAX_SIGNALS = 2**28
+"""Inputs with more numbers than this are a typing error."""
 KNOWN_SUFFIXES = (".snn", *TORCH_SUFFIXES)
 
 
@@ -41,10 +43,15 @@ def trace(
     need_torch()
     from snncc.frontends.from_torch import trace as trace_torch
 
+    if isinstance(example_input, np.ndarray) and not example_input.flags.writeable:
+        example_input = example_input.copy()
     graph = trace_torch(model, example_input, timesteps, layout, **options)
     axis = {"TB": 0, "BT": 1}.get(layout or "B")
     steps = (timesteps or 1) if axis is None else int(np.shape(example_input)[axis])
     graph = replace(graph, timesteps=steps, layout=Layout(layout or "B"))
+    if over is not None and any(node.over is not Over.SEQUENCE for node in graph.outputs):
+        ways = ", ".join(f"{node.name}: {node.over}" for node in graph.outputs)
+        raise BadInput(f"the model reduces its outputs over time itself ({ways}); leave out over={over!r}")
     if over is None:
         over = "mean" if axis is None and steps == 1 else "sequence"
     return reduced(graph, over)
@@ -88,6 +95,13 @@ def load(
             f"{path}: tracing needs the shape of the input, per sample and timestep",
             hint="give input_shape=(1, 28, 28), or --input-shape 1,28,28",
         )
+    if layout in ("TB", "BT") and timesteps is None:
+        raise BadInput(
+            f"{path}: a model that takes whole trains ({layout}) needs the number of timesteps",
+            hint="give timesteps=8, or --timesteps 8",
+        )
+    if timesteps is not None and timesteps < 1:
+        raise BadInput(f"a network has at least one timestep, not {timesteps}")
     example = example_of(input_shape, timesteps, layout, options.get("input_kind", "analog"))
     return trace(model, example, timesteps, layout, **options)
 
@@ -112,6 +126,8 @@ def example_of(
     shape: tuple[int, ...], timesteps: int | None, layout: str | None, input_kind: str
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Made-up data of the right shape: tracing records what is computed, not what comes out."""
+    if not shape or min(shape) < 1 or np.prod(shape, dtype=float) * (timesteps or 1) > MAX_SIGNALS:
+        raise BadInput(f"the input shape {shape} must have positive sizes, {MAX_SIGNALS} signals at most")
     lead = {"TB": (timesteps or 1, 2), "BT": (2, timesteps or 1)}.get(layout or "B", (2,))
     rng = np.random.default_rng(0)
     if input_kind == "analog":

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from snncc.api.data import batch_axis, batches, joined, to_graph
+from snncc.api.data import batch_axis, batches, clipping, joined, to_graph
 from snncc.backends.table import target_named
 from snncc.backends.target import DoesNotFit, Options, Precision, Problem, Rounding, Target
 from snncc.errors import BadFile, BadInput
@@ -22,6 +22,7 @@ from snncc.passes import Into, Pass, Preserves, Stage, run_passes
 from snncc.reference import Record, Run
 from snncc.simulator.costs import Costs, Latency, costs
 
+FORMAT = "snncc program"
 VERSION = 1
 BATCH = 64
 """Samples that run together: what is recorded of a batch is held at once."""
@@ -35,13 +36,20 @@ class Result:
 
     *outputs* are real values by output name: [B, *shape], or [T, B, *shape] ([B, T, *shape] in the layout
     BT) for a sequence. *counts* has costs layer by layer, means over samples. *records* has trains
-    [T, B, ticks, *shape] and membrane potentials [T, B, *shape] of what was asked for.
+    [T, B, ticks, *shape] and membrane potentials [T, B, *shape] of what was asked for: in an integer program
+    in steps of ``program.graph.edges[source].scale``, *source* being what the neuron reads. *notes* are
+    warnings, such as inputs beyond the calibrated range.
     """
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {value.shape}" for name, value in self.outputs.items())
+        return f"Result({shapes}; {self.counts.total('spikes'):.6g} spikes, {self.energy:.4g} J a sample)"
 
     outputs: Mapping[str, Array]
     counts: Costs
     records: Mapping[str, Record]
     run: Run
+    notes: tuple[str, ...] = ()
 
     @property
     def output(self) -> Array:
@@ -88,6 +96,10 @@ class Program:
     target: Target
     stages: tuple[Stage, ...]
 
+    def __repr__(self) -> str:
+        passes = ", ".join(stage.name for stage in self.stages[1:])
+        return f"Program({self.graph.name} for {self.target.name}: {passes})"
+
     @property
     def graph(self) -> SpikeGraph:
         """The graph that runs."""
@@ -106,25 +118,38 @@ class Program:
         timesteps: int | None = None,
         threads: int | None = None,
         state: Mapping[str, Any] | None = None,
+        keep_state: bool = False,
         progress: Progress | None = None,
     ) -> Result:
         """Run on *x*, in the model's layout, for *timesteps* (default: those it was traced with).
 
-        Every sample starts from the initial state unless *state* (the ``run.state`` of an earlier result of
-        the same samples) is given. *record* names layers whose trains and potentials are kept. *progress*
-        is called with (samples done, samples in all). Raises `BadInput` for data that does not fit.
+        Every sample starts from the initial state unless *state* is given: the ``run.state`` of an earlier
+        result of the same samples, made with *keep_state*. *record* names layers whose trains and potentials
+        are kept. *progress* is called with (samples done, samples in all). Raises `BadInput` for data that
+        does not fit.
         """
         steps = self.timesteps if timesteps is None else timesteps
-        data = to_graph(self.graph, x, steps)
+        record = [record] if isinstance(record, str) else record
+        if steps < 1 or (threads is not None and threads < 1):
+            raise BadInput(f"a run has at least one timestep and one thread, not {steps} and {threads}")
+        if state is not None and not state:
+            raise BadInput("the state is empty", hint="make it with run(..., keep_state=True)")
+        data = to_graph(self.graph, x, timesteps)
         runs: list[Run] = []
         total = data.shape[batch_axis(self.graph)] if data.ndim > batch_axis(self.graph) else 0
         done = 0
         size = total or 1
-        if state is None and (record or not self.graph.is_integer):
+        if state is None and not keep_state and (record or not self.graph.is_integer):
             size = BATCH
         for part in batches(self.graph, data, size):
             last = self.target.run(
-                self.graph, part, timesteps=steps, record=record, threads=threads, state=state
+                self.graph,
+                part,
+                timesteps=steps,
+                record=record,
+                threads=threads,
+                state=state,
+                keep_state=keep_state,
             )
             runs.append(last)
             done += last.batch
@@ -135,7 +160,8 @@ class Program:
         for node in self.graph.outputs:
             if node.over.value == "sequence" and self.graph.layout is Layout.BT:
                 outputs[node.name] = np.swapaxes(outputs[node.name], 0, 1)
-        return Result(outputs, costs(self.graph, run), run.records, run)
+        notes = tuple(clipping(self.graph, data))
+        return Result(outputs, costs(self.graph, run), run.records, run, notes)
 
     def save(self, folder: str | Path) -> None:
         """Write the program to *folder*, whole or not at all; an earlier program there is replaced.
@@ -153,9 +179,12 @@ class Program:
         try:
             self.write(scratch)
             scratch.chmod(0o755)
+            old = scratch / "old"
             if folder.exists():
-                shutil.rmtree(folder)
+                folder.replace(folder.with_name(f"{scratch.name}.old"))
+                old = folder.with_name(f"{scratch.name}.old")
             scratch.replace(folder)
+            shutil.rmtree(old, ignore_errors=True)
         except OSError as problem:
             raise BadFile(f"{folder}: cannot be written: {problem.strerror or problem}") from None
         finally:
@@ -177,7 +206,7 @@ class Program:
                 }
             )
         manifest = {
-            "format": "snncc program",
+            "format": FORMAT,
             "version": VERSION,
             "target": self.target.name,
             "stages": names,
@@ -185,9 +214,26 @@ class Program:
         (folder / "program.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
+def note_of(stage: Mapping[str, Any]) -> PassNote | None:
+    """The pass of a manifest's entry."""
+    if stage["pass"] is None:
+        return None
+    return PassNote(str(stage["pass"]), Preserves(stage["preserves"]), str(stage["text"]))
+
+
 def is_ours(folder: Path) -> bool:
-    """Whether *folder* is empty or holds a program."""
-    return folder.is_dir() and (not any(folder.iterdir()) or (folder / "program.json").is_file())
+    """Whether *folder* is empty, or holds a program and nothing else."""
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    if not names:
+        return True
+    try:
+        manifest = json.loads((folder / "program.json").read_text(encoding="utf-8"))
+        ours = {"program.json", *(stage["file"] for stage in manifest["stages"])}
+        return bool(manifest["format"] == FORMAT and names <= ours)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def load_program(folder: str | Path) -> Program:
@@ -197,22 +243,21 @@ def load_program(folder: str | Path) -> Program:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["version"]
-        items = [(str(s["file"]), s["pass"], s["preserves"], str(s["text"])) for s in manifest["stages"]]
+        items = [(str(s["file"]), note_of(s)) for s in manifest["stages"]]
         target = str(manifest["target"])
     except OSError as problem:
         what = "is no program folder" if not path.exists() else f"cannot be read: {problem.strerror}"
         raise BadFile(f"{folder}: {what}", hint="make one with: snncc compile MODEL -o FOLDER") from None
-    except (ValueError, KeyError, TypeError) as problem:
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise BadFile(f"{path}: is damaged ({type(problem).__name__}: {problem})") from None
     if not isinstance(version, int) or version > VERSION:
         raise BadFile(
             f"{path}: has version {version!r}; this snncc reads up to {VERSION}", hint="upgrade snncc"
         )
-    if not items or any(Path(file).name != file for file, *_ in items):
+    if not items or any(Path(file).name != file for file, _ in items):
         raise BadFile(f"{path}: names stages outside its folder, or none")
     stages = []
-    for file, name, preserves, text in items:
-        note = None if name is None else PassNote(str(name), Preserves(preserves), text)
+    for file, note in items:
         stages.append(Stage(note, load_graph(folder / file)))
     return Program(target_named(target), tuple(stages))
 
@@ -251,7 +296,17 @@ def compile_graph(
     chosen = target_named(target)
     steps = graph.timesteps if timesteps is None else timesteps
     graph = replace(graph, timesteps=steps)
-    data = None if calibration is None else to_graph(graph, calibration, steps)
+    data = None if calibration is None else to_graph(graph, calibration)
+    if input_range is not None and calibration is not None:
+        raise BadInput("calibration and input_range both say what the input's range is; give one of them")
+    if flush < 0:
+        raise BadInput(f"a stream has 0 or more flush ticks, not {flush}")
+    if input_range is not None and len(input_range) != 2:
+        raise BadInput(f"the input range must be (LOW, HIGH), not {input_range}")
+    if data is not None and data.size and data.dtype.kind in "fiub" and not data.any():
+        raise BadInput("the calibration data is zero everywhere, so no range can be measured on it")
+    if input_range is not None and not (np.all(np.isfinite(input_range)) and input_range[0] < input_range[1]):
+        raise BadInput(f"the input range must be LOW < HIGH, not {input_range}")
     options = Options(
         encoding=member(Encoding, encoding, "encoding"),
         flush=flush,
@@ -275,10 +330,16 @@ def compile_graph(
     return Program(chosen, run_passes(graph, chosen.passes(options) if passes is None else tuple(passes)))
 
 
-def check(graph: SpikeGraph, target: str = "sim", *, encoding: str = "spikes") -> list[Problem]:
-    """Every way in which *graph* does not fit *target* in that *encoding*; an empty list where it does."""
+def check(
+    graph: SpikeGraph, target: str = "sim", *, encoding: str = "spikes", precision: str = "integer"
+) -> list[Problem]:
+    """Every way in which *graph* does not fit *target*, compiled so; an empty list where it does."""
     graph.verify()
-    options = Options(encoding=member(Encoding, encoding, "encoding"), timesteps=graph.timesteps)
+    options = Options(
+        encoding=member(Encoding, encoding, "encoding"),
+        precision=member(Precision, precision, "precision"),
+        timesteps=graph.timesteps,
+    )
     return list(target_named(target).problems(graph, options))
 
 

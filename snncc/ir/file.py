@@ -50,7 +50,7 @@ def save_graph(
     Raises `BadFile` when the path cannot be written.
     """
     tensors: dict[str, Array] = {}
-    nodes = [encode(node, node.name, tensors) for node in graph.nodes]
+    nodes = [encode(node, f"{k}:{node.name}", tensors) for k, node in enumerate(graph.nodes)]
     header = {
         "version": VERSION,
         "name": graph.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never
 
 import numpy as np
@@ -101,6 +101,9 @@ def edge_after(node: Node, ins: Sequence[Edge], *, is_integer: bool, is_partial:
         case Pool():
             return after_pool(node, ins[0])
         case MaxPool():
+            reach = [d * (k - 1) for d, k in zip(node.dilation, node.kernel, strict=True)]
+            if max(node.padding[:2]) > reach[0] or max(node.padding[2:]) > reach[1]:
+                raise Misfit(f"the padding {node.padding} holds whole windows of {node.kernel}")
             shape = window_shape(ins[0].shape, node.kernel, node.stride, node.padding, node.dilation)
             return after_max(ins, shape)
         case Affine():
@@ -132,13 +135,14 @@ def edge_after(node: Node, ins: Sequence[Edge], *, is_integer: bool, is_partial:
         case Reshape():
             if int(np.prod(node.shape)) != ins[0].size or min(node.shape, default=1) < 1:
                 raise Misfit(f"cannot give {ins[0].size} signals {ins[0].shape} the shape {node.shape}")
-            return moved(ins[0], np.arange(ins[0].size).reshape(node.shape))
+            return moved(ins[0], node.shape, lambda scale: scale.reshape(node.shape))
         case Transpose():
             if sorted(node.axes) != list(range(len(ins[0].shape))):
                 raise Misfit(f"axes {node.axes} are no permutation of the axes of {ins[0].shape}")
-            return moved(ins[0], addresses(ins[0].shape).transpose(node.axes))
+            shape = tuple(ins[0].shape[axis] for axis in node.axes)
+            return moved(ins[0], shape, lambda scale: scale.transpose(node.axes))
         case Slice():
-            return moved(ins[0], sliced(node, ins[0].shape))
+            return after_slice(node, ins[0])
         case Concat():
             return after_concat(node, ins, is_integer)
         case Neuron():
@@ -318,28 +322,25 @@ def after_add(ins: Sequence[Edge], is_integer: bool) -> Edge:
     return Edge(Kind.ANALOG, ins[0].shape, ins[0].scale, ticks=ticks)
 
 
-def addresses(shape: Shape) -> Array:
-    """The row-major address of every signal."""
-    return np.arange(int(np.prod(shape))).reshape(shape)
-
-
-def moved(edge: Edge, source: Array) -> Edge:
-    """*edge* after its signals moved: output signal k is input signal ``source.flat[k]``."""
+def moved(edge: Edge, shape: Shape, move: Callable[[Array], Array]) -> Edge:
+    """*edge* after its signals moved into *shape*; *move* does the same to an array of its shape."""
     scale = simplest(edge.scale)
     if scale.ndim:
-        scale = simplest(np.broadcast_to(scale, edge.shape).reshape(-1)[source])
-    return Edge(edge.kind, source.shape, scale, edge.max_count, edge.ticks)
+        scale = simplest(move(np.broadcast_to(scale, edge.shape)))
+    return Edge(edge.kind, shape, scale, edge.max_count, edge.ticks)
 
 
-def sliced(node: Slice, shape: Shape) -> Array:
-    """The addresses that a slice keeps."""
+def after_slice(node: Slice, edge: Edge) -> Edge:
+    shape = edge.shape
     if not (
         0 <= node.axis < len(shape) and 0 <= node.start < node.stop <= shape[node.axis] and node.step > 0
     ):
         raise Misfit(f"[{node.start}:{node.stop}:{node.step}] on axis {node.axis} leaves {shape}")
     index = [slice(None)] * len(shape)
     index[node.axis] = slice(node.start, node.stop, node.step)
-    return addresses(shape)[tuple(index)]
+    kept = len(range(node.start, node.stop, node.step))
+    after = (*shape[: node.axis], kept, *shape[node.axis + 1 :])
+    return moved(edge, after, lambda scale: scale[tuple(index)])
 
 
 def after_concat(node: Concat, ins: Sequence[Edge], is_integer: bool) -> Edge:

@@ -28,6 +28,8 @@ from snncc.ir.nodes import (
 if TYPE_CHECKING:
     from snncc.ir.graph import SpikeGraph
 
+MAX_SIGNALS = 2**31
+"""A layer of more signals than this is a damaged file, not a network."""
 INTEGER_FIELDS = ("weight", "bias", "gain", "offset", "value")
 INTEGER_PARAMETERS = (
     *("theta", "rho", "steps", "leak", "leak_i", "bias", "v_reset", "v_init", "i_init"),
@@ -55,6 +57,8 @@ def verify(graph: SpikeGraph) -> None:
     for name, edge in graph.edges.items():
         if not (np.all(np.isfinite(edge.scale)) and np.all(edge.scale > 0)):
             raise InvalidGraph(f"{place(by_name[name])}: its scale must be positive and finite")
+        if edge.size * edge.ticks > MAX_SIGNALS:
+            raise InvalidGraph(f"{place(by_name[name])}: {edge} has more than {MAX_SIGNALS} signals")
     for node in graph.nodes:
         for wire in node.inputs:
             for problem in initial_problems(wire, graph.edges[wire.source], graph.is_integer):

@@ -13,6 +13,7 @@ from snncc.ir import (
     Add,
     Affine,
     Array,
+    Concat,
     Conv,
     Dense,
     Edge,
@@ -34,7 +35,7 @@ from snncc.ir import (
     wires,
 )
 from snncc.ir.arrays import simplest
-from snncc.ir.infer import edge_after
+from snncc.ir.infer import Misfit, edge_after
 from snncc.passes.pipeline import Preserves
 from snncc.passes.rounding import rounds_half_to_even
 from snncc.quantization.ranges import Ranges, bounded, measured
@@ -44,6 +45,8 @@ from snncc.reference.inputs import Data
 STATE_BITS = (16, 24, 32)
 LEAK_BITS = 12
 """Leaks are fractions of 4096, as on Loihi."""
+LEAST_STEPS = 2
+"""A synapse whose largest weight has fewer steps than this would be lost, and is refused."""
 MARGIN = 2.0
 """Measured potentials are given this much room."""
 
@@ -112,7 +115,13 @@ class Quantizer:
         for node in self.graph.nodes:
             new = self.with_initial_steps(self.convert(node))
             ins = [self.edge(w.source) for w in new.inputs]
-            self.edges[node.name] = edge_after(new, ins, is_integer=True)
+            try:
+                self.edges[node.name] = edge_after(new, ins, is_integer=True)
+            except Misfit as problem:
+                raise CannotLower(
+                    f"{place(node)}: cannot be quantized: {problem}",
+                    hint="give the neurons that feed it one output scale, or keep floats (precision float)",
+                ) from None
             nodes.append(new)
         return replace(self.graph, nodes=tuple(nodes), numbers=Numbers.INTEGER)
 
@@ -229,6 +238,13 @@ class Quantizer:
         weight_scale = grid * 2.0**shift / self.in_scale(node.name)
         rows = row_scale(node, weight_scale, self.graph.edges[node.name].shape)
         weight = np.rint(node.weight / rows)
+        least = min(LEAST_STEPS, 2 ** (self.options.weight_bits - 1) - 1)
+        if np.abs(weight).max(initial=0) < least and np.any(node.weight != 0):
+            raise CannotLower(
+                f"{place(node)}: its weights would have only {int(np.abs(weight).max(initial=0))} steps of "
+                f"{self.options.weight_bits} bits on the grid of the signal that it feeds",
+                hint="use wider states (state_bits), fewer input_bits, or keep floats (precision float)",
+            )
         dtype = np.int8 if self.options.weight_bits <= 8 else np.int16
         bias = None if node.bias is None else np.rint(node.bias / grid).astype(np.int64)
         return replace(node, weight=weight.astype(dtype), bias=bias, weight_scale=weight_scale, shift=shift)
@@ -310,7 +326,8 @@ def with_weighted_skips(graph: SpikeGraph) -> SpikeGraph:
     nodes: list[Node] = []
     fixed = fixed_signals(graph)
     for node in graph.nodes:
-        takes = isinstance(node, Neuron) or (isinstance(node, Add) and not graph.edges[node.name].is_events)
+        is_sum = isinstance(node, Add | Concat) and not graph.edges[node.name].is_events
+        takes = isinstance(node, Neuron) or is_sum
         inputs: list[Wire] = []
         for k, wire in enumerate(node.inputs):
             if takes and wire.source in fixed:

@@ -78,10 +78,14 @@ def groups_of(graph: SpikeGraph) -> dict[str, Group]:
         group.factors[node.name] = factor
         table[node.name] = group
     for node in graph.nodes:
+        if node.name in table:
+            # Channels are the first axis of maps and the only one of vectors, but the last behind a dense
+            # layer on more axes: there one scale serves all.
+            rank = len(graph.edges[node.name].shape)
+            if rank not in (1, 3) or (rank == 3 and isinstance(node, Dense)):
+                table[node.name].is_per_channel = False
         for wire in node.inputs:
             if wire.source in table and not isinstance(node, CHANNELWISE):
-                table[wire.source].is_per_channel = False
-            if wire.source in table and len(graph.edges[wire.source].shape) == 2:
                 table[wire.source].is_per_channel = False
     return table
 

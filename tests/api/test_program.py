@@ -71,14 +71,37 @@ def test_more_samples_than_a_batch_are_joined() -> None:
     assert np.array_equal(result.output[140:], program.run(x[140:]).output)
 
 
-def test_state_goes_on_where_it_is_given() -> None:
-    x = sequences(timesteps=6)
-    program = snncc.compile(lif_graph(), precision="float")
+@pytest.mark.parametrize("precision", ["integer", "float"])
+def test_state_goes_on_where_it_is_given(precision: str) -> None:
+    x = sequences(count=70, timesteps=6)
+    program = snncc.compile(lif_graph(), precision=precision, calibration=x)
     whole = program.run(x, record=["n2"])
-    first = program.run(x[:2], timesteps=2, record=["n2"])
+    first = program.run(x[:2], timesteps=2, record=["n2"], keep_state=True)
     second = program.run(x[2:], timesteps=4, record=["n2"], state=first.run.state)
     joined = np.concatenate([first.records["n2"].train, second.records["n2"].train])
     assert np.array_equal(joined, whole.records["n2"].train)
+
+
+def test_a_state_that_was_not_kept_is_refused() -> None:
+    x = sequences()
+    program = snncc.compile(lif_graph(), calibration=x)
+    with pytest.raises(BadInput, match="keep_state=True"):
+        program.run(x, state=program.run(x).run.state)
+
+
+def test_data_of_another_length_is_not_cut_unless_asked() -> None:
+    x = sequences(timesteps=6)
+    program = snncc.compile(lif_graph(timesteps=4), calibration=x[:4])
+    for attempt in (program.run, lambda data: snncc.verify(program, None, data)):
+        with pytest.raises(BadInput, match="has 6 timesteps, the network was traced with 4"):
+            attempt(x)
+    with pytest.raises(BadInput, match="has 6 timesteps"):
+        snncc.compile(lif_graph(timesteps=4), calibration=x)
+    assert np.array_equal(program.run(x, timesteps=4).output, program.run(x[:4]).output)
+    with pytest.raises(BadInput, match="at least one timestep and one thread"):
+        program.run(x, timesteps=-3)
+    with pytest.raises(BadInput, match="at least one timestep and one thread"):
+        program.run(x[:4], threads=-1)
 
 
 def test_layout_bt_is_tb_with_its_axes_swapped() -> None:
@@ -105,6 +128,14 @@ def test_saving_refuses_a_folder_with_something_else(program: Program, tmp_path:
     with pytest.raises(BadFile, match="is no snncc program"):
         program.save(tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years"
+
+
+def test_saving_keeps_what_was_added_to_a_program(program: Program, tmp_path: Path) -> None:
+    program.save(tmp_path / "out")
+    (tmp_path / "out" / "report.html").write_text("mine")
+    with pytest.raises(BadFile, match="is no snncc program"):
+        program.save(tmp_path / "out")
+    assert (tmp_path / "out" / "report.html").read_text() == "mine"
 
 
 def test_saving_below_a_file_says_what_is_wrong(program: Program, tmp_path: Path) -> None:
@@ -145,6 +176,11 @@ def damage(folder: Path, what: str) -> None:
         case "stage":
             stage = folder / text["stages"][-1]["file"]
             stage.write_bytes(stage.read_bytes()[:-9])
+        case "claim":
+            text["stages"][1]["preserves"] = "peace"
+            manifest.write_text(json.dumps(text))
+        case "deep":
+            manifest.write_text("[" * 100_000)
         case "target":
             manifest.write_text(json.dumps({**text, "target": "brain"}))
 
@@ -158,6 +194,8 @@ def damage(folder: Path, what: str) -> None:
         ("outside", "outside its folder"),
         ("stage", "damaged"),
         ("target", "unknown target 'brain'; known: sim"),
+        ("claim", "is damaged"),
+        ("deep", "is damaged"),
     ],
 )
 def test_damaged_programs_are_refused(program: Program, tmp_path: Path, what: str, words: str) -> None:
@@ -245,3 +283,43 @@ def test_a_program_is_independent_of_the_folder_it_came_from(program: Program, t
     loaded = snncc.load_program(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
     assert np.array_equal(loaded.run(images()).output, program.run(images()).output)
+
+
+def test_clipped_input_is_reported_everywhere() -> None:
+    program = snncc.compile(sfa_graph(), calibration=images())
+    assert program.run(images()).notes == ()
+    (note,) = program.run(images() * 100).notes
+    assert "of the input lies outside the calibrated range" in note
+    assert snncc.verify(program, None, images() * 100).notes[-1].startswith("WARNING")
+    report = snncc.evaluate(program, images() * 100, np.arange(24) % 5)
+    assert report.scores[0].notes == (note,)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"input_range": (1, 0)}, "must be LOW < HIGH"),
+        ({"input_range": (1,)}, r"must be \(LOW, HIGH\)"),
+        ({"input_range": (0, float("nan"))}, "must be LOW < HIGH"),
+        ({"input_range": (0, 1), "calibration": images()}, "give one of them"),
+        ({"calibration": images() * 0}, "zero everywhere"),
+        ({"precision": "float", "encoding": "stream", "flush": -1}, "0 or more flush ticks"),
+    ],
+)
+def test_ranges_and_options_that_say_nothing_are_refused(options: dict[str, object], words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        snncc.compile(sfa_graph(), **options)  # type: ignore[arg-type]
+
+
+def test_labels_beyond_the_classes_are_refused() -> None:
+    program = snncc.compile(sfa_graph(), calibration=images())
+    with pytest.raises(BadInput, match=r"labels y must be 0\.\.4, but go from 100 to 123"):
+        snncc.evaluate(program, images(), np.arange(24) + 100)
+
+
+def test_a_silent_layer_is_noted() -> None:
+    program = snncc.compile(sfa_graph(), precision="float")
+    quiet = images() * 0 - 50
+    silent = [name for name, spikes in program.run(quiet).spikes.items() if not spikes.any()]
+    notes = snncc.verify(program, None, quiet).notes
+    assert [f"note: {name} never fires on this data" in notes for name in silent] == [True] * len(silent)

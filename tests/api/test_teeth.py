@@ -256,7 +256,8 @@ class Broken(Simulator):
         self.plant = plant
 
     def run(self, graph: SpikeGraph, x: Any, **options: Any) -> Run:
-        return self.plant(graph, super().run(graph, x, **options))
+        run = super().run(graph, x, **options)
+        return self.plant(graph, run) if run.records else run
 
 
 def with_record(run: Run, name: str, record: Record) -> Run:
@@ -279,6 +280,25 @@ def test_errors_of_a_simulator(
     plant: Callable[[SpikeGraph, Run], Run], program: Program, model: nn.Module, x: Array
 ) -> None:
     caught(snncc.verify(replace(program, target=Broken(plant)), model, x), ("second",))
+
+
+def test_a_target_that_computes_otherwise_when_nothing_is_recorded(
+    program: Program, model: nn.Module, x: Array
+) -> None:
+    class Shifted(Simulator):
+        def run(self, graph: SpikeGraph, x: Any, **options: Any) -> Run:
+            run = super().run(graph, x, **options)
+            if options.get("record"):
+                return run
+            return replace(run, outputs={name: value + 1 for name, value in run.outputs.items()})
+
+    class Miscounting(Simulator):
+        def run(self, graph: SpikeGraph, x: Any, **options: Any) -> Run:
+            run = super().run(graph, x, **options)
+            return replace(run, spikes={**run.spikes, "second": run.spikes["second"] * 3})
+
+    assert not snncc.verify(replace(program, target=Shifted()), model, x).holds
+    caught(snncc.verify(replace(program, target=Miscounting()), model, x), ("second",))
 
 
 def test_stale_state(program: Program, model: nn.Module, x: Array) -> None:

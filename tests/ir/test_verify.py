@@ -171,7 +171,7 @@ BROKEN: list[tuple[SpikeGraph, str]] = [
     (integer(i_bits=63), "widths of 2 to 62 bits are possible, not v None, i 63"),
     (
         integer(x=replace(X, low=0, high=9), wire=Wire("n", 1, np.array(0.5))),
-        "the initial value of its wire from n holds float64, but the graph computes with integers",
+        "the initial value of its wire from n must be a count 0..1",
     ),
     (integer(leak_shift=-1), "shifts and the refractory count are >= 0"),
 ]
@@ -204,7 +204,7 @@ def test_tables_per_timestep_are_equally_long(gain: Any, offset: Any) -> None:
     ("initial", "message"),
     [
         (np.ones(4), "the initial value (4,) of its wire from n does not broadcast to (2,)"),
-        (np.array(np.inf), "the initial value of its wire from n holds 1 values that are not finite"),
+        (np.array(np.inf), "the initial value of its wire from n must be a count 0..1"),
     ],
 )
 def test_initial_values_fit(initial: Any, message: str) -> None:
