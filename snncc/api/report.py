@@ -81,7 +81,8 @@ def html_report(program: Program, result: Result, title: str = "") -> str:
 <figcaption>Spikes of one inference; rate: spikes / (neurons x timesteps).</figcaption></figure>
 <h2>Spikes over time</h2>
 <figure>{over_time(result)}
-<figcaption>All layers, tick after tick, mean over samples.</figcaption></figure>
+<figcaption>All layers laid over one another, each in the ticks of its own phase; mean over
+samples.</figcaption></figure>
 <h2>How it was compiled</h2>
 <table><tr><th>pass</th><th>preserves</th></tr>{passes}</table>
 <pre>{escape(summary(costs))}</pre>
