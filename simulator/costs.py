@@ -207,8 +207,13 @@ def is_frame(graph: SpikeGraph, node: Node) -> bool:
 
 
 def formula_size(graph: SpikeGraph, node: Node) -> int:
-    """FL of the literature: k*k*H*W*Cin*Cout/groups, in*out; borders are ignored; other nodes have none."""
+    """FL of the literature: k*k*H*W*Cin*Cout/groups, in*out; borders are ignored; other nodes have none.
+
+    Nor have the synapses of weight one that the compiler added.
+    """
     shape = graph.edges[node.name].shape
+    if isinstance(node, Synapse) and node.is_added:
+        return 0
     match node:
         case Conv():
             return int(node.weight.size * shape[1] * shape[2])
@@ -268,7 +273,7 @@ def footprint(graph: SpikeGraph) -> int:
 
 def connection_sparsity(graph: SpikeGraph) -> float:
     """The share of weights that are zero."""
-    weights = [node.weight for node in graph.nodes if isinstance(node, Synapse)]
+    weights = [node.weight for node in graph.nodes if isinstance(node, Synapse) and not node.is_added]
     size = sum(w.size for w in weights)
     return float(sum(int((w == 0).sum()) for w in weights) / size) if size else 0.0
 

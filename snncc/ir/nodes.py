@@ -80,7 +80,8 @@ class Synapse(Base):
 
     *bias* broadcasts to the output's shape and is added once per timestep (before the first tick).
     *delay*, when given, has one integer number of timesteps for each weight. In an integer graph the
-    real weight is ``weight x weight_scale``, and the sum is shifted left by *shift* before the bias.
+    real weight is ``weight x weight_scale``, and the sum is shifted left by *shift* before the bias. One
+    that the compiler *added* (``is_added``) costs operations, but is no layer of the user's network.
     """
 
     weight: Array
@@ -88,6 +89,7 @@ class Synapse(Base):
     weight_scale: Array = field(default_factory=one)
     shift: int = 0
     delay: Array | None = None
+    is_added: bool = False
 
     def __post_init__(self) -> None:
         seal_fields(self, "weight", "bias", "weight_scale", "delay")

@@ -130,16 +130,17 @@ def why_not_streaming(p: NeuronParameters) -> str:
 def arrives_whole(graph: SpikeGraph) -> dict[str, bool]:
     """Which nodes see nothing but what is complete in the first tick."""
     # A count neuron's own train is spread over ticks; what it sees decides about its bias only.
-    result: dict[str, bool] = {}
-    spread: set[str] = set()
-    for node in graph.nodes:
-        late = any(wire.source in spread for wire in node.inputs)
-        result[node.name] = not late
-        if late and not isinstance(node, Neuron):
-            spread.add(node.name)
-        if has_counts(node):
-            spread.add(node.name)
-    return result
+    spread = {node.name for node in graph.nodes if has_counts(node)}
+    while True:
+        reached = {
+            node.name
+            for node in graph.nodes
+            if not isinstance(node, Neuron) and any(wire.source in spread for wire in node.inputs)
+        }
+        if reached <= spread:
+            break
+        spread |= reached
+    return {node.name: not any(wire.source in spread for wire in node.inputs) for node in graph.nodes}
 
 
 def with_biases_in_neurons(graph: SpikeGraph) -> SpikeGraph:

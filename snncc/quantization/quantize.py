@@ -358,6 +358,8 @@ def fixed_signals(graph: SpikeGraph) -> set[str]:
 def identity_synapse(name: str, shape: tuple[int, ...]) -> Conv | Sparse:
     """A synapse of weight one from each signal to itself."""
     if len(shape) == 3:
-        return Conv(name=name, weight=np.ones((shape[0], 1, 1, 1)), groups=shape[0])
+        return Conv(name=name, weight=np.ones((shape[0], 1, 1, 1)), groups=shape[0], is_added=True)
     size = int(np.prod(shape))
-    return Sparse(name=name, weight=np.ones(size), pre=np.arange(size), post=np.arange(size), shape=shape)
+    return Sparse(
+        name=name, weight=np.ones(size), pre=np.arange(size), post=np.arange(size), shape=shape, is_added=True
+    )

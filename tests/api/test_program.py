@@ -14,7 +14,7 @@ import snncc
 from snncc.api.program import Program
 from snncc.backends.target import DoesNotFit
 from snncc.errors import BadFile, BadInput, InvalidGraph, SnnccError, UnknownName
-from snncc.ir import Neuron, SpikeGraph
+from snncc.ir import Add, Neuron, SpikeGraph, wires
 from tests.api.networks import images, lif_graph, sequences, sfa_graph
 
 
@@ -323,3 +323,19 @@ def test_a_silent_layer_is_noted() -> None:
     silent = [name for name, spikes in program.run(quiet).spikes.items() if not spikes.any()]
     notes = snncc.verify(program, None, quiet).notes
     assert [f"note: {name} never fires on this data" in notes for name in silent] == [True] * len(silent)
+
+
+def test_synapses_that_the_compiler_added_are_no_layers_of_the_ann() -> None:
+    graph = sfa_graph()
+    nodes = list(graph.nodes)
+    at = next(k for k, node in enumerate(nodes) if node.name == "add1")
+    nodes[at] = Add(name="add1", inputs=wires("n1", "norm1"))
+    graph = graph.with_nodes(nodes)
+    x = images()
+    real, integer = (
+        snncc.compile(graph, **options).run(x) for options in ({"precision": "float"}, {"calibration": x})
+    )
+    (skip,) = (layer for layer in integer.counts.layers if layer.name == "add1.skip0")
+    assert skip.ac > 0
+    assert skip.formula_ac == 0
+    assert integer.counts.ann_macs == real.counts.ann_macs

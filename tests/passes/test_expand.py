@@ -29,6 +29,7 @@ from snncc.ir import (
     Reset,
     ResetAt,
     SpikeGraph,
+    Wire,
     wires,
 )
 from snncc.passes import ExpandCounts, Preserves, run_passes
@@ -276,3 +277,20 @@ def test_declares_what_it_is() -> None:
     assert ExpandCounts().preserves is Preserves.EXACT
     assert ExpandCounts(Encoding.GRADED).preserves is Preserves.EXACT
     assert ExpandCounts(Encoding.STREAM).preserves is Preserves.APPROXIMATE
+
+
+def test_a_layer_that_reads_its_own_stream_does_not_get_its_bias_at_once() -> None:
+    # Found in review: backward wires were not followed.
+    count = NeuronParameters(theta=np.array(0.5), max_count=4)
+    graph = SpikeGraph(
+        (
+            Input(name="x", shape=(2,)),
+            Dense(name="fc", inputs=wires("x"), weight=np.eye(2), bias=np.ones(2)),
+            Neuron(name="n", inputs=(*wires("fc"), Wire("back", 1)), parameters=count),
+            Dense(name="back", inputs=wires("n"), weight=np.eye(2) / 2),
+            Output(name="y", inputs=wires("n")),
+        )
+    )
+    node = ExpandCounts(Encoding.STREAM)(graph)["n"]
+    assert isinstance(node, Neuron)
+    assert node.parameters.bias_ticks is BiasTicks.SPREAD
