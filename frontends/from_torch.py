@@ -89,6 +89,10 @@ def record_sized(
     try:
         return record(model, resized(x, chosen, samples, timesteps), chosen, calls)
     except ModelFails as problem:
+        taken = {"B": "[B, ...]", "TB": "[T, B, ...]", "BT": "[B, T, ...]"}[chosen.layout]
+        problem.add_note(
+            f"it was called in the layout {chosen.layout}, which takes {taken}: is that the model's?"
+        )
         have = x.shape[chosen.samples_axis]
         if have != samples and runs(model, x):
             problem.add_note(f"it runs with the {have} samples of the example: a batch size is hard-coded")
