@@ -46,6 +46,11 @@ def trace(
     """
     if not isinstance(model, nn.Module):
         raise BadInput(f"trace takes a torch.nn.Module, not a {type(model).__name__}")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise CannotTrace(
+            f"{model.original_name} is a TorchScript module, which cannot be recorded",
+            hint="trace the torch.nn.Module that it was made from",
+        )
     x = example(example_input)
     with untouched():
         chosen = options(model, x, timesteps, layout, input_kind, presence)

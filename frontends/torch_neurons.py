@@ -53,6 +53,11 @@ def description(module: nn.Module, where: str) -> dict[str, Any]:
         found = describe(module) if describe else module.describe()  # type: ignore[operator]
     except Exception as problem:
         raise CannotTrace(f"{where}: cannot be described: {problem}") from problem
+    if not isinstance(found, dict):
+        raise CannotTrace(
+            f"{where}: its description is a {type(found).__name__}, not a dict of parameters",
+            hint="see snncc.register_neuron",
+        )
     unknown = set(found) - {*ARRAYS, *ENUMS, *PLAIN, *EXTRA}
     if unknown:
         known = ", ".join(sorted({*ARRAYS, *ENUMS, *PLAIN, *EXTRA}))

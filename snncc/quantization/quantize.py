@@ -74,6 +74,9 @@ class Quantize:
     preserves: ClassVar[Preserves] = Preserves.APPROXIMATE
 
     def __post_init__(self) -> None:
+        widths = (self.weight_bits, self.input_bits, self.state_bits or 0)
+        if not all(isinstance(width, int) for width in widths):
+            raise BadInput(f"numbers of bits are integers, not {widths}")
         if not 2 <= self.weight_bits <= 16:
             raise BadInput(f"weights have 2 to 16 bits, not {self.weight_bits}")
         if not 2 <= self.input_bits <= 16:

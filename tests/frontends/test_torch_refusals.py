@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import snncc.nn
 from snncc.errors import BadInput, CannotTrace
 from snncc.frontends.from_torch import trace
+from snncc.frontends.neurons import register_neuron
 from tests.frontends.torch_networks import Apply, noise
 
 GENERATOR = torch.Generator().manual_seed(9)
@@ -248,3 +249,18 @@ def test_bad_options() -> None:
 def test_kinds_of_input(kind: str, data: list[list[float]]) -> None:
     graph = trace(nn.Sequential(snncc.nn.SFA(4)), torch.tensor(data), input_kind=kind)
     assert str(graph.edges["input"].kind) == kind
+
+
+def test_a_description_that_is_none_and_a_script_module_are_refused() -> None:
+    class Own(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    register_neuron(Own, lambda module: None)  # type: ignore[arg-type,return-value]
+    model = nn.Sequential(nn.Linear(4, 4), Own())
+    with pytest.raises(CannotTrace, match="its description is a NoneType, not a dict"):
+        trace(model, torch.rand(3, 4), layout="B")
+    with pytest.warns(DeprecationWarning, match="torch.jit.script"):
+        script = torch.jit.script(nn.Sequential(nn.Linear(4, 4)))
+    with pytest.raises(CannotTrace, match="is a TorchScript module"):
+        trace(script, torch.rand(3, 4), layout="B")

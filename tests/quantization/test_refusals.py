@@ -71,3 +71,8 @@ def test_hints() -> None:
 def test_bad_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message):
         Quantize(**options)
+
+
+def test_bits_that_are_no_integers_are_refused() -> None:
+    with pytest.raises(BadInput, match="numbers of bits are integers"):
+        Quantize(weight_bits="8")  # type: ignore[arg-type]
