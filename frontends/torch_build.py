@@ -32,7 +32,8 @@ from snncc.ir import (
     Transpose,
     wires,
 )
-from snncc.ir.infer import Misfit, edge_after
+from snncc.ir.infer import edge_after
+from snncc.ir.rules import Misfit
 
 MAXIMUM_TABLE = 1 << 24
 

@@ -96,10 +96,6 @@ class Layout:
         """Sizes of the data digits, in order."""
         return tuple(d.size for d in self.digits if not d.is_lead)
 
-    def of_axis(self, axis: int) -> tuple[Digit, ...]:
-        """The digits of *axis*."""
-        return tuple(d for d in self.digits if d.axis == axis)
-
 
 def layout_of(codes: Tensor) -> Layout:
     """What the axes of *codes* hold. Raises `Mixed` where an axis mixes samples and data for good."""

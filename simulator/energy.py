@@ -31,5 +31,3 @@ PAPER = Accounting(
     ac=0.9e-12,
     source="Horowitz, ISSCC 2014: 45 nm, 32 bit float; synapses only, no memory, no neuron updates",
 )
-
-ACCOUNTINGS = {one.name: one for one in (PAPER,)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -161,10 +161,3 @@ def labels(y: ArrayLike, count: int, classes: int) -> Array:
     if classes and (array.min() < 0 or array.max() >= classes):
         raise BadInput(f"labels y must be 0..{classes - 1}, but go from {array.min()} to {array.max()}")
     return array.astype(np.int64)
-
-
-def named(arrays: Mapping[str, Array], name: str, path: str | Path) -> Array:
-    """The array *name* of a data file. Raises `BadFile`."""
-    if name not in arrays:
-        raise BadFile(f"{path}: has no array {name!r}", hint=f"numpy.savez(path, {name}=...)")
-    return arrays[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 import numpy as np
@@ -35,13 +35,16 @@ from snncc.ir.nodes import (
     Sparse,
     Transpose,
 )
-
-SCALE_TOLERANCE = 1e-9
-"""Relative difference up to which two scales are one: they come from products in different order."""
-
-
-class Misfit(Exception):
-    """A node cannot take its inputs; becomes an `InvalidGraph` that names the node."""
+from snncc.ir.rules import (
+    Misfit,
+    bound_of,
+    conv_shape,
+    equal_shapes,
+    moved,
+    scales_agree,
+    uniform,
+    window_shape,
+)
 
 
 def infer_edges(nodes: Sequence[Node], *, is_integer: bool) -> dict[str, Edge]:
@@ -177,24 +180,6 @@ def arity(node: Node, ins: Sequence[Edge], is_partial: bool) -> None:
         raise Misfit(f"takes {need} input{'s' * (need != 1)}, has {len(ins)}")
 
 
-def uniform(edge: Edge, what: str) -> Array:
-    """The scale of *edge*, which must be one number for *what*."""
-    scale = simplest(edge.scale)
-    if scale.ndim:
-        raise Misfit(f"{what} needs one scale for its whole input, not one per channel")
-    return scale
-
-
-def equal_shapes(ins: Sequence[Edge]) -> None:
-    if len({e.shape for e in ins}) > 1:
-        raise Misfit(f"shapes differ: {', '.join(str(e.shape) for e in ins)}")
-
-
-def scales_agree(ins: Sequence[Edge]) -> bool:
-    """Whether all *ins* have one scale."""
-    return all(np.allclose(e.scale, ins[0].scale, rtol=SCALE_TOLERANCE, atol=0) for e in ins[1:])
-
-
 def after_synapse(node: Dense | Conv | Sparse, edge: Edge, is_integer: bool) -> Edge:
     match node:
         case Dense():
@@ -225,40 +210,6 @@ def after_synapse(node: Dense | Conv | Sparse, edge: Edge, is_integer: bool) -> 
     if not broadcasts(scale.shape, shape):
         raise Misfit(f"weight scale {node.weight_scale.shape} does not broadcast to {shape}")
     return Edge(Kind.ANALOG, shape, scale, ticks=edge.ticks)
-
-
-def conv_shape(node: Conv, shape: Shape) -> Shape:
-    if len(shape) != 3 or node.weight.ndim != 4:
-        raise Misfit(
-            f"takes [channels, height, width] and a weight of 4 axes, not {shape}, {node.weight.shape}"
-        )
-    out, per_group, kh, kw = node.weight.shape
-    if per_group * node.groups != shape[0] or out % node.groups:
-        raise Misfit(
-            f"weight {node.weight.shape} with {node.groups} groups takes {per_group * node.groups} channels, "
-            f"not {shape[0]}"
-        )
-    _, h, w = window_shape(shape, (kh, kw), node.stride, node.padding, node.dilation)
-    return (out, h, w)
-
-
-def window_shape(
-    shape: Shape,
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    padding: tuple[int, int, int, int],
-    dilation: tuple[int, int] = (1, 1),
-) -> Shape:
-    """The shape after windows have passed over the last two axes of *shape* (incomplete windows drop)."""
-    if len(shape) < 2 or min(*kernel, *stride, *dilation) < 1 or min(padding) < 0:
-        raise Misfit(f"no window {kernel}, stride {stride}, padding {padding} over shape {shape}")
-    *rest, h, w = shape
-    top, bottom, left, right = padding
-    oh = (h + top + bottom - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
-    ow = (w + left + right - dilation[1] * (kernel[1] - 1) - 1) // stride[1] + 1
-    if oh < 1 or ow < 1:
-        raise Misfit(f"the window {kernel} with padding {padding} is larger than the map {h}x{w}")
-    return (*rest, oh, ow)
 
 
 def after_pool(node: Pool, edge: Edge) -> Edge:
@@ -293,11 +244,6 @@ def after_max(ins: Sequence[Edge], shape: Shape) -> Edge:
     return Edge(Kind.ANALOG, shape, scale)
 
 
-def bound_of(ins: Sequence[Edge]) -> int | None:
-    bounds = [e.max_count for e in ins]
-    return None if None in bounds else max(b for b in bounds if b is not None)
-
-
 def after_affine(node: Affine, edge: Edge, is_integer: bool) -> Edge:
     for what, array in (("gain", node.gain), ("offset", node.offset)):
         shape = array.shape[1:] if node.per_timestep and array.ndim else array.shape
@@ -320,14 +266,6 @@ def after_add(ins: Sequence[Edge], is_integer: bool) -> Edge:
     if not agree:
         raise Misfit("an integer sum needs inputs of one scale")
     return Edge(Kind.ANALOG, ins[0].shape, ins[0].scale, ticks=ticks)
-
-
-def moved(edge: Edge, shape: Shape, move: Callable[[Array], Array]) -> Edge:
-    """*edge* after its signals moved into *shape*; *move* does the same to an array of its shape."""
-    scale = simplest(edge.scale)
-    if scale.ndim:
-        scale = simplest(move(np.broadcast_to(scale, edge.shape)))
-    return Edge(edge.kind, shape, scale, edge.max_count, edge.ticks)
 
 
 def after_slice(node: Slice, edge: Edge) -> Edge:

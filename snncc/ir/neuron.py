@@ -160,13 +160,6 @@ class NeuronParameters:
         return bool(np.any(self.leak_i != 0)) or bool(np.any(self.i_init != 0))
 
     @property
-    def has_memory(self) -> bool:
-        """Whether anything of one timestep reaches the next."""
-        return not self.stateless and (
-            bool(np.any(self.leak != 0)) or self.has_current or self.refractory > 0
-        )
-
-    @property
     def fire_ticks(self) -> int:
         """Ticks of the outgoing edge in each timestep."""
         match self.encoding:

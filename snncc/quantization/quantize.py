@@ -35,7 +35,8 @@ from snncc.ir import (
     wires,
 )
 from snncc.ir.arrays import simplest
-from snncc.ir.infer import Misfit, edge_after
+from snncc.ir.infer import edge_after
+from snncc.ir.rules import Misfit
 from snncc.passes.pipeline import Preserves
 from snncc.passes.rounding import rounds_half_to_even
 from snncc.quantization.ranges import Ranges, bounded, measured

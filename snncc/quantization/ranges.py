@@ -30,7 +30,6 @@ from snncc.reference.execute import Executor
 from snncc.reference.inputs import Data, by_input, enter
 from snncc.reference.nodes import evaluate
 
-Span = tuple[float, float]
 Extremes = tuple[float, float, float]
 
 CHUNK = 32

@@ -35,7 +35,8 @@ from snncc.ir import (
     Sparse,
     Transpose,
 )
-from snncc.ir.infer import Misfit, edge_after
+from snncc.ir.infer import edge_after
+from snncc.ir.rules import Misfit
 from tests.ir.edges import ANALOG, analog, counts, spikes
 
 FLOAT_CASES: list[tuple[Node, list[Edge], str]] = [

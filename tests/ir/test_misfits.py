@@ -27,7 +27,8 @@ from snncc.ir import (
     Sparse,
     Transpose,
 )
-from snncc.ir.infer import Misfit, edge_after
+from snncc.ir.infer import edge_after
+from snncc.ir.rules import Misfit
 from tests.ir.edges import ANALOG, analog, counts, spikes
 
 BAD: list[tuple[Node, list[Edge], str]] = [
