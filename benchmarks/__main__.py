@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.climit import c_scatter, compiled, simulated
+from benchmarks.climit import c_scatter, compiled, kernels, simulated
 from benchmarks.dense import DenseNetwork, differing
 from benchmarks.measure import first_call, help_seconds, in_turns, machine
 from benchmarks.workloads import WORKLOADS, Workload
@@ -48,6 +48,8 @@ def measured(load: Workload, rounds: int) -> Result:
     times = in_turns(
         {
             "C": limit,
+            "kernels": kernels(load, one),
+            "kernels batch": kernels(load, many),
             "one": lambda: simulator.run(load.graph, one, timesteps=steps, threads=1),
             "C batch": batch_limit,
             "batch, 1 thread": lambda: simulator.run(load.graph, many, timesteps=steps, threads=1),
@@ -95,6 +97,7 @@ def report(results: list[Result], help_time: float, about: str) -> str:
                 f"{t['one'] * 1e3:.2f}",
                 f"{r.synops / t['one'] / 1e9:.1f}",
                 f"{t['C'] / t['one']:.2f}",
+                f"{t['C'] / t['kernels']:.2f} / {t['C batch'] / t['kernels batch']:.2f}",
                 f"{t['dense one'] / t['one again']:.1f}x",
                 f"{batch}: {t['batch, 2 threads'] * 1e3:.1f}",
                 f"{t['C batch'] / t['batch, 1 thread']:.2f}",
@@ -107,6 +110,7 @@ def report(results: list[Result], help_time: float, about: str) -> str:
         *("", "neurons", "SynOps a sample", "differing spikes", "1 sample, 1 thread, ms", "GSynOps/s"),
         *(
             "of the C limit",
+            "kernels alone, of the C limit (1 sample / batch)",
             "against dense PyTorch",
             "batch, 2 threads, ms",
             "of the C limit (batch, 1 thread)",
@@ -123,8 +127,9 @@ def report(results: list[Result], help_time: float, about: str) -> str:
         "dense execution by PyTorch (exact: every sum is an integer below 2^24). *C limit*:",
         "`benchmarks/scatter.c`, compiled with `gcc -O3 -march=native` in this run: the same events added to",
         "16-bit sums through the same tables, nothing else; the simulator also lists the input's events,",
-        "fires, writes events, counts operations, and starts from Python (0.3 ms). *First call*: one sample",
-        "in a new process, after the imports.",
+        "fires, writes events, counts operations, and starts from Python (0.2 ms). *Kernels alone*: without",
+        "Python and without listing the input's events. *First call*: one sample in a new process, after the",
+        "imports.",
         "",
         f"| {' | '.join(head)} |",
         f"|{'-|' * len(head)}",

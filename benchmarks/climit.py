@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.workloads import Workload
 from snncc.simulator.layer_kernel import MAP_ROWS, OF_NEXT, TO_NEXT, UNIT, UNITS
+from snncc.simulator.layer_run import run_layer
 from snncc.simulator.layer_table import WIDTHS, aligned, layer_table
 from snncc.simulator.plan import plan_of
 from snncc.simulator.sheet import Sheet
@@ -61,7 +62,7 @@ def c_scatter(sheet: Sheet, library: ctypes.CDLL) -> Callable[[], None]:
                 *(stream.batch * stream.timesteps, int(n[MAP_ROWS]), int(n[TO_NEXT]), int(n[OF_NEXT])),
             )
             kept.append((events, starts, arrays, sums, about))
-            run = ctypes.c_int64(int(n[UNIT] * n[UNITS]) * lanes_of(16))
+            run = ctypes.c_int64(int(max(n[UNIT], 1) * n[UNITS]) * lanes_of(16))
             addresses = (ctypes.c_void_p(a.ctypes.data) for a in (sums, arrays.weights))
             calls.append((run, ctypes.byref(about), *addresses))
 
@@ -71,3 +72,14 @@ def c_scatter(sheet: Sheet, library: ctypes.CDLL) -> Callable[[], None]:
             library.add_events(*call)
 
     return scatter
+
+
+def kernels(load: Workload, x: Any) -> Callable[[], None]:
+    """A function that runs the simulator's kernel on every layer, on events that are already listed."""
+    sheet = simulated(load, x)
+
+    def run() -> None:
+        for prepared in sheet.plan.layers.values():
+            run_layer(prepared, sheet.streams, sheet.timesteps, sheet.batch, sheet.space)
+
+    return run

@@ -21,44 +21,49 @@ from snncc.simulator.simd import (
     add_block,
     clear_block,
     copy_block,
-    fire_block,
+    gather_blocks,
     load_event,
     load_int,
     load_long,
     pour_block,
-    settle_block,
+    size_of,
 )
-
-PLANES = ("theta", "sub", "floor", "ceiling", "leak", "bias", "start")
-THETA, SUB, FLOOR, CEILING, LEAK, BIAS, START = range(len(PLANES))
+from snncc.simulator.simd_neuron import START, fire_block, settle_block
 
 NUMBERS = (
     *("timesteps", "samples", "rows", "row_blocks", "pitch", "origin", "plane_pitch", "ticks"),
-    *("keep", "shift", "rounding", "low", "high", "input_pitch", "input_origin", "settles"),
+    *("keep", "to_zero", "low", "high", "input_pitch", "input_origin", "settles"),
 )
 TIMESTEPS, SAMPLES, ROWS, ROW_BLOCKS, PITCH, ORIGIN, PLANE_PITCH, TICKS = range(8)
-KEEP, SHIFT, ROUNDING, LOW, HIGH, INPUT_PITCH, INPUT_ORIGIN, SETTLES = range(8, len(NUMBERS))
+KEEP, TO_ZERO, LOW, HIGH, INPUT_PITCH, INPUT_ORIGIN, SETTLES = range(8, len(NUMBERS))
 
 SOURCE = (
     *("map_rows", "follows", "early", "late", "unit", "units", "limit", "to_next", "of_next"),
     *("events", "starts", "rows", "codes", "costs", "weights"),
 )
 """Of a source: rows of its map (0: there is no source), whether it changes over time, delays before and
-behind the synapse, the blocks of a run (unit x units; the unit is 3, 4 or 1), after how many events the sums
-must be poured into the potentials (0: once a timestep), the way from one row of taps to the next in sums and
-in weights; then addresses of arrays: see `snncc.simulator.layer_table`."""
+behind the synapse, the blocks of a run (unit x units; the unit is 3 or 1, or 0 where all events add to the
+same run), after how many events the sums must be poured into the potentials (0: once a timestep), the way
+from one row of taps to the next in sums and in weights; then addresses of arrays, see
+`snncc.simulator.layer_table`."""
 MAP_ROWS, FOLLOWS, EARLY, LATE, UNIT, UNITS, LIMIT, TO_NEXT, OF_NEXT = range(9)
 EVENTS_AT, STARTS_AT, ROWS_AT, CODES_AT, COSTS_AT, WEIGHTS_AT = range(9, len(SOURCE))
 
 
 @inner
+def entry(table: Any, which: Any) -> Any:
+    """A number of the table at an address: `NUMBERS` or one `SOURCE`."""
+    return load_long(table + 8 * which)
+
+
+@inner
 def pour_all(states: Any, sums: Any, potentials: Any, inputs: Any, numbers: Any) -> None:
     """Add all that has gathered to the potentials."""
-    input_step = BLOCK // states.itemsize * sums.itemsize
-    for y in range(numbers[ROWS]):
-        here = potentials + y * numbers[PITCH]
-        gathered = inputs + numbers[INPUT_ORIGIN] + y * numbers[INPUT_PITCH]
-        for block in range(numbers[ROW_BLOCKS]):
+    input_step = BLOCK // size_of(states) * size_of(sums)
+    for y in range(entry(numbers, ROWS)):
+        here = potentials + y * entry(numbers, PITCH)
+        gathered = inputs + entry(numbers, INPUT_ORIGIN) + y * entry(numbers, INPUT_PITCH)
+        for block in range(entry(numbers, ROW_BLOCKS)):
             pour_block(states, sums, here + block * BLOCK, gathered + block * input_step)
 
 
@@ -75,15 +80,14 @@ def scatter(
     of: Any,
     taps: Any,
     source: Any,
-    which: Any,
 ) -> Any:
     """Add the weights of the events of one row between two addresses; returns what they cost.
 
     The length of the tuple *unit*, known when this is compiled, is how many blocks are added in a row.
     """
     total = np.int64(0)
-    weight_block = BLOCK // sums.itemsize * weights.itemsize
-    units, to_next, of_next = source[which, UNITS], source[which, TO_NEXT], source[which, OF_NEXT]
+    weight_block = BLOCK // size_of(sums) * size_of(weights)
+    units, to_next, of_next = entry(source, UNITS), entry(source, TO_NEXT), entry(source, OF_NEXT)
     while event < end:
         code = load_event(event)
         event += 2
@@ -103,33 +107,60 @@ def scatter(
 
 
 @inner
+def gather(
+    sums: Any,
+    weights: Any,
+    event: Any,
+    end: Any,
+    codes: Any,
+    costs: Any,
+    to: Any,
+    of: Any,
+    blocks: Any,
+) -> Any:
+    """As `scatter` for at least one event, where all events add to the same *blocks*."""
+    weight_block = BLOCK // size_of(sums) * size_of(weights)
+    to += load_int(codes)
+    total, block = np.int64(0), np.int64(0)
+    while blocks - block >= 8:
+        at, there = to + block * BLOCK, of + block * weight_block
+        total = gather_blocks(*((0, 0, 0, 0, 0, 0, 0, 0), sums, weights, at, there, event, end, codes, costs))
+        block += 8
+    while block < blocks:
+        at, there = to + block * BLOCK, of + block * weight_block
+        total = gather_blocks(*((0,), sums, weights, at, there, event, end, codes, costs))
+        block += 1
+    return total
+
+
+@inner
 def charge(
     states: Any,
     sums: Any,
     weights: Any,
     source: Any,
-    which: Any,
     frame: Any,
     is_over: Any,
-    counts: Any,
-    b: Any,
     state: Any,
     potentials: Any,
     numbers: Any,
-) -> None:
-    """All events of one timestep of a source: their weights (unless it *is_over*), and what they cost."""
+) -> Any:
+    """Add the weights of all events of one timestep of a source (unless it *is_over*).
+
+    Returns the synapses they met, those of nonzero weight, and the events.
+    """
     every, nonzero, received = np.int64(0), np.int64(0), np.int64(0)
-    events, rows, codes = source[which, EVENTS_AT], source[which, ROWS_AT], source[which, CODES_AT]
-    map_rows, unit, limit = source[which, MAP_ROWS], source[which, UNIT], source[which, LIMIT]
-    starts = source[which, STARTS_AT] + 8 * frame * map_rows
+    events, rows, codes = entry(source, EVENTS_AT), entry(source, ROWS_AT), entry(source, CODES_AT)
+    map_rows, unit, limit = entry(source, MAP_ROWS), entry(source, UNIT), entry(source, LIMIT)
+    starts = entry(source, STARTS_AT) + 8 * frame * map_rows
     left = limit
     for y in range(map_rows):
         begin, end = events + 2 * load_long(starts + 8 * y), events + 2 * load_long(starts + 8 * y + 8)
         if end == begin:
             continue
         row = rows + 32 * y
-        taps, costs = load_long(row), source[which, COSTS_AT] + load_long(row + 8)
-        to, of = state + load_long(row + 16), source[which, WEIGHTS_AT] + load_long(row + 24)
+        taps, costs = load_long(row), entry(source, COSTS_AT) + load_long(row + 8)
+        to, of = state + load_long(row + 16), entry(source, WEIGHTS_AT) + load_long(row + 24)
         total = np.int64(0)
         received += (end - begin) >> 1
         if is_over:
@@ -138,28 +169,25 @@ def charge(
             begin = end
         while begin < end:
             part = end
-            if sums.itemsize < states.itemsize and limit:
+            if size_of(sums) < size_of(states) and limit:
                 if left == 0:
                     pour_all(states, sums, potentials, state, numbers)
                     left = limit
                 part = min(end, begin + 2 * left)
                 left -= (part - begin) >> 1
-            if unit == 3:
-                total += scatter(
-                    *((0, 0, 0), sums, weights, begin, part, codes, costs, to, of, taps, source, which)
-                )
+            if unit == 0:
+                blocks = entry(source, UNITS) * taps
+                total += gather(sums, weights, begin, part, codes, costs, to, of, blocks)
+            elif unit == 3:
+                total += scatter(*((0, 0, 0), sums, weights, begin, part, codes, costs, to, of, taps, source))
             else:
-                total += scatter(
-                    *((0,), sums, weights, begin, part, codes, costs, to, of, taps, source, which)
-                )
+                total += scatter(*((0,), sums, weights, begin, part, codes, costs, to, of, taps, source))
             begin = part
         every += total >> 32
         nonzero += total & 0xFFFFFFFF
-    if sums.itemsize < states.itemsize and limit and not is_over:
+    if size_of(sums) < size_of(states) and limit and not is_over:
         pour_all(states, sums, potentials, state, numbers)
-    counts[b, which, 0] += every
-    counts[b, which, 1] += nonzero
-    counts[b, which, 2] += received
+    return every, nonzero, received
 
 
 @kernel
@@ -178,11 +206,13 @@ def run_kernel(
 ) -> int:
     timesteps, rows, row_blocks = numbers[TIMESTEPS], numbers[ROWS], numbers[ROW_BLOCKS]
     settles = numbers[SETTLES]
+    # zeros that stand for their types: to pass the arrays themselves on would count references
+    kind, sums, added = state.dtype.type(0), inputs.dtype.type(0), weights.dtype.type(0)
     state_bytes = state.itemsize
     lanes = BLOCK // state_bytes
     input_step = lanes * inputs.itemsize
     pitch, plane_pitch, ticks = numbers[PITCH], numbers[PLANE_PITCH], numbers[TICKS]
-    keep, low, high = numbers[KEEP], numbers[LOW], numbers[HIGH]
+    keep, to_zero, low, high = numbers[KEEP], numbers[TO_ZERO], numbers[LOW], numbers[HIGH]
     base = inputs.ctypes.data
     first = state.ctypes.data + numbers[ORIGIN]
     arriving = base + numbers[INPUT_ORIGIN]
@@ -206,59 +236,54 @@ def run_kernel(
                 if is_over and t - timesteps >= sources[which, LATE]:
                     continue
                 frame = b * timesteps + sent if sources[which, FOLLOWS] else b
-                charge(
-                    *(state, inputs, weights, sources, which, frame, is_over, counts, b),
-                    *(base, first, numbers),
+                source = sources.ctypes.data + 8 * sources.shape[1] * which
+                every, nonzero, received = charge(
+                    *(kind, sums, added, source, frame, is_over, base, first, numbers.ctypes.data)
                 )
+                counts[b, which, 0] += every
+                counts[b, which, 1] += nonzero
+                counts[b, which, 2] += received
             if t >= timesteps:
                 continue
-            beyond, unsettled = np.int64(0), np.int64(0)
-            fired = np.int64(0)
+            beyond, fired = np.int64(0), np.int64(0)
             for y in range(rows):
                 starts[(b * timesteps + t) * rows + y] = place
                 here, there = first + y * pitch, plane + y * plane_pitch
                 gathered = arriving + y * numbers[INPUT_PITCH]
-                found = np.int64(0)
-                if ticks == 1:
-                    before = place
-                    for block in range(row_blocks):
-                        at = block * BLOCK
-                        found = fire_block(
-                            *(state, inputs, here + at, gathered + block * input_step),
-                            *(there + at, there + SUB * plane_bytes + at, keep, low, high),
-                            *(out + 2 * place, block * lanes),
-                        )
-                        place += found & 0xFFFFFFFF
-                        unsettled |= found >> 32
-                    fired += place - before
-                else:
-                    for block in range(row_blocks):
-                        at = block * BLOCK
-                        for tick in range(ticks):
-                            found = fire_block(
-                                *(state, inputs, here + at, gathered + block * input_step),
-                                *(there + at, there + SUB * plane_bytes + at, keep, low, high),
-                                *(out + 2 * place, block * lanes),
-                            )
-                            n = found & 0xFFFFFFFF
-                            if tick == 0:
-                                fired += n
-                            spikes[b, t, tick] += n
-                            place += n
-                            if n == 0:
-                                break
-                        unsettled |= found >> 32
-                if not settles:
-                    beyond |= unsettled
-                    continue
+                before = place
                 for block in range(row_blocks):
                     at = block * BLOCK
-                    found = settle_block(
-                        *(state, here + at, there + FLOOR * plane_bytes + at),
-                        *(there + CEILING * plane_bytes + at, there + LEAK * plane_bytes + at),
-                        *(there + BIAS * plane_bytes + at, numbers[SHIFT], numbers[ROUNDING], low, high),
-                    )
-                    beyond |= found >> 32
+                    where = (kind, sums)
+                    address = (here + at, gathered + block * input_step, there + at, plane_bytes)
+                    limits = (keep, to_zero, low, high)
+                    if ticks == 1:
+                        to = (out + 2 * place, block * lanes)
+                        if settles:
+                            found = fire_block(*where, (0,), *address, *limits, *to)
+                        else:
+                            found = fire_block(*where, (), *address, *limits, *to)
+                        place += found & 0xFFFFFFFF
+                        beyond |= found >> 32
+                        continue
+                    beyond_block = np.int64(0)
+                    for tick in range(ticks):
+                        to = (out + 2 * place, block * lanes)
+                        found = fire_block(*where, (), *address, *limits, *to)
+                        n = found & 0xFFFFFFFF
+                        if tick == 0:
+                            fired += n
+                        spikes[b, t, tick] += n
+                        place += n
+                        beyond_block = found >> 32
+                        if n == 0:
+                            break
+                    if settles:
+                        beyond_block = (
+                            settle_block(kind, here + at, there + at, plane_bytes, to_zero, low, high) >> 32
+                        )
+                    beyond |= beyond_block
+                if ticks == 1:
+                    fired += place - before
             if ticks == 1:
                 spikes[b, t, 0] = fired
             active[b, t] = fired

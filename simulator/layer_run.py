@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snncc.ir import Array
-from snncc.simulator.layer_kernel import EVENTS_AT, FOLLOWS, SAMPLES, SOURCE, TIMESTEPS, run_kernel
+from snncc.simulator.layer_kernel import EVENTS_AT, FOLLOWS, SAMPLES, STARTS_AT, TIMESTEPS, run_kernel
 from snncc.simulator.layer_match import Layer
 from snncc.simulator.layer_table import WIDTHS, LayerTable, layer_table
 from snncc.simulator.simd import BLOCK
@@ -46,11 +46,12 @@ class Workspace:
     def take(self, name: str, what: str, size: int, dtype: type[np.generic]) -> Array:
         """*size* numbers that begin at a whole block; what they hold is left from before."""
         need = size * np.dtype(dtype).itemsize
-        raw = self.arrays.get((name, what))
-        if raw is None or raw.size < need + BLOCK:
-            raw = self.arrays[name, what] = np.empty(need + BLOCK, np.uint8)
-        start = -raw.ctypes.data % BLOCK
-        return raw[start : start + need].view(dtype)
+        whole = self.arrays.get((name, what))
+        if whole is None or whole.size < need:
+            raw = np.empty(need + BLOCK, np.uint8)
+            start = -raw.ctypes.data % BLOCK
+            whole = self.arrays[name, what] = raw[start : start + need]
+        return whole[:need].view(dtype)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,16 +106,14 @@ def attempt(
     spikes = np.zeros((batch, timesteps, ticks), np.int64)
     active = np.zeros((batch, timesteps), np.int64)
     counts = np.zeros((batch, 2, 3), np.int64)
-    sources = np.zeros((2, len(SOURCE)), np.int64)
-    for k, (source, arrays) in enumerate(zip(layer.sources, table.sources, strict=True)):
+    sources = table.addressed.copy()
+    for k, source in enumerate(layer.sources):
         lists: tuple[Array, Array] = (events, starts)
-        sources[k, :EVENTS_AT] = arrays.numbers
         if source.name != name:
             stream = streams[source.name]
             sources[k, FOLLOWS] = stream.timesteps > 1
             lists = stream.events, stream.starts
-        held = (*lists, arrays.rows, arrays.codes, arrays.costs, arrays.weights)
-        sources[k, EVENTS_AT:] = [array.ctypes.data for array in held]
+        sources[k, EVENTS_AT], sources[k, STARTS_AT] = (array.ctypes.data for array in lists)
     weights = table.sources[0].weights
     if run_kernel(
         *(numbers, table.planes, state, inputs, weights, sources, events, starts, spikes, active, counts)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snncc.ir import Array, Conv, Dense, LeakRounding, Reset
-from snncc.simulator.layer_kernel import NUMBERS, PLANES
+from snncc.simulator.layer_kernel import EVENTS_AT, NUMBERS, ROWS_AT, SOURCE
 from snncc.simulator.layer_match import Layer, Source
 from snncc.simulator.layer_weights import (
     arranged,
@@ -19,6 +20,7 @@ from snncc.simulator.layer_weights import (
     taps_down,
 )
 from snncc.simulator.simd import BLOCK, lanes_of
+from snncc.simulator.simd_neuron import PLANES
 from snncc.simulator.stream import Grid
 from snncc.simulator.synapse_table import fan_of
 
@@ -59,6 +61,8 @@ class LayerTable:
     state_size: int
     input_size: int
     sources: tuple[SourceTable, ...]
+    addressed: Ints
+    """`SOURCE` for two sources, but for the addresses of their events, which every run has anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +135,7 @@ def layer_table(layer: Layer, bits: int, input_bits: int) -> LayerTable | None:
         "plane_pitch": row if plane_rows > 1 else 0,
         "ticks": p.max_count or 1,
         "keep": 0 if p.reset is Reset.VALUE else -1,
-        "shift": p.leak_shift,
-        "rounding": (1 << p.leak_shift) - 1 if p.leak_rounding is LeakRounding.ZERO else 0,
+        "to_zero": -1 if p.leak_rounding is LeakRounding.ZERO else 0,
         "low": low,
         "high": high,
         "input_pitch": room.pitch,
@@ -149,7 +152,17 @@ def layer_table(layer: Layer, bits: int, input_bits: int) -> LayerTable | None:
         state_size=layer.grid.rows * layer.grid.codes if input_bits < bits else size,
         input_size=size,
         sources=tuple(tables),
+        addressed=addressed(tables),
     )
+
+
+def addressed(tables: Sequence[SourceTable]) -> Ints:
+    """The numbers of each source, and where its tables are."""
+    result = np.zeros((2, len(SOURCE)), np.int64)
+    for k, table in enumerate(tables):
+        result[k, :EVENTS_AT] = table.numbers
+        result[k, ROWS_AT:] = [a.ctypes.data for a in (table.rows, table.codes, table.costs, table.weights)]
+    return result
 
 
 def pouring(layer: Layer, bits: int) -> int | None:
@@ -190,7 +203,8 @@ def planes_of(layer: Layer, bits: int) -> tuple[Ints, int, int, bool] | None:
     most = max(up, down) + int(np.abs(bias).max(initial=0))
     if p.i_bits is not None and most >= 1 << (p.i_bits - 1):
         return None
-    low, high = lowest + down, highest - up
+    # a sum that reached the end of its width may have gone further
+    low, high = max(lowest + down, 1 - (1 << (bits - 1))), highest - up
     theta = p.theta.astype(np.int64) + int(p.strict)
     start = p.v_init.astype(np.int64)
     product = p.leak.astype(np.int64) * start
@@ -218,8 +232,11 @@ def planes_of(layer: Layer, bits: int) -> tuple[Ints, int, int, bool] | None:
     held += [(floor, lowest, highest), (ceiling, lowest, highest)]
     if low > high or any(np.any(a < least) or np.any(a > most_of) for a, least, most_of in held):
         return None
-    rest = (highest + 1 if width == bits else (1 << (bits - 1)) - 1, 0, lowest, highest, 0, 0, 0)
-    arrays = (theta, sub, floor, ceiling, leak, added, leaked)
+    rest = (highest + 1 if width == bits else (1 << (bits - 1)) - 1, 0, lowest, highest, 0, 0, 0, 0)
+    scaled = leak << (bits - p.leak_shift)
+    whole = np.where(scaled >= 1 << (bits - 1), -1, 0)
+    factor = scaled + (whole << bits)
+    arrays = (theta, sub, floor, ceiling, factor, whole, added, leaked)
     names = dict(zip(PLANES, zip(arrays, rest, strict=True), strict=True))
     return plane_values([names[name] for name in PLANES], grid), low, high, settles
 
@@ -282,8 +299,9 @@ def source_table(source: Source, room: Room, weights: Array, limit: int) -> Sour
     if int((costs >> 32).sum(axis=1).max()) * source.repeats >= 1 << 31 or weights.nbytes >= 1 << 31:
         return None
     blocks = run // wide // lanes_of(room.bits)
-    unit = next(n for n in (3, 1) if blocks % n == 0)
-    numbers = (grid.rows, 1, source.early, source.late, unit, blocks // unit, limit, to_next, of_next)
+    unit = 3 if blocks % 3 == 0 else 1
+    shape = (0, blocks) if isinstance(node, Dense) else (unit, blocks // unit)
+    numbers = (grid.rows, 1, source.early, source.late, *shape, limit, to_next, of_next)
     return SourceTable(
         numbers=np.array(numbers, np.int64),
         rows=row_numbers,

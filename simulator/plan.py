@@ -12,6 +12,7 @@ from snncc.ir import (
     Dense,
     DynamicSynapse,
     Edge,
+    Encoding,
     Gate,
     Neuron,
     Node,
@@ -59,14 +60,10 @@ class Plan:
     """How the sources of layers number their neurons."""
     spaces: list[Workspace]
     """Memory of threads that are done, for the next ones."""
-
-    @property
-    def signal_bytes(self) -> int:
-        """Memory that the trains of one sample take in one timestep."""
-        by_events = self.folded | self.streamed | self.layers.keys()
-        return sum(
-            edge.size * edge.ticks * (2 if name in by_events else 8) for name, edge in self.edges.items()
-        )
+    signal_bytes: int
+    """Memory that the trains of one sample take in one timestep."""
+    updates: Mapping[str, int]
+    """Neuron updates of one sample in one timestep."""
 
     def synapse(self, node: Dense | Conv | Sparse) -> Mapping[int, SynapseTable]:
         """The tables of *node* for the general executor, by the delay of their synapses."""
@@ -109,6 +106,12 @@ def make_plan(graph: SpikeGraph, record: frozenset[str], by_events: bool) -> Pla
     layers = usable(find_layers(graph, record, spiking), parts) if by_events else {}
     folded = folded_of(graph, layers)
     sources = [source for layer in layers.values() for source in layer.sources]
+    streamed = frozenset(
+        node.name
+        for node in graph.inputs
+        if node.name in {source.name for source in sources} - record and node.presence is not Presence.FIRST
+    )
+    by_events = folded | streamed | layers.keys()
     return Plan(
         by_name=graph.by_name,
         record=record,
@@ -121,15 +124,21 @@ def make_plan(graph: SpikeGraph, record: frozenset[str], by_events: bool) -> Pla
         horizons=horizons(graph),
         layers={name: Prepared(layer) for name, layer in layers.items()},
         folded=folded,
-        streamed=frozenset(
-            node.name
-            for node in graph.inputs
-            if node.name in {source.name for source in sources} - record
-            and node.presence is not Presence.FIRST
-        ),
+        streamed=streamed,
         grids={source.name: source.grid for source in sources},
         spaces=[],
+        signal_bytes=sum(
+            edge.size * edge.ticks * (2 if name in by_events else 8) for name, edge in edges.items()
+        ),
+        updates={
+            name: table.size * (table.parameters.ticks if streams(table.parameters.encoding) else 1)
+            for name, table in neurons.items()
+        },
     )
+
+
+def streams(encoding: Encoding) -> bool:
+    return encoding is Encoding.STREAM
 
 
 def usable(layers: Mapping[str, Layer], parts: Sequence[tuple[Node, ...]]) -> dict[str, Layer]:

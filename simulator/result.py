@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snncc.ir import Array, Encoding, Output
+from snncc.ir import Array, Output
 from snncc.reference import Operations
 from snncc.reference import Run as ReferenceRun
 from snncc.reference.execute import Record, reduce_over
@@ -49,24 +49,31 @@ def joined(plan: Plan, timesteps: int, parts: Sequence[Part]) -> Run:
     for node in plan.by_name.values():
         if not isinstance(node, Output):
             continue
-        carried = np.concatenate([part.outputs[node.name] for part in parts], axis=1)
+        carried = side_by_side([part.outputs[node.name] for part in parts], axis=1)
         outputs[node.name] = reduce_over(node.over, carried) * plan.edges[node.name].scale
     return Run(
         timesteps=timesteps,
         batch=sum(part.batch for part in parts),
         outputs=outputs,
-        spikes={k: np.concatenate([part.spikes[k] for part in parts]) for k in first.spikes},
-        active={k: np.concatenate([part.active[k] for part in parts]) for k in first.active},
+        spikes={k: side_by_side([part.spikes[k] for part in parts]) for k in first.spikes},
+        active={k: side_by_side([part.active[k] for part in parts]) for k in first.active},
         operations={k: costs([part.operations[k] for part in parts]) for k in first.operations},
         saturations={k: sum(part.saturations[k] for part in parts) for k in first.saturations},
         records={k: record_of([part.records[k] for part in parts]) for k in first.records},
         state=state_of([part.state for part in parts]),
-        neuron_updates=updates(plan, timesteps),
+        neuron_updates={name: timesteps * n for name, n in plan.updates.items()},
     )
+
+
+def side_by_side(arrays: Sequence[Array], axis: int = 0) -> Array:
+    """The *arrays* of all parts as one; a single one as it is."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=axis)
 
 
 def costs(parts: Sequence[Operations]) -> Operations:
     """The operations of all samples."""
+    if len(parts) == 1:
+        return parts[0]
     names = [f.name for f in fields(Operations) if f.name != "synapses"]
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     return Operations(synapses=parts[0].synapses, **arrays)
@@ -77,10 +84,10 @@ def record_of(parts: Sequence[Record]) -> Record:
 
     def whole(arrays: Sequence[Array | None]) -> Array | None:
         present = [a for a in arrays if a is not None]
-        return np.concatenate(present, axis=1) if present else None
+        return side_by_side(present, axis=1) if present else None
 
     return Record(
-        np.concatenate([part.train for part in parts], axis=1),
+        side_by_side([part.train for part in parts], axis=1),
         whole([part.u_pre for part in parts]),
         whole([part.u_post for part in parts]),
     )
@@ -112,15 +119,3 @@ def state_part(state: Mapping[str, Any], start: int, stop: int) -> dict[str, Any
         },
         "elapsed": state["elapsed"],
     }
-
-
-def updates(plan: Plan, timesteps: int) -> dict[str, int]:
-    """Neuron updates of one sample."""
-    return {
-        name: timesteps * table.size * (table.parameters.ticks if streams(table.parameters.encoding) else 1)
-        for name, table in plan.neurons.items()
-    }
-
-
-def streams(encoding: Encoding) -> bool:
-    return encoding is Encoding.STREAM

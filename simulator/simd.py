@@ -77,7 +77,7 @@ class Vectors:
 @intrinsic
 def add_block(typing: Any, sums: Any, weights: Any, to: Any, of: Any) -> Any:
     """Add the block of weights at *of* to the block of sums at *to*."""
-    bits, weight_bits = sums.dtype.bitwidth, weights.dtype.bitwidth
+    bits, weight_bits = sums.bitwidth, weights.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _, _, to, of = arguments
@@ -114,52 +114,6 @@ def clear_block(typing: Any, to: Any) -> Any:
     return types.void(types.intp), generate
 
 
-@intrinsic
-def fire_block(
-    typing: Any,
-    states: Any,
-    sums: Any,
-    state: Any,
-    gathered: Any,
-    theta: Any,
-    sub: Any,
-    keep: Any,
-    low: Any,
-    high: Any,
-    events: Any,
-    code: Any,
-) -> Any:
-    """The spikes of the block at *state*, as a list.
-
-    Where sums are narrower than states, those *gathered* are first poured into the state. Where ``state >=
-    theta``, it becomes ``(state & keep) - sub`` and *code* plus the lane is appended at *events* (up to a
-    block may be written behind the end). Returns the number of spikes, plus 1 << 32 where a new state lies
-    outside low..high.
-    """
-    bits, sum_bits = states.dtype.bitwidth, sums.dtype.bitwidth
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        state, gathered, theta, sub, keep, low, high, events, code = arguments[2:]
-        v, align = Vectors(builder, bits), bits // 8
-        before = v.load(state, bits, align)
-        if sum_bits < bits:
-            before = builder.add(before, drained(builder, v, gathered, sum_bits))
-        mask = builder.icmp_signed(">=", before, v.load(theta, bits, align))
-        # As a difference, or it becomes a masked store, which is slow.
-        forgotten = builder.and_(before, builder.not_(v.spread(keep, v.type)))
-        drop = builder.add(forgotten, v.load(sub, bits, align))
-        after = builder.sub(before, builder.select(mask, drop, ir.Constant(v.type, None)))
-        v.store(after, state, align)
-        beyond = v.any_beyond(after, v.spread(low, v.type), v.spread(high, v.type))
-        listed = ir.VectorType(I16, v.lanes)
-        lanes = builder.add(ir.Constant(listed, list(range(v.lanes))), v.spread(code, listed))
-        fired = v.mask_bits(mask)
-        append(builder, v, lanes, mask, fired, events)
-        return builder.or_(popcount(builder, fired), beyond)
-
-    return types.intp(states, sums, *[types.intp] * 9), generate
-
-
 def drained(builder: Any, v: Vectors, inputs: Any, input_bits: int) -> Any:
     """What has gathered at *inputs*, in the width of the state; nothing is left there."""
     found = v.load(inputs, input_bits, input_bits // 8)
@@ -193,7 +147,7 @@ def list_block(typing: Any, numbers: Any, events: Any, pitch: Any, code: Any) ->
 @intrinsic
 def pour_block(typing: Any, states: Any, sums: Any, state: Any, gathered: Any) -> Any:
     """Add what has gathered to the block at *state*, and leave zeros (nothing where sums are the states)."""
-    bits, sum_bits = states.dtype.bitwidth, sums.dtype.bitwidth
+    bits, sum_bits = states.bitwidth, sums.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _, _, state, gathered = arguments
@@ -239,52 +193,71 @@ def append(builder: Any, v: Vectors, lanes: Any, mask: Any, fired: Any, events: 
 
 
 @intrinsic
-def settle_block(
+def gather_blocks(
     typing: Any,
-    states: Any,
-    state: Any,
-    floor: Any,
-    ceiling: Any,
-    leak: Any,
-    bias: Any,
-    shift: Any,
-    rounding: Any,
-    low: Any,
-    high: Any,
+    unit: Any,
+    sums: Any,
+    weights: Any,
+    to: Any,
+    of: Any,
+    event: Any,
+    end: Any,
+    codes: Any,
+    costs: Any,
 ) -> Any:
-    """What follows the reset of the block at *state*.
+    """Add the weights of all events between two addresses to the same blocks, kept in registers meanwhile.
 
-    It becomes ``leak * clamp(state) >> shift`` plus bias, computed in twice the width; *rounding* is added to
-    negative products before the shift (2**shift - 1 rounds toward zero, 0 down). Returns 1 << 32 where a new
-    state lies outside low..high, else 0.
+    There are as many blocks, from *to* on, as *unit* is long, and at least one event; *of* is where the
+    weights of these blocks begin. Returns what the events cost.
     """
-    bits = states.dtype.bitwidth
+    bits, weight_bits = sums.bitwidth, weights.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        state, floor, ceiling, leak, bias, shift, rounding, low, high = arguments[1:]
-        v, align = Vectors(builder, bits), bits // 8
-        value = v.load(state, bits, align)
-        least, most = v.load(floor, bits, align), v.load(ceiling, bits, align)
-        value = builder.select(builder.icmp_signed("<", value, least), least, value)
-        value = builder.select(builder.icmp_signed(">", value, most), most, value)
-        product = builder.mul(builder.sext(value, v.wide), builder.sext(v.load(leak, bits, align), v.wide))
-        signs = builder.ashr(product, ir.Constant(v.wide, [2 * bits - 1] * v.lanes))
-        product = builder.add(product, builder.and_(signs, v.spread(rounding, v.wide)))
-        product = builder.ashr(product, v.spread(shift, v.wide))
-        total = builder.add(product, builder.sext(v.load(bias, bits, align), v.wide))
-        v.store(builder.trunc(total, v.type), state, align)
-        return v.any_beyond(total, v.spread(low, v.wide), v.spread(high, v.wide))
+        to, of, first, end, codes, costs = arguments[3:]
+        v = Vectors(builder, bits)
+        step = v.lanes * weight_bits // 8
+        places = [builder.add(to, ir.Constant(I64, k * BLOCK)) for k in range(unit.count)]
+        before = [v.load(place, bits, bits // 8) for place in places]
+        entry, each = builder.block, builder.append_basic_block("event")
+        done = builder.append_basic_block("gathered")
+        builder.branch(each)
+        builder.position_at_end(each)
+        event, total = builder.phi(I64), builder.phi(I64)
+        totals = [builder.phi(v.type) for _ in places]
+        row = builder.add(codes, builder.shl(number(builder, event, 16, False), ir.Constant(I64, 3)))
+        cost = builder.add(costs, builder.sub(row, codes))
+        weight = builder.add(of, number(builder, builder.add(row, ir.Constant(I64, 4)), 32, True))
+        after = []
+        for k, value in enumerate(totals):
+            added = v.load(builder.add(weight, ir.Constant(I64, k * step)), weight_bits, 1)
+            after.append(builder.add(value, builder.sext(added, v.type) if weight_bits < bits else added))
+        spent = builder.add(total, number(builder, cost, 64, True))
+        following = builder.add(event, ir.Constant(I64, 2))
+        pairs = zip((event, total, *totals), (first, ir.Constant(I64, 0), *before), strict=True)
+        for (phi, start), last in zip(pairs, (following, spent, *after), strict=True):
+            phi.add_incoming(start, entry)
+            phi.add_incoming(last, each)
+        builder.cbranch(builder.icmp_signed("<", following, end), each, done)
+        builder.position_at_end(done)
+        for place, value in zip(places, after, strict=True):
+            v.store(value, place, bits // 8)
+        return spent
 
-    return types.intp(states, *[types.intp] * 9), generate
+    return types.int64(unit, sums, weights, *[types.intp] * 6), generate
 
 
-def load(bits: int, is_signed: bool, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    """The number of *bits* bits at an address, aligned or not, in 64 bits."""
-    value = builder.load(builder.inttoptr(arguments[0], ir.IntType(bits).as_pointer()))
+def number(builder: Any, address: Any, bits: int, is_signed: bool) -> Any:
+    """The number of *bits* bits at *address*, aligned or not, in 64 bits."""
+    value = builder.load(builder.inttoptr(address, ir.IntType(bits).as_pointer()))
     value.align = 1
     if bits == 64:
         return value
     return builder.sext(value, I64) if is_signed else builder.zext(value, I64)
+
+
+def load(bits: int, is_signed: bool, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """What the intrinsics below consist of."""
+    return number(builder, arguments[0], bits, is_signed)
 
 
 @intrinsic
@@ -303,3 +276,10 @@ def load_int(typing: Any, address: Any) -> Any:
 def load_event(typing: Any, address: Any) -> Any:
     """The unsigned 16-bit number at *address*."""
     return types.int64(types.intp), partial(load, 16, False)
+
+
+@intrinsic
+def size_of(typing: Any, number: Any) -> Any:
+    """Bytes of *number*, known when this is compiled."""
+    size = number.bitwidth // 8
+    return types.int64(number), lambda *_: ir.Constant(I64, size)

@@ -78,6 +78,8 @@ class Stream:
         n = np.bincount(slots, minlength=(len(self.starts) - 1) * grid.codes)
         maps = n.reshape(self.batch, self.timesteps, grid.rows, grid.columns, grid.pitch)
         counts = maps[..., : grid.channels].transpose(1, 0, 4, 2, 3)
+        if ticks == 1:
+            return np.ascontiguousarray(counts.reshape(self.timesteps, self.batch, 1, *grid.shape))
         train = counts[:, :, None] > np.arange(ticks).reshape(-1, 1, 1, 1)
         return train.reshape(self.timesteps, self.batch, ticks, *grid.shape).astype(np.int64)
 
