@@ -111,7 +111,7 @@ def make_plan(graph: SpikeGraph, record: frozenset[str], by_events: bool) -> Pla
         for node in graph.inputs
         if node.name in {source.name for source in sources} - record and node.presence is not Presence.FIRST
     )
-    by_events = folded | streamed | layers.keys()
+    as_events = folded | streamed | layers.keys()
     return Plan(
         by_name=graph.by_name,
         record=record,
@@ -128,7 +128,7 @@ def make_plan(graph: SpikeGraph, record: frozenset[str], by_events: bool) -> Pla
         grids={source.name: source.grid for source in sources},
         spaces=[],
         signal_bytes=sum(
-            edge.size * edge.ticks * (2 if name in by_events else 8) for name, edge in edges.items()
+            edge.size * edge.ticks * (2 if name in as_events else 8) for name, edge in edges.items()
         ),
         updates={
             name: table.size * (table.parameters.ticks if streams(table.parameters.encoding) else 1)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,16 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from snncc.api.data import batch_axis, batches, clipping, joined, to_graph
+from snncc.api.folder import load_stages, save_stages
 from snncc.backends.table import target_named
 from snncc.backends.target import DoesNotFit, Options, Precision, Problem, Rounding, Target
-from snncc.errors import BadFile, BadInput
-from snncc.ir import Array, BiasTicks, Encoding, Layout, Overflow, SpikeGraph, load_graph, save_graph
-from snncc.passes import Into, Pass, Preserves, Stage, run_passes
+from snncc.errors import BadInput
+from snncc.ir import Array, BiasTicks, Encoding, Layout, Overflow, SpikeGraph
+from snncc.passes import Into, Pass, Stage, run_passes
 from snncc.reference import Record, Run
 from snncc.simulator.costs import Costs, Latency, costs
 
-FORMAT = "snncc program"
-VERSION = 1
 BATCH = 64
 """Samples that run together: what is recorded of a batch is held at once."""
 
@@ -72,21 +68,6 @@ class Result:
     def latency(self) -> Latency:
         """Timesteps and ticks of one inference."""
         return self.counts.latency
-
-
-@dataclass(frozen=True, slots=True)
-class PassNote:
-    """What is known of a pass when its program comes from a folder."""
-
-    name: str
-    preserves: Preserves
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def __call__(self, graph: SpikeGraph) -> SpikeGraph:
-        raise BadInput(f"the pass {self.text} was applied when the program was compiled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,98 +149,13 @@ class Program:
 
         Raises `BadFile` when the folder cannot be written or holds something else.
         """
-        folder = Path(folder)
-        if folder.exists() and not is_ours(folder):
-            raise BadFile(f"{folder}: exists and is no snncc program", hint="choose another folder")
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        except OSError as problem:
-            raise BadFile(f"{folder}: cannot be written: {problem.strerror or problem}") from None
-        try:
-            self.write(scratch)
-            scratch.chmod(0o755)
-            old = scratch / "old"
-            if folder.exists():
-                folder.replace(folder.with_name(f"{scratch.name}.old"))
-                old = folder.with_name(f"{scratch.name}.old")
-            scratch.replace(folder)
-            shutil.rmtree(old, ignore_errors=True)
-        except OSError as problem:
-            raise BadFile(f"{folder}: cannot be written: {problem.strerror or problem}") from None
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-    def write(self, folder: Path) -> None:
-        """Write stages and manifest into an empty *folder*."""
-        names = []
-        for k, stage in enumerate(self.stages):
-            file = f"{k}-{stage.name}.snn"
-            save_graph(stage.graph, folder / file)
-            made = stage.made_by
-            names.append(
-                {
-                    "file": file,
-                    "pass": None if made is None else made.name,
-                    "preserves": None if made is None else made.preserves.value,
-                    "text": repr(made),
-                }
-            )
-        manifest = {
-            "format": FORMAT,
-            "version": VERSION,
-            "target": self.target.name,
-            "stages": names,
-        }
-        (folder / "program.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-
-
-def note_of(stage: Mapping[str, Any]) -> PassNote | None:
-    """The pass of a manifest's entry."""
-    if stage["pass"] is None:
-        return None
-    return PassNote(str(stage["pass"]), Preserves(stage["preserves"]), str(stage["text"]))
-
-
-def is_ours(folder: Path) -> bool:
-    """Whether *folder* is empty, or holds a program and nothing else."""
-    if not folder.is_dir():
-        return False
-    names = {path.name for path in folder.iterdir()}
-    if not names:
-        return True
-    try:
-        manifest = json.loads((folder / "program.json").read_text(encoding="utf-8"))
-        ours = {"program.json", *(stage["file"] for stage in manifest["stages"])}
-        return bool(manifest["format"] == FORMAT and names <= ours)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
+        save_stages(folder, self.target.name, self.stages)
 
 
 def load_program(folder: str | Path) -> Program:
     """Read a program from *folder*. Raises `BadFile` for whatever is wrong with it."""
-    folder = Path(folder)
-    path = folder / "program.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = manifest["version"]
-        items = [(str(s["file"]), note_of(s)) for s in manifest["stages"]]
-        target = str(manifest["target"])
-    except OSError as problem:
-        what = "is no program folder" if not path.exists() else f"cannot be read: {problem.strerror}"
-        raise BadFile(f"{folder}: {what}", hint="make one with: snncc compile MODEL -o FOLDER") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise BadFile(f"{path}: is damaged ({type(problem).__name__}: {problem})") from None
-    if not isinstance(version, int) or version > VERSION:
-        raise BadFile(
-            f"{path}: has version {version!r}; this snncc reads up to {VERSION}", hint="upgrade snncc"
-        )
-    if not items or any(Path(file).name != file for file, _ in items):
-        raise BadFile(f"{path}: names stages outside its folder, or none")
-    stages = []
-    for file, note in items:
-        stages.append(Stage(note, load_graph(folder / file)))
-    return Program(target_named(target), tuple(stages))
+    target, stages = load_stages(folder)
+    return Program(target_named(target), stages)
 
 
 def compile_graph(

@@ -1,14 +1,16 @@
 """Show that nothing changed silently: model, graph, passes, integers and target, compared on the user's data.
 
 Four stages: (1) the model in PyTorch against the traced graph, in float64; (2) each exact pass; (3) each
-approximate pass, measured; (4) the integer graph on the target against the reference executor, bit for bit.
+approximate pass, measured, and of a quantization also that every number is the float graph's, rounded; (4)
+the integer graph on the target against the reference executor, bit for bit.
 Stages 1 and 2 compare every layer on what the layers before it really sent (so that one near tie does not
 spread), then end to end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +33,7 @@ from snncc.api.proof import Claim, LayerCheck, Proof, StageCheck
 from snncc.errors import BadInput
 from snncc.ir import Array, Emit, Encoding, Neuron, Output, Over, SpikeGraph
 from snncc.passes import Preserves, Stage
+from snncc.quantization import Quantize, beyond_rounding
 from snncc.reference import Run
 from snncc.reference import run as run_reference
 from snncc.reference.execute import reduce_over
@@ -55,7 +58,7 @@ def verify(
 
     *model* is the model the program was compiled from; None leaves out the first stage. The proof says what
     was found; ``proof.check()`` raises `NotEqual` where a claim does not hold. Raises `BadInput` for data
-    that does not fit.
+    that does not fit, `NotEqual` where *model* is not the one that was compiled.
     """
     graph = program.stages[0].graph
     data = first_samples(graph, to_graph(graph, x), samples)
@@ -225,7 +228,18 @@ def check_pass(earlier: SpikeGraph, stage: Stage, data: Array, before: Run, afte
         changed_predictions=changed_predictions(before.outputs, after.outputs),
         output_tolerance=tolerance(before.outputs),
         note="" if is_exact or made is None else repr(made),
+        beyond=tuple(islice(unexplained(earlier, stage), MOST_UNEXPLAINED)),
     )
+
+
+def unexplained(earlier: SpikeGraph, stage: Stage) -> Iterator[str]:
+    """What an approximate pass changed in the graph beyond what it says it does."""
+    if stage.name == Quantize.name:
+        yield from beyond_rounding(earlier, stage.graph)
+
+
+MOST_UNEXPLAINED = 5
+"""More examples than this explain nothing more."""
 
 
 def check_target(program: Program, data: Array, reference: Run) -> StageCheck:

@@ -122,6 +122,15 @@ def test_a_saved_program_runs_and_verifies_the_same(program: Program, tmp_path: 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
 
 
+def test_a_manifest_cannot_call_an_exact_pass_approximate(program: Program, tmp_path: Path) -> None:
+    program.save(tmp_path / "out")
+    manifest = tmp_path / "out" / "program.json"
+    manifest.write_text(manifest.read_text().replace('"exact"', '"approximate"'))
+    kept = [s.made_by.preserves for s in snncc.load_program(tmp_path / "out").stages if s.made_by]
+    assert kept == [s.made_by.preserves for s in program.stages if s.made_by]
+    assert "exact" in kept
+
+
 def test_saving_refuses_a_folder_with_something_else(program: Program, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years")
@@ -153,7 +162,7 @@ def test_an_interrupted_save_leaves_the_old_program(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("snncc.api.program.save_graph", interrupted)
+    monkeypatch.setattr("snncc.api.folder.save_graph", interrupted)
     with pytest.raises(KeyboardInterrupt):
         program.save(tmp_path / "out")
     assert (tmp_path / "out" / "program.json").read_bytes() == before

@@ -14,13 +14,18 @@ from torch import Tensor, nn
 import snncc
 from snncc.api import Proof
 from snncc.api.program import Program
+from snncc.api.proof import Claim
 from snncc.backends.sim.target import Simulator
 from snncc.errors import NotEqual
+from snncc.frontends import from_torch, torch_observe, torch_session
+from snncc.frontends.torch_session import Recording
 from snncc.ir import Add, Affine, Array, Neuron, NeuronParameters, Node, Order, SpikeGraph, Transpose, wires
 from snncc.nn import LIF, SFA
-from snncc.passes import Preserves
-from snncc.reference import Record, Run
+from snncc.passes import Preserves, Stage
+from snncc.reference import Run
 from snncc.reference import run as run_reference
+from snncc.simulator import plan
+from snncc.simulator.sheet import Sheet
 
 T, B = 4, 6
 
@@ -194,31 +199,53 @@ def caught(proof: Proof, layers: tuple[str, ...]) -> None:
         proof.check()
 
 
-@pytest.mark.parametrize(("plant", "layer"), PLANTED_IN_GRAPH, ids=lambda v: getattr(v, "__name__", v))
+@pytest.fixture
+def plant_in_front_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[Callable[[SpikeGraph], SpikeGraph]], None]:
+    """Let the front end make the error whenever it builds a graph: in tracing and in verifying."""
+
+    def plant(error: Callable[[SpikeGraph], SpikeGraph]) -> None:
+        real = torch_session.record
+
+        def wrong(*arguments: Any, **options: Any) -> Recording:
+            recording = real(*arguments, **options)
+            graph = error(recording.graph)
+            graph.verify()
+            return replace(recording, graph=graph)
+
+        for module in (torch_observe, from_torch):
+            monkeypatch.setattr(module, "record", wrong)
+
+    return plant
+
+
+Plant = Callable[[Callable[[SpikeGraph], SpikeGraph]], None]
+
+
+@pytest.mark.parametrize(("error", "layer"), PLANTED_IN_GRAPH, ids=lambda v: getattr(v, "__name__", v))
 def test_errors_of_a_front_end(
-    plant: Callable[[SpikeGraph], SpikeGraph], layer: str, program: Program, model: nn.Module, x: Array
+    error: Callable[[SpikeGraph], SpikeGraph],
+    layer: str,
+    plant_in_front_end: Plant,
+    program: Program,
+    model: nn.Module,
+    x: Array,
 ) -> None:
-    graph = plant(program.stages[0].graph)
-    graph.verify()
-    proof = check_against_model(graph, program, model, x)
+    planted = snncc.compile(error(program.stages[0].graph), calibration=x)
+    plant_in_front_end(error)
+    proof = snncc.verify(planted, model, x)
+    assert proof.stages[0].claim is Claim.EQUAL_IN_FLOAT64
+    assert not proof.stages[0].holds
     caught(proof, (layer, f"{layer}.reshape"))
 
 
-def test_a_swapped_skip(program: Program, model: nn.Module, x: Array) -> None:
+def test_a_swapped_skip(plant_in_front_end: Plant, program: Program, model: nn.Module, x: Array) -> None:
     graph = swapped_skip(program.stages[0].graph)
-    graph.verify()
-    proof = check_against_model(graph, program, model, x)
     names = tuple(node.name for node in graph if isinstance(node, Add | Affine | Neuron))
-    caught(proof, names)
-
-
-def check_against_model(graph: SpikeGraph, program: Program, model: nn.Module, x: Array) -> Proof:
-    """Stage 1 of verify with the planted *graph*, the model observed through the true one."""
-    from snncc.api.verification import compare_with_model
-    from snncc.frontends.from_torch import observe
-
-    seen = observe(model, program.stages[0].graph, x)
-    return Proof((compare_with_model(graph, seen, x),), B)
+    planted = snncc.compile(graph, calibration=x)
+    plant_in_front_end(swapped_skip)
+    caught(snncc.verify(planted, model, x), names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,37 +276,53 @@ def test_a_forgotten_sign_of_a_negative_gamma(program: Program, model: nn.Module
     caught(snncc.verify(broken, model, x), ("neuron",))
 
 
-class Broken(Simulator):
-    """A simulator with a planted error."""
-
-    def __init__(self, plant: Callable[[SpikeGraph, Run], Run]) -> None:
-        self.plant = plant
-
-    def run(self, graph: SpikeGraph, x: Any, **options: Any) -> Run:
-        run = super().run(graph, x, **options)
-        return self.plant(graph, run) if run.records else run
-
-
-def with_record(run: Run, name: str, record: Record) -> Run:
-    return replace(run, records={**run.records, name: record})
-
-
-def tick_order(graph: SpikeGraph, run: Run) -> Run:
-    record = run.records["second"]
-    return with_record(run, "second", replace(record, train=record.train[:, :, ::-1]))
-
-
-def batch_mixing(graph: SpikeGraph, run: Run) -> Run:
-    record = run.records["second"]
-    assert record.u_pre is not None
-    return with_record(run, "second", replace(record, u_pre=record.u_pre[:, ::-1]))
-
-
-@pytest.mark.parametrize("plant", [tick_order, batch_mixing])
+@pytest.mark.parametrize("error", ["tick order", "batch mixing"])
 def test_errors_of_a_simulator(
-    plant: Callable[[SpikeGraph, Run], Run], program: Program, model: nn.Module, x: Array
+    error: str, monkeypatch: pytest.MonkeyPatch, program: Program, model: nn.Module, x: Array
 ) -> None:
-    caught(snncc.verify(replace(program, target=Broken(plant)), model, x), ("second",))
+    """The simulator itself computes wrongly: later layers run on what went wrong in the second."""
+    right = Sheet.fire
+
+    def fire(sheet: Sheet, node: Neuron, start: int, stop: int) -> Any:
+        train = right(sheet, node, start, stop)
+        if node.name != "second":
+            return train
+        return train[:, :, ::-1] if error == "tick order" else train[:, ::-1]
+
+    monkeypatch.setattr(Sheet, "fire", fire)
+    monkeypatch.setattr(plan, "find_layers", lambda *_: {})  # all layers in the general executor
+    fresh = replace(program, stages=(*program.stages[:-1], copied(program.stages[-1])))
+    caught(snncc.verify(fresh, model, x), ("second",))
+
+
+def copied(stage: Stage) -> Stage:
+    """A stage whose graph the simulator has not seen."""
+    return replace(stage, graph=stage.graph.with_nodes(stage.graph.nodes))
+
+
+QUANTIZED_WRONG: dict[str, Callable[[SpikeGraph], SpikeGraph]] = {
+    "left.*bias": dropped_bias,
+    "second.*strict": strict_comparison,
+    "left.*padding": padding,
+    "leaky.*order": leak_order,
+    "leaky.*threshold": lambda graph: changed(graph, "leaky", theta=parameters(graph, "leaky").theta + 2),
+    "flat.*weight": lambda graph: changed(graph, "flat", weight=node_of(graph, "flat").weight[:, ::-1]),
+    "head.*bias": lambda graph: changed(graph, "head", bias=node_of(graph, "head").bias + 1),
+    "second.*max_count": lambda graph: changed(graph, "second", max_count=3),
+}
+
+
+@pytest.mark.parametrize("message", QUANTIZED_WRONG)
+def test_errors_of_a_quantization(message: str, program: Program, model: nn.Module, x: Array) -> None:
+    last = program.stages[-1]
+    graph = QUANTIZED_WRONG[message](last.graph)
+    graph.verify()
+    proof = snncc.verify(
+        replace(program, stages=(*program.stages[:-1], replace(last, graph=graph))), model, x
+    )
+    assert not proof.holds
+    with pytest.raises(NotEqual, match=f"quantize goes further than it says: .*{message}"):
+        proof.check()
 
 
 def test_a_target_that_computes_otherwise_when_nothing_is_recorded(

@@ -17,6 +17,7 @@ from snncc.ir import (
     Reset,
 )
 from snncc.passes import ExpandCounts, FoldBatchNorm, run_passes
+from snncc.quantization import beyond_rounding
 from snncc.reference import run
 from tests.float_graphs import FloatCase, float_graphs
 from tests.passes.compare import compare
@@ -36,6 +37,7 @@ def test_random_networks(bits: int, per_channel: bool) -> None:
             graph, case.x, timesteps=case.timesteps, weight_bits=bits, per_channel=per_channel
         )
         assert integer.is_integer
+        assert list(beyond_rounding(graph, integer)) == []
         top = 2 ** (bits - 1) - 1
         for node in weights(integer):
             assert node.weight.dtype == (np.int8 if bits <= 8 else np.int16)
