@@ -239,19 +239,25 @@ def average_windows(graph: SpikeGraph) -> dict[str, float]:
 
 
 def ticks_per_timestep(graph: SpikeGraph) -> int:
-    """Ticks on the longest path of one timestep; all streaming layers share theirs."""
-    depth: dict[str, int] = {}
-    streamed = 0
+    """Ticks on the longest path of one timestep.
+
+    A layer begins when all that it reads is complete, but a streaming layer together with the streaming
+    layers that it reads.
+    """
+    begin: dict[str, int] = {}
+    end: dict[str, int] = {}
     for node in graph.nodes:
-        before = max((depth.get(w.source, 0) for w in node.inputs if not w.delay), default=0)
-        own = 0
-        if isinstance(node, Neuron):
-            if node.parameters.encoding is Encoding.STREAM:
-                streamed = max(streamed, node.parameters.ticks)
-            else:
-                own = node.parameters.fire_ticks
-        depth[node.name] = before + own
-    return max(1, max(depth.values(), default=0) + streamed)
+        sources = [wire.source for wire in node.inputs if not wire.delay and wire.source in end]
+        streams = isinstance(node, Neuron) and node.parameters.encoding is Encoding.STREAM
+        complete = max((end[name] for name in sources), default=0)
+        if streams or not isinstance(node, Neuron):
+            begin[node.name] = max((begin[name] for name in sources), default=0)
+        else:
+            begin[node.name] = complete + node.parameters.fire_ticks
+        end[node.name] = complete if not isinstance(node, Neuron) else begin[node.name]
+        if streams and isinstance(node, Neuron):
+            end[node.name] += node.parameters.ticks
+    return max([1, *end.values()])
 
 
 def footprint(graph: SpikeGraph) -> int:
