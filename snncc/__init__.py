@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from snncc import measure
     from snncc.api import (
         Program,
         Proof,
@@ -52,6 +53,9 @@ PUBLIC = {
 }
 """Where each public name lives: importing snncc loads none of it before it is used."""
 
+PACKAGES = ("measure",)
+"""Public packages, loaded on first use as well."""
+
 __all__ = [
     "Program",
     "Proof",
@@ -65,6 +69,7 @@ __all__ = [
     "load",
     "load_model",
     "load_program",
+    "measure",
     "register_neuron",
     "targets",
     "trace",
@@ -73,6 +78,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in PACKAGES:
+        return import_module(f"snncc.{name}")
     if name not in PUBLIC:
         raise AttributeError(f"module 'snncc' has no attribute {name!r}")
     module, attribute = PUBLIC[name]
@@ -80,4 +87,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *PUBLIC])
+    return sorted({*globals(), *PUBLIC, *PACKAGES})
