@@ -12,6 +12,7 @@ from torch import Tensor
 from snncc.errors import CannotTrace
 from snncc.frontends.torch_codes import Mixed, Signal
 from snncc.frontends.torch_frames import Frame, frame_of_source
+from snncc.frontends.torch_products import are_events, elementwise
 from snncc.frontends.torch_record import Call
 from snncc.ir import Add, Affine, Array, Maximum, Mul, Over, wires
 
@@ -188,8 +189,11 @@ def multiply_signals(call: Call, left: Signal, right: Signal) -> None:
     for signal in (left, right):
         cells = frame.cells(signal.codes, like)
         sources.append(recorder.builder.wire(narrowed(cells), place))
-    name = recorder.builder.name(place, "mul")
-    recorder.builder.add(Mul(name=name, inputs=wires(*sources), origin=str(place)))
+    if are_events(recorder.builder, sources):
+        name = elementwise(call, sources)
+    else:
+        name = recorder.builder.name(place, "mul")
+        recorder.builder.add(Mul(name=name, inputs=wires(*sources), origin=str(place)))
     recorder.emit(result(call), frame, name, place)
 
 

@@ -9,6 +9,7 @@ from snncc.frontends.torch_options import Options
 from snncc.frontends.torch_session import Recording
 from snncc.ir import Array, Emit, Neuron, Node, Presence, SpikeGraph, place
 from snncc.reference import Run, run
+from snncc.reference.neuron import rectified
 
 TOLERANCE = 1e-9
 """Relative to the largest value of the node, or of the threshold."""
@@ -64,6 +65,7 @@ def near_tie(node: Neuron, result: Run) -> Array:
     if potential is None:
         return np.zeros((), bool)
     p = node.parameters
+    potential = rectified(p, potential)
     if p.max_count is None:
         steps = p.theta + np.maximum(np.rint((potential - p.theta) / p.rho), 0) * p.rho
         return np.abs(potential - steps) <= TOLERANCE * np.maximum(1, np.abs(steps))

@@ -15,7 +15,19 @@ from snncc.frontends.torch_build import Place
 from snncc.frontends.torch_codes import ADDRESS_BITS, ROW, Mixed, Signal, unrolled
 from snncc.frontends.torch_frames import Frame
 from snncc.frontends.torch_record import Recorder
-from snncc.ir import Affine, Array, Emit, Neuron, NeuronParameters, Order, Over, Reset, ResetAt, wires
+from snncc.ir import (
+    Affine,
+    Array,
+    Emit,
+    Neuron,
+    NeuronParameters,
+    Order,
+    Over,
+    Rectifier,
+    Reset,
+    ResetAt,
+    wires,
+)
 from snncc.ir.verify import neuron_problems
 from snncc.nn import DirectEncoder
 from snncc.nn import Neuron as NeuronModule
@@ -33,7 +45,13 @@ ARRAYS = (
     "clamp_low",
     "clamp_high",
 )
-ENUMS: Mapping[str, Any] = {"order": Order, "reset": Reset, "reset_at": ResetAt, "emit": Emit}
+ENUMS: Mapping[str, Any] = {
+    "order": Order,
+    "reset": Reset,
+    "reset_at": ResetAt,
+    "emit": Emit,
+    "rectifier": Rectifier,
+}
 PLAIN = ("strict", "max_count", "refractory", "stateless")
 EXTRA = ("steps", "tie", "input_gain")
 STATE_HINT = (

@@ -11,7 +11,7 @@ NEURON = (
     "snncc.register_neuron"
 )
 NORMALIZATION = "use batch normalization, which becomes a constant factor and offset after training"
-ATTENTION = "this front end does not trace attention between signals yet"
+ATTENTION = "write it as products (q @ k.transpose(-1, -2)) @ v of spikes or counts, without softmax"
 BRANCH = "what is compiled cannot branch on data; compute both sides, or decide before the model"
 
 REFUSED: dict[str, tuple[str, str]] = {

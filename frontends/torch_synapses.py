@@ -12,6 +12,7 @@ from torch import Tensor
 from snncc.frontends.torch_arithmetic import check_commutes, is_all, result
 from snncc.frontends.torch_codes import Mixed, Signal, prod
 from snncc.frontends.torch_operand import batched, operand
+from snncc.frontends.torch_products import matrices
 from snncc.frontends.torch_record import Call
 from snncc.ir import Conv, Dense, wires
 
@@ -88,10 +89,11 @@ def product(call: Call, a: Tensor, b: Tensor, bias: Tensor | None, *, drops: boo
     """A product of a signal and a constant; [.., M, K] @ [.., K, N]."""
     left, right = call.recorder.signal(a), call.recorder.signal(b)
     if left is not None and right is not None:
-        raise Mixed(
-            "multiplies two signals as matrices, as attention does",
-            "this front end does not trace attention between signals yet",
-        )
+        if bias is not None and not is_all(bias, 0.0):
+            raise Mixed("adds a constant to a product of signals in one operation", "add it by itself")
+        frame, name = matrices(call, left, right)
+        call.recorder.emit(result(call), frame, name, call.place)
+        return
     out = result(call)
     if left is not None:
         dense(call, left, one_matrix(b), bias, out.shape if not drops else (*out.shape, 1), flips=False)

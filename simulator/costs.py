@@ -16,6 +16,7 @@ from snncc.ir import (
     Array,
     Conv,
     Dense,
+    DynamicSynapse,
     Encoding,
     Input,
     Kind,
@@ -242,7 +243,7 @@ def ticks_per_timestep(graph: SpikeGraph) -> int:
     """Ticks on the longest path of one timestep.
 
     A layer begins when all that it reads is complete, but a streaming layer together with the streaming
-    layers that it reads.
+    layers that it reads. What a dynamic synapse reads second is sent after the first is complete.
     """
     begin: dict[str, int] = {}
     end: dict[str, int] = {}
@@ -257,6 +258,9 @@ def ticks_per_timestep(graph: SpikeGraph) -> int:
         end[node.name] = complete if not isinstance(node, Neuron) else begin[node.name]
         if streams and isinstance(node, Neuron):
             end[node.name] += node.parameters.ticks
+        if isinstance(node, DynamicSynapse):
+            first, second = (node.inputs[k].source for k in (node.first, 1 - node.first))
+            end[node.name] = max(end.get(second, 0), end.get(first, 0) + graph.edges[second].ticks)
     return max([1, *end.values()])
 
 

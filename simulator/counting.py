@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,6 +67,16 @@ def operations_of(
         mac_nonzero=none if is_spiking else nonzero,
         mac_dense=none if is_spiking else np.full(len(every), fan.synapses * dense, np.int64),
     )
+
+
+def summed_over_time(done: Operations, timesteps: int) -> Operations:
+    """Operations counted for each timestep and sample [T * B], for each sample."""
+    sums = {
+        one.name: getattr(done, one.name).reshape(timesteps, -1).sum(axis=0)
+        for one in fields(Operations)
+        if one.name != "synapses"
+    }
+    return Operations(synapses=done.synapses, **sums)
 
 
 def plain(x: Array) -> Ints:

@@ -10,10 +10,8 @@ from snncc.errors import CannotLower, UnknownName
 from snncc.ir import (
     Conv,
     Dense,
-    DynamicSynapse,
     Edge,
     Encoding,
-    Gate,
     Neuron,
     Node,
     Pool,
@@ -187,7 +185,7 @@ def check(graph: SpikeGraph, record: frozenset[str]) -> None:
         if name not in graph.by_name:
             raise UnknownName("node", name, graph.by_name)
     for node in graph.nodes:
-        if isinstance(node, DynamicSynapse | SideOperation | Gate):
+        if isinstance(node, SideOperation):
             raise CannotLower(f"{place(node)}: this kind of node cannot be executed yet")
 
 

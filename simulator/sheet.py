@@ -6,7 +6,7 @@ time inside a loop. A value that is the same in every timestep is kept (and comp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from snncc.ir import (
     Array,
     Conv,
     Dense,
+    DynamicSynapse,
     Input,
     Neuron,
     Node,
@@ -31,10 +32,17 @@ from snncc.ir import (
     place,
 )
 from snncc.reference import Operations
+from snncc.reference.count import operations
 from snncc.reference.execute import Record, initial_train
 from snncc.reference.inputs import carried, checked
 from snncc.reference.nodes import evaluate
-from snncc.simulator.counting import gain_operations, operations_of, plain, synapse_operations
+from snncc.simulator.counting import (
+    gain_operations,
+    operations_of,
+    plain,
+    summed_over_time,
+    synapse_operations,
+)
 from snncc.simulator.layer_match import Source
 from snncc.simulator.layer_run import Workspace, run_layer
 from snncc.simulator.neuron_table import NeuronState, advanced, initial_state
@@ -94,7 +102,7 @@ class Sheet:
             self.collect(node)
 
     def run_layer(self, node: Node) -> bool:
-        """Run a whole layer event by event. False where its potentials are too large for that."""
+        """Run a whole layer event by event. False where it must go through the general executor."""
         prepared = self.plan.layers[node.name]
         sources = prepared.layer.sources
         streams: dict[str, Stream] = {}
@@ -102,22 +110,26 @@ class Sheet:
             if source.name != node.name:
                 found = self.stream(source.name)
                 if found is None:
-                    return False
+                    return self.give_up(node, sources)
                 streams[source.name] = found
         done = run_layer(prepared, streams, self.timesteps, self.batch, self.space)
         if done is None:
-            for source in sources:
-                for behind in (*reversed(source.chain), source.synapse):
-                    if behind.name not in self.operations and source.name != node.name:
-                        self.dense(behind.name)
-                        self.collect(behind)
-            return False
+            return self.give_up(node, sources)
         self.streams[node.name] = done.stream
         self.spikes[node.name], self.active[node.name] = done.spikes, done.active
         self.saturations[node.name] = 0
         for k, source in enumerate(sources):
             self.count_source(source, done.counts[:, k])
         return True
+
+    def give_up(self, node: Node, sources: Sequence[Source]) -> bool:
+        """Evaluate what the layer of *node* would have done on the way from its *sources*; False."""
+        for source in sources:
+            for behind in (*reversed(source.chain), source.synapse):
+                if behind.name not in self.operations and source.name != node.name:
+                    self.dense(behind.name)
+                    self.collect(behind)
+        return False
 
     def count_source(self, source: Source, counts: Ints) -> None:
         """The operations of a synapse and of the pools before it."""
@@ -300,6 +312,12 @@ class Sheet:
     def cost(self, node: Node) -> Operations:
         """The operations of *node* in all timesteps."""
         xs = [self.read(wire, 0, self.timesteps) for wire in node.inputs]
+        if isinstance(node, DynamicSynapse):
+            edges = self.plan.edges
+            flat = [np.reshape(x, (-1, *x.shape[2:])) for x in self.unrolled(xs, self.timesteps)]
+            ins, out = edges[node.inputs[0].source], edges[node.name]
+            done = operations(node, flat, ins, out, is_spiking=self.plan.counted[node.name])
+            return summed_over_time(done, self.timesteps)
         fan = self.plan.fans.get(node.name)
         if fan is None:
             return gain_operations(xs, self.plan.edges[node.name].size, self.timesteps)

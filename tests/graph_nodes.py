@@ -15,12 +15,16 @@ from snncc.ir import (
     Concat,
     Conv,
     Dense,
+    DynamicSynapse,
+    Gate,
+    Kind,
     Maximum,
     MaxPool,
     Mul,
     Node,
     Pad,
     Pool,
+    Product,
     Reshape,
     Shape,
     Slice,
@@ -145,6 +149,43 @@ def mul(g: Growing) -> Node | None:
     return Mul(name=g.name("mul"), inputs=(g.wire(source), g.wire(g.pick(others))))
 
 
+def product(g: Growing) -> Node | None:
+    """A dynamic synapse: a product of matrices, of a signal with itself or another, or elementwise."""
+    events = [name for name, edge in g.edges.items() if edge.is_events and edge.scale.ndim == 0]
+    if not events:
+        return None
+    source = g.pick(events)
+    first = g.integer(0, 1)
+    shape = g.edges[source].shape
+    if len(shape) > 1 and g.chance(0.6):
+        others = [name for name in events if g.edges[name].shape == shape]
+        transpose = g.pick([(False, True), (True, False)])
+        return DynamicSynapse(
+            name=g.name("product"),
+            inputs=(g.wire(source), g.wire(g.pick(others))),
+            transpose=transpose,
+            first=first,
+        )
+    others = [name for name in events if len(g.edges[name].shape) == len(shape)]
+    return DynamicSynapse(
+        name=g.name("product"),
+        inputs=(g.wire(source), g.wire(g.pick(others))),
+        product=Product.ELEMENTWISE,
+        first=first,
+    )
+
+
+def gate(g: Growing) -> Node | None:
+    source = g.source()
+    rank = len(g.edges[source].shape)
+    masks = [
+        name
+        for name, edge in g.edges.items()
+        if edge.kind is Kind.SPIKE and edge.max_count == 1 and len(edge.shape) == rank
+    ]
+    return Gate(name=g.name("gate"), inputs=(g.wire(source), g.wire(g.pick(masks)))) if masks else None
+
+
 def add(g: Growing) -> Node | None:
     source = g.source()
     others = [g.pick(g.twins(source)) for _ in range(g.integer(1, 2))]
@@ -187,5 +228,5 @@ def cut(g: Growing) -> Node | None:
 SYNAPSES = (conv, conv, dense, sparse)
 SIGNAL_NODES = (
     *(pool, max_pool, affine, pad, maximum, mul, add, add),
-    *(reshape, transpose, concat, cut, conv, dense),
+    *(reshape, transpose, concat, cut, conv, dense, product, gate),
 )

@@ -6,8 +6,16 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from snncc.backends.target import Options, Precision, Problem, Progress, Rounding
-from snncc.ir import DynamicSynapse, Emit, Encoding, Gate, SideOperation, SpikeGraph, place
-from snncc.passes import ElideIdentities, ExpandCounts, FoldBatchNorm, Pass, RoundHalfUp
+from snncc.ir import DynamicSynapse, Emit, Encoding, SideOperation, SpikeGraph, place
+from snncc.passes import (
+    ElideIdentities,
+    ElideRectifier,
+    ExpandCounts,
+    FoldBatchNorm,
+    Pass,
+    ReorderProducts,
+    RoundHalfUp,
+)
 from snncc.passes.expand import has_counts, why_not_streaming
 from snncc.passes.rounding import rounds_half_to_even
 from snncc.quantization import Quantize
@@ -25,11 +33,14 @@ class Simulator:
     def problems(self, graph: SpikeGraph, options: Options) -> Iterator[Problem]:
         """Nodes that cannot be executed yet, and counts that cannot be encoded as asked."""
         for node in graph.nodes:
-            if isinstance(node, DynamicSynapse | SideOperation | Gate):
+            if isinstance(node, SideOperation):
                 kind = type(node).__name__
                 yield Problem(
                     place(node), "kind of node", "an executor for it", "none yet", f"remove the {kind}"
                 )
+            if isinstance(node, DynamicSynapse) and options.encoding is Encoding.STREAM:
+                hint = "use the encoding spikes or graded"
+                yield Problem(place(node), "streaming", "one operand complete", "both streaming", hint)
         for node in graph.neurons:
             p = node.parameters
             if p.emit is not Emit.COUNT and options.precision is Precision.INTEGER:
@@ -52,8 +63,9 @@ class Simulator:
                 yield Problem(place(node), "streaming", "a plain integrator", f"this: {reason}", hint)
 
     def passes(self, options: Options) -> tuple[Pass, ...]:
-        """Identities, batch normalization, counts; then integers unless floats are asked for."""
-        chosen: list[Pass] = [ElideIdentities(), FoldBatchNorm(options.fold)]
+        """Identities, rectifiers, batch normalization, counts; then integers unless floats are asked for."""
+        chosen: list[Pass] = [ElideIdentities(), ReorderProducts(), ElideRectifier()]
+        chosen.append(FoldBatchNorm(options.fold))
         if options.rounding is Rounding.HALF_UP:
             chosen.append(RoundHalfUp())
         chosen.append(ExpandCounts(options.encoding, options.flush, options.bias))

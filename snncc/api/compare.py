@@ -11,6 +11,7 @@ from snncc.api.proof import Difference, LayerCheck
 from snncc.ir import Array, Neuron, NeuronParameters, SpikeGraph
 from snncc.passes.rounding import rounds_half_to_even
 from snncc.reference import Record, Run
+from snncc.reference.neuron import rectified
 
 NEAR = 1e-9
 """A potential this close to a threshold, relative to max(1, |threshold|), is a near tie."""
@@ -51,6 +52,7 @@ def compare_counts(node: Neuron, need: Array, record: Record, same: Array | None
 
 def is_near_threshold(p: NeuronParameters, u: Array, within: float = NEAR) -> Array:
     """Where a potential lies *within* x max(1, |threshold|) of a step of the staircase."""
+    u = rectified(p, u)
     if p.max_count is None:
         nearest = p.theta + np.maximum(np.rint((u - p.theta) / p.rho), 0) * p.rho
         return np.abs(u - nearest) <= within * np.maximum(1, np.abs(nearest))

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from snncc.ir import Encoding
-from snncc.passes import ElideIdentities, ExpandCounts, FoldBatchNorm, Pass, RoundHalfUp
+from snncc.passes import (
+    ElideIdentities,
+    ElideRectifier,
+    ExpandCounts,
+    FoldBatchNorm,
+    Pass,
+    ReorderProducts,
+    RoundHalfUp,
+)
 from snncc.quantization import Quantize
 
 PASSES: tuple[Pass, ...] = (
     ElideIdentities(),
+    ReorderProducts(),
+    ElideRectifier(),
     FoldBatchNorm(),
     RoundHalfUp(),
     ExpandCounts(),

@@ -12,10 +12,19 @@ from typing import Any
 
 from snncc.errors import BadFile, BadInput
 from snncc.ir import Encoding, SpikeGraph, load_graph, save_graph
-from snncc.passes import ElideIdentities, ExpandCounts, FoldBatchNorm, Preserves, Stage
+from snncc.passes import (
+    ElideIdentities,
+    ElideRectifier,
+    ExpandCounts,
+    FoldBatchNorm,
+    Preserves,
+    ReorderProducts,
+    Stage,
+)
 
 FORMAT = "snncc program"
 VERSION = 1
+EXACT = (ElideIdentities, ReorderProducts, ElideRectifier, FoldBatchNorm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +104,7 @@ def note_of(stage: Mapping[str, Any]) -> PassNote | None:
 def promised(note: PassNote, graph: SpikeGraph) -> PassNote:
     """*note* with what its pass promises, whatever the manifest says: editing that must not hide an error."""
     streams = any(node.parameters.encoding is Encoding.STREAM for node in graph.neurons)
-    is_exact = note.name in (ElideIdentities.name, FoldBatchNorm.name) or (
-        note.name == ExpandCounts.name and not streams
-    )
+    is_exact = note.name in {one.name for one in EXACT} or (note.name == ExpandCounts.name and not streams)
     return replace(note, preserves=Preserves.EXACT) if is_exact else note
 
 

@@ -14,6 +14,7 @@ from snncc.ir.neuron import (
     NeuronParameters,
     Order,
     Overflow,
+    Rectifier,
     Reset,
     ResetAt,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "Pool",
     "Presence",
     "Product",
+    "Rectifier",
     "Reset",
     "ResetAt",
     "Reshape",

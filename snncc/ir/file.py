@@ -191,7 +191,7 @@ def decode_value(value: Any, hint: Any, tensors: Mapping[str, Array]) -> Any:
     if isinstance(value, list) and options and options[0] is Wire:
         return tuple(decode_wire(v, tensors) for v in value)
     if isinstance(value, list):
-        return tuple(int(v) for v in value)
+        return tuple(v if isinstance(v, bool) else int(v) for v in value)
     if isinstance(value, dict):
         return {k: decode_value(v, None, tensors) for k, v in value.items()}
     if isinstance(hint, type) and issubclass(hint, Enum):

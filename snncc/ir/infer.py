@@ -124,13 +124,7 @@ def edge_after(node: Node, ins: Sequence[Edge], *, is_integer: bool, is_partial:
             equal_shapes(ins)
             return after_max(ins, ins[0].shape)
         case Mul():
-            if len({len(e.shape) for e in ins}) > 1:
-                shapes = " and ".join(str(e.shape) for e in ins)
-                raise Misfit(f"shapes {shapes} differ in their number of axes; reshape one")
-            try:
-                shape = np.broadcast_shapes(*(e.shape for e in ins))
-            except ValueError:
-                raise Misfit(f"shapes {' and '.join(str(e.shape) for e in ins)} do not broadcast") from None
+            shape = common_shape(ins)
             scale = np.prod([uniform(e, "a product") for e in ins]) if is_integer else sealed(1.0)
             return Edge(Kind.ANALOG, shape, sealed(scale))
         case Add():
@@ -323,6 +317,17 @@ def after_neuron(p: NeuronParameters, ins: Sequence[Edge], is_integer: bool) -> 
     return Edge(Kind.COUNT, shape, p.scale, p.max_count)
 
 
+def common_shape(ins: Sequence[Edge]) -> Shape:
+    """The shape to which two signals of as many axes broadcast."""
+    shapes = " and ".join(str(e.shape) for e in ins)
+    if len({len(e.shape) for e in ins}) > 1:
+        raise Misfit(f"shapes {shapes} differ in their number of axes; reshape one")
+    try:
+        return np.broadcast_shapes(*(e.shape for e in ins))
+    except ValueError:
+        raise Misfit(f"shapes {shapes} do not broadcast") from None
+
+
 def after_dynamic(node: DynamicSynapse, ins: Sequence[Edge]) -> Edge:
     left, right = ins
     if not (left.is_events and right.is_events):
@@ -330,8 +335,7 @@ def after_dynamic(node: DynamicSynapse, ins: Sequence[Edge]) -> Edge:
     scale = sealed(uniform(left, "a dynamic synapse") * uniform(right, "a dynamic synapse"))
     bound = None if left.max_count is None or right.max_count is None else left.max_count * right.max_count
     if node.product is Product.ELEMENTWISE:
-        equal_shapes(ins)
-        return Edge(Kind.COUNT, left.shape, scale, bound)
+        return Edge(Kind.COUNT, common_shape(ins), scale, bound)
     a, b = (
         (*e.shape[:-2], e.shape[-1], e.shape[-2]) if flip and len(e.shape) > 1 else e.shape
         for e, flip in zip(ins, node.transpose, strict=True)

@@ -8,7 +8,8 @@ One timestep, in the notation of the parameters below (``x`` is the sum of all i
     if reset_at "next":  v <- reset(v, n of t-1)     # after the input, or
        "next-before-input": between leak and input   # (integrate-first: before both)
     u_pre = v
-    n <- steps passed (>=, or > if strict): theta + (j-1)*rho for j = 1..max_count, or explicit steps
+    n <- steps passed (>=, or > if strict): theta + (j-1)*rho for j = 1..max_count, or explicit steps;
+         with a rectifier phi(u_pre) is compared, and nothing else changes
     if reset_at "same":  v <- reset(v, n)            # none | v - n*rho | v_reset where n > 0
     v <- clamp(v) ;  refractory count ;  stateless: v, i <- initial values
     out = scale*n | scale*relu(u_pre) | scale*u_pre
@@ -61,6 +62,14 @@ class Emit(StrEnum):
     COUNT = "count"
     RELU = "relu"
     POTENTIAL = "potential"
+
+
+class Rectifier(StrEnum):
+    """What the steps are compared with in place of u_pre."""
+
+    NONE = "none"
+    MPR = "mpr"
+    """The membrane potential rectifier of InfLoR-SNN, phi (snncc.reference.neuron.rectified)."""
 
 
 class Encoding(StrEnum):
@@ -118,6 +127,7 @@ class NeuronParameters:
     rho: Array = field(default_factory=one)
     steps: Array | None = None
     strict: bool = False
+    rectifier: Rectifier = Rectifier.NONE
     max_count: int | None = 1
     leak: Array = field(default_factory=one)
     leak_shift: int = 0

@@ -239,7 +239,10 @@ class Product(StrEnum):
 class DynamicSynapse(Base):
     """Product of two spike or count edges; its result is a count with a static bound.
 
-    *first* is the operand (0 or 1) that must be complete before the other's spikes are applied.
+    A matrix product of the last two axes, or an elementwise one that broadcasts NumPy-wise between signals
+    of as many axes. *first* is the operand (0 or 1) that must be complete before the other's spikes are
+    applied: each of those then adds a row of the complete one (of counts, not of spikes). Product tick by
+    tick, ``sum_d left_d right_d``, is not the product of the counts.
     """
 
     product: Product = Product.MATMUL

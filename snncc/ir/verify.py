@@ -12,7 +12,7 @@ from snncc.errors import InvalidGraph
 from snncc.ir.arrays import Array, broadcasts
 from snncc.ir.edges import Edge, Kind
 from snncc.ir.infer import place
-from snncc.ir.neuron import BiasTicks, Emit, Encoding, NeuronParameters, Order, Reset, ResetAt
+from snncc.ir.neuron import BiasTicks, Emit, Encoding, NeuronParameters, Order, Rectifier, Reset, ResetAt
 from snncc.ir.nodes import (
     OPERATIONS,
     Affine,
@@ -160,6 +160,8 @@ def neuron_problems(p: NeuronParameters, is_integer: bool) -> Iterator[str]:
         yield f"only a bounded count can be encoded as {p.encoding}"
     if p.refractory and p.reset_at is not ResetAt.SAME:
         yield "a neuron that rests after a spike needs the reset of the same timestep, not of the next"
+    if p.rectifier is not Rectifier.NONE and is_integer:
+        yield "a membrane rectifier belongs to float graphs"
     if p.encoding is Encoding.STREAM:
         yield from stream_problems(p)
     elif p.ticks != 1:
@@ -174,6 +176,8 @@ def stream_problems(p: NeuronParameters) -> Iterator[str]:
         yield "a streaming count needs the subtractive reset of the same timestep"
     if p.has_current or p.refractory or p.order is not Order.LEAK_FIRST or p.steps is not None:
         yield "a streaming count takes no current memory, refractory time, late leak or explicit steps"
+    if p.rectifier is not Rectifier.NONE:
+        yield "a streaming count takes no membrane rectifier"
     if p.bias_ticks not in BiasTicks:
         yield f"unknown way to give the bias: {p.bias_ticks}"
 

@@ -38,7 +38,7 @@ _FIRE = {
 _LEAKY = {**_FIRE, "leak": "leak", "decay_input": "decay_input"}
 OPTIONS: Mapping[type[Neuron], Mapping[str, str]] = {
     IF: _FIRE,
-    SRIF: _FIRE,
+    SRIF: {**_FIRE, "rectifier": "rectifier"},
     LIF: _LEAKY,
     LIAF: _LEAKY,
     PLIF: {**_FIRE, "w": "w"},
@@ -47,7 +47,7 @@ OPTIONS: Mapping[type[Neuron], Mapping[str, str]] = {
     QCFS: {"levels": "levels", "lam": "lam"},
 }
 _CLASSES = {cls.__name__: cls for cls in OPTIONS}
-_FLAGS = ("strict", "decay_input", "carry")
+_FLAGS = ("strict", "decay_input", "carry", "rectifier")
 
 
 def as_one_node(neuron: Neuron, x: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from snncc.errors import BadInput
 from snncc.nn.neuron import Neuron, State, StepMode
+from snncc.nn.rectifier import rectified
 from snncc.nn.surrogate import ATan, Surrogate
 from snncc.nn.values import Value, keep, like, plain, without_defaults
 
@@ -122,8 +123,12 @@ class IF(Neuron):
 
     def fire(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """The output for the potential *u*, and the potential after the reset."""
-        s = self.surrogate(u, like(self.theta, u), strict=self.strict)
+        s = self.surrogate(self.compared(u), like(self.theta, u), strict=self.strict)
         return self.emit(u, s), self._after_reset(u, s.detach() if self.detach_reset else s)
+
+    def compared(self, u: Tensor) -> Tensor:
+        """What is compared with theta at the potential *u*."""
+        return u
 
     def emit(self, u: Tensor, s: Tensor) -> Tensor:
         """What is sent for the spikes *s* at the potential *u*."""
@@ -178,11 +183,31 @@ class IF(Neuron):
 class SRIF(IF):
     """Soft-reset IF that fires at half of what it then subtracts: an `IF` by other defaults (InfLoR-SNN).
 
-    ``u = v + x; s = [u >= 0.5]; v = u - s``. The paper's membrane rectifier leaves the spikes as they are
-    and is no part of this module.
+    ``u = v + x; s = [u >= 0.5]; v = u - s``. With *rectifier* the spikes are ``s = [phi(u) >= 0.5]`` and
+    gradients flow through phi (`snncc.nn.rectifier.rectified`), while the reset still takes u. At the
+    threshold 0.5 the spikes are the same with and without it, which the compiler checks before it drops
+    phi; at another one they are not, and it refuses.
     """
 
+    # of modules that were pickled before there was one
+    rectifier: bool = False
+
     def __init__(
-        self, theta: Value = 0.5, reset_amount: Value = 1.0, **options: Unpack[CommonOptions]
+        self,
+        theta: Value = 0.5,
+        reset_amount: Value = 1.0,
+        *,
+        rectifier: bool = False,
+        **options: Unpack[CommonOptions],
     ) -> None:
         super().__init__(theta, reset_amount=reset_amount, **options)
+        self.rectifier = rectifier
+
+    def compared(self, u: Tensor) -> Tensor:
+        return rectified(u) if self.rectifier else u
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + ", rectifier" * self.rectifier
+
+    def _fields(self) -> dict[str, object]:
+        return super()._fields() | {"rectifier": "mpr" if self.rectifier else "none"}

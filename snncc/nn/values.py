@@ -22,6 +22,7 @@ Plain = float | NDArray[np.float64]
 # theta, rho, max_count and reset are always given.
 DEFAULTS: Mapping[str, object] = {
     "strict": False,
+    "rectifier": "none",
     "leak": 1.0,
     "leak_i": 0.0,
     "order": "leak-first",

@@ -4,15 +4,19 @@ from snncc.passes.elide import ElideIdentities
 from snncc.passes.expand import ExpandCounts
 from snncc.passes.fold import FoldBatchNorm, Into
 from snncc.passes.pipeline import Pass, Preserves, Stage, run_passes
+from snncc.passes.rectifier import ElideRectifier
+from snncc.passes.reorder import ReorderProducts
 from snncc.passes.rounding import RoundHalfUp
 
 __all__ = [
     "ElideIdentities",
+    "ElideRectifier",
     "ExpandCounts",
     "FoldBatchNorm",
     "Into",
     "Pass",
     "Preserves",
+    "ReorderProducts",
     "RoundHalfUp",
     "Stage",
     "run_passes",

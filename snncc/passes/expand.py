@@ -16,6 +16,7 @@ from snncc.ir import (
     Concat,
     Conv,
     Dense,
+    DynamicSynapse,
     Emit,
     Encoding,
     Neuron,
@@ -73,6 +74,12 @@ class ExpandCounts:
 
     def stream(self, graph: SpikeGraph) -> SpikeGraph:
         """One clock for all layers: every count neuron gets the same number of ticks."""
+        for node in graph.nodes:
+            if isinstance(node, DynamicSynapse):
+                raise CannotLower(
+                    f"{place(node)}: cannot stream: a product of counts needs one operand complete",
+                    hint="use the encoding spikes or graded",
+                )
         counts = [p.max_count or 1 for p in (n.parameters for n in graph.neurons if has_counts(n))]
         if not counts:
             return graph

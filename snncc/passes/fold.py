@@ -19,9 +19,12 @@ from snncc.ir import (
     NeuronParameters,
     Node,
     Pool,
+    Rectifier,
+    Reshape,
     Shape,
     Sparse,
     SpikeGraph,
+    Transpose,
 )
 from snncc.passes.pipeline import Preserves
 from snncc.passes.rewrite import only_reader, only_source, without
@@ -46,8 +49,8 @@ class FoldBatchNorm:
     a synapse scales its columns, its offset becomes a bias (per position where padding makes it differ).
     Into thresholds: where the affine feeds nothing but one neuron, threshold, reset amount, reset value,
     initial state, clamp and bias are divided by its gain, per channel; a negative gain first flips the
-    channel's weights, a zero gain empties them. What cannot go where it was asked goes into the weights, and
-    what cannot go there either stays.
+    channel's weights, a zero gain empties them. What cannot go where it was asked goes into the weights; the
+    scale of a product of counts (an attention) always goes into thresholds; what has no place stays.
     """
 
     into: Into = Into.WEIGHTS
@@ -58,7 +61,7 @@ class FoldBatchNorm:
         steps: list[Step] = [merge_affines]
         if self.into is Into.THRESHOLDS:
             steps.append(into_threshold)
-        steps += [behind_pool, into_rows, into_columns]
+        steps += [behind_pool, into_rows, into_columns, of_events, behind_move]
         if graph.is_integer:
             return graph
         while True:
@@ -113,6 +116,33 @@ def behind_pool(graph: SpikeGraph, node: Affine) -> SpikeGraph | None:
             nodes += [moved, pool_after]
         elif one.name != node.name:
             inputs = tuple(replace(w, source=pool.name) if w.source == node.name else w for w in one.inputs)
+            nodes.append(replace(one, inputs=inputs))
+    return graph.with_nodes(nodes)
+
+
+def of_events(graph: SpikeGraph, node: Affine) -> SpikeGraph | None:
+    """An affine between counts and a neuron (the scale of an attention) can go into thresholds only."""
+    is_first = graph.edges[node.inputs[0].source].is_events
+    return into_threshold(graph, node) if is_first else None
+
+
+def behind_move(graph: SpikeGraph, node: Affine) -> SpikeGraph | None:
+    """One factor for all signals moves behind a reshape or a transpose, toward what can take it."""
+    move = only_reader(graph, node.name)
+    if not isinstance(move, Reshape | Transpose) or node.gain.size > 1 or node.offset.size > 1:
+        return None
+    after = replace(
+        node,
+        inputs=(replace(node.inputs[0], source=move.name, delay=0),),
+        gain=node.gain.reshape(()),
+        offset=node.offset.reshape(()),
+    )
+    nodes: list[Node] = []
+    for one in graph.nodes:
+        if one.name == move.name:
+            nodes += [replace(move, inputs=node.inputs), after]
+        elif one.name != node.name:
+            inputs = tuple(replace(w, source=node.name) if w.source == move.name else w for w in one.inputs)
             nodes.append(replace(one, inputs=inputs))
     return graph.with_nodes(nodes)
 
@@ -213,6 +243,8 @@ def into_threshold(graph: SpikeGraph, node: Affine) -> SpikeGraph | None:
     neuron = only_reader(graph, node.name)
     if not isinstance(neuron, Neuron) or len(neuron.inputs) != 1 or node.inputs[0].delay:
         return None
+    if neuron.parameters.rectifier is not Rectifier.NONE:
+        return None  # phi is curved: it belongs to the units in which the network was trained
     new: list[Node] = []
     gain = node.gain
     if np.any(gain <= 0):

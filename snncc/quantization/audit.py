@@ -141,10 +141,10 @@ def optional(what: str, old: Array | None, new: Array | None, grid: Array) -> It
 def rounded_parameters(old: NeuronParameters, new: NeuronParameters, grid: Array) -> Iterator[Rounded]:
     """The numbers of a neuron; thresholds may rise to the next step, a reset amount is at least one."""
     yield Rounded("threshold", old.theta, new.theta * grid, grid)
-    steps = old.steps_over(grid)
-    if steps is not None and new.steps is not None:
+    if new.steps is not None and old.max_count is not None:
+        steps = old.steps_over(grid) if old.steps is not None else old.step_values() / grid
         most = 1.5 + old.max_count if rounds_half_to_even(old) and old.max_count else 1.0
-        yield Rounded("steps, in steps of the grid,", steps, new.steps, np.asarray(most))
+        yield Rounded("steps, in steps of the grid,", np.asarray(steps), new.steps, np.asarray(most))
     for name in STEPPED:
         allowed = np.maximum(grid / 2, np.where(old.rho < grid, grid, 0)) if name == "rho" else grid / 2
         for number in optional(name, getattr(old, name), getattr(new, name), grid):

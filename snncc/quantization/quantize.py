@@ -17,6 +17,7 @@ from snncc.ir import (
     Conv,
     Dense,
     Edge,
+    Emit,
     Input,
     Kind,
     Mul,
@@ -26,6 +27,7 @@ from snncc.ir import (
     Numbers,
     Overflow,
     Pad,
+    Rectifier,
     SideOperation,
     Sparse,
     SpikeGraph,
@@ -48,6 +50,8 @@ LEAK_BITS = 12
 """Leaks are fractions of 4096, as on Loihi."""
 LEAST_STEPS = 2
 """A synapse whose largest weight has fewer steps than this would be lost, and is refused."""
+NEAR = 1e-9
+"""A step this close to the grid, in its steps, lies on it."""
 MARGIN = 2.0
 """Measured potentials are given this much room."""
 
@@ -88,6 +92,12 @@ class Quantize:
     def __call__(self, graph: SpikeGraph) -> SpikeGraph:
         if graph.is_integer:
             raise CannotLower(f"{graph.name}: is an integer graph already")
+        for node in graph.neurons:
+            if node.parameters.rectifier is not Rectifier.NONE:
+                raise CannotLower(
+                    f"{place(node)}: has a rectifier ({node.parameters.rectifier}), which integers lack",
+                    hint="run the pass elide-rectifier (snncc.passes.ElideRectifier) before",
+                )
         graph = with_weighted_skips(graph)
         ranges = self.ranges(graph)
         table = groups_of(graph)
@@ -254,7 +264,10 @@ class Quantizer:
         return replace(node, weight=weight.astype(dtype), bias=bias, weight_scale=weight_scale, shift=shift)
 
     def convert_neuron(self, node: Neuron) -> Neuron:
-        p, grid = node.parameters, self.grid(node.inputs[0].source)
+        if compares_counts(node, self.graph):
+            p, grid = with_steps(node.parameters), self.edges[node.inputs[0].source].scale
+        else:
+            p, grid = node.parameters, self.grid(node.inputs[0].source)
         reach = float((self.reach(node.name) / grid).max())
         bits = self.options.state_bits or next((b for b in STATE_BITS if reach <= 2.0 ** (b - 1) - 1), None)
         if bits is None:
@@ -269,15 +282,18 @@ def integer_parameters(p: NeuronParameters, grid: Array, bits: int, overflow: Ov
         return simplest(np.rint(value / grid).astype(np.int64))
 
     def first_passing(ratio: Array) -> Array:
-        return (np.floor(ratio + 1e-9) if p.strict else np.ceil(ratio - 1e-9)).astype(np.int64)
+        return (np.floor(ratio + NEAR) if p.strict else np.ceil(ratio - NEAR)).astype(np.int64)
 
     staircase = p.steps_over(grid)
     rho = np.maximum(steps(p.rho), 1)
     explicit = None if staircase is None else first_passing(staircase)
     if explicit is not None and rounds_half_to_even(p):
         # What lies one rounding above a tie is the next step of the grid.
-        ties = [(2 * j + 1) * rho for j in range(len(explicit))]
-        explicit = np.stack([tie // 2 + 1 if j % 2 == 0 else -(-tie // 2) for j, tie in enumerate(ties)])
+        ties = [(j + 0.5) * p.rho / grid for j in range(len(explicit))]
+        met_or_passed = [
+            np.ceil(tie - NEAR) if j % 2 else np.floor(tie + NEAR) + 1 for j, tie in enumerate(ties)
+        ]
+        explicit = np.stack(met_or_passed).astype(np.int64)
     leak, leak_shift = integer_leak(p.leak)
     leak_i, leak_i_shift = integer_leak(p.leak_i)
     return replace(
@@ -299,6 +315,11 @@ def integer_parameters(p: NeuronParameters, grid: Array, bits: int, overflow: Ov
         i_bits=bits,
         overflow=overflow,
     )
+
+
+def with_steps(p: NeuronParameters) -> NeuronParameters:
+    """*p* with its staircase as a list, which need not be even once it is rounded to whole counts."""
+    return p if p.steps is not None or p.max_count == 1 else replace(p, steps=p.step_values())
 
 
 def integer_leak(leak: Array) -> tuple[Array, int]:
@@ -331,7 +352,7 @@ def with_weighted_skips(graph: SpikeGraph) -> SpikeGraph:
     fixed = fixed_signals(graph)
     for node in graph.nodes:
         is_sum = isinstance(node, Add | Concat) and not graph.edges[node.name].is_events
-        takes = isinstance(node, Neuron) or is_sum
+        takes = (isinstance(node, Neuron) and not compares_counts(node, graph)) or is_sum
         inputs: list[Wire] = []
         for k, wire in enumerate(node.inputs):
             if takes and wire.source in fixed:
@@ -345,6 +366,18 @@ def with_weighted_skips(graph: SpikeGraph) -> SpikeGraph:
                 inputs.append(wire)
         nodes.append(replace(node, inputs=tuple(inputs)))
     return graph.with_nodes(nodes)
+
+
+def compares_counts(node: Neuron, graph: SpikeGraph) -> bool:
+    """Whether *node* can compare the counts that it reads with whole thresholds, exactly, as they are.
+
+    So does a neuron without memory behind an attention: its staircase is the first count that passes each
+    step. One with a memory would subtract amounts that are no whole counts.
+    """
+    p, edges = node.parameters, [graph.edges[wire.source] for wire in node.inputs]
+    is_one_scale = all(e.is_events and e.scale.ndim == 0 and e.scale == edges[0].scale for e in edges)
+    has_memory = not p.stateless or any(np.any(a != 0) for a in (p.bias, p.v_init, p.i_init))
+    return is_one_scale and not has_memory and p.emit is Emit.COUNT and p.max_count is not None
 
 
 def fixed_signals(graph: SpikeGraph) -> set[str]:

@@ -20,6 +20,7 @@ from snncc.ir import (
     Concat,
     Conv,
     Dense,
+    DynamicSynapse,
     Edge,
     Emit,
     Encoding,
@@ -33,6 +34,7 @@ from snncc.ir import (
     Node,
     Pad,
     Pool,
+    Product,
     Reshape,
     Slice,
     Sparse,
@@ -40,7 +42,7 @@ from snncc.ir import (
     Transpose,
     edges_into,
 )
-from snncc.reference.nodes import per_tick
+from snncc.reference.nodes import as_matrices, per_tick
 from snncc.reference.synapse import pooled_sum, weighted_sum, with_unit_weights
 
 Counts = NDArray[np.int64]
@@ -100,7 +102,7 @@ def carries_spikes(graph: SpikeGraph) -> Mapping[str, bool]:
 
 def is_counted(node: Node) -> bool:
     """Whether operations of *node* are counted: synapses, and the gains that stayed."""
-    return isinstance(node, Dense | Conv | Sparse | Pool | Mul) or (
+    return isinstance(node, Dense | Conv | Sparse | Pool | Mul | DynamicSynapse) or (
         isinstance(node, Affine) and bool(np.any(node.gain != 1))
     )
 
@@ -113,6 +115,8 @@ def operations(node: Node, xs: Sequence[Array], ins: Edge, out: Edge, *, is_spik
         active = np.all([np.broadcast_to(x.sum(axis=1) != 0, (batch, *out.shape)) for x in xs], axis=0)
         nonzero = per_sample(active)
         return Operations(out.size, nonzero, none, none, nonzero, nonzero, np.full(batch, out.size, np.int64))
+    if isinstance(node, DynamicSynapse):
+        return dynamic_operations(node, xs, out, is_spiking=is_spiking)
     x = xs[0]
     synapses = int(reached(node, np.ones((1, 1, *x.shape[2:]), np.int64), out, only_nonzero=False)[0])
     if is_spiking:
@@ -124,6 +128,35 @@ def operations(node: Node, xs: Sequence[Array], ins: Edge, out: Edge, *, is_spik
     received = per_sample(x.astype(np.int64) if ins.is_events else active)
     mac, nonzero = (reached(node, active, out, only_nonzero=flag) for flag in (False, True))
     return Operations(synapses, received, none, none, mac, nonzero, dense)
+
+
+def dynamic_operations(
+    node: DynamicSynapse, xs: Sequence[Array], out: Edge, *, is_spiking: bool
+) -> Operations:
+    """Every spike of the operand that comes second adds a row of the complete one: an AC an entry.
+
+    What comes second as a graded number costs a MAC an entry instead.
+    """
+    counts = [x.sum(axis=1).astype(np.int64) for x in xs]
+    complete, second = (counts[0] != 0).astype(np.int64), counts[1]
+    if node.first:
+        complete, second = (counts[1] != 0).astype(np.int64), counts[0]
+    if not is_spiking:
+        second = (second != 0).astype(np.int64)
+    none, ones = np.zeros(len(second), np.int64), np.ones_like
+
+    def met(one: Array, other: Array) -> Counts:
+        left, right = (other, one) if node.first else (one, other)
+        if node.product is Product.ELEMENTWISE:
+            return per_sample(np.broadcast_to(left * right, (len(one), *out.shape)))
+        return per_sample(np.matmul(*as_matrices(node, left, right)))
+
+    every, nonzero = met(ones(complete), second), met(complete, second)
+    pairs = met(ones(complete), ones(second))
+    received, synapses = per_sample(second), int(pairs[0])
+    if is_spiking:
+        return Operations(synapses, received, every, nonzero, none, none, none)
+    return Operations(synapses, received, none, none, every, nonzero, pairs)
 
 
 def reached(node: Node, x: Array, out: Edge, *, only_nonzero: bool) -> Counts:
@@ -143,7 +176,9 @@ def per_sample(x: Array) -> Counts:
 
 
 def inputs_spike(graph: SpikeGraph, node: Node, spiking: Mapping[str, bool]) -> bool:
-    """Whether everything that enters *node* are spikes."""
+    """Whether everything that enters *node* are spikes; of a dynamic synapse, what comes second."""
+    if isinstance(node, DynamicSynapse):
+        return spiking[node.inputs[1 - node.first].source]
     return all(spiking[wire.source] for wire in node.inputs) and all(
         edge.is_events for edge in edges_into(node, graph.edges)
     )

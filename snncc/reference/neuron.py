@@ -17,6 +17,7 @@ from snncc.ir import (
     NeuronParameters,
     Order,
     Overflow,
+    Rectifier,
     Reset,
     ResetAt,
     Shape,
@@ -138,6 +139,7 @@ def leaked(leak: Array, shift: int, rounding: LeakRounding, state: Array) -> Arr
 
 def fire(p: NeuronParameters, u: Array, rest: Array) -> tuple[Array, Array]:
     """The counts [B, *shape] and the train [B, ticks, *shape] of potentials *u*."""
+    u = rectified(p, u)
     if p.encoding is Encoding.SPIKES and p.max_count is not None:
         scratch, ticks = u, []
         for tick in range(p.max_count):
@@ -150,6 +152,24 @@ def fire(p: NeuronParameters, u: Array, rest: Array) -> tuple[Array, Array]:
         return train.sum(axis=1), train
     n = np.where(rest, 0, unbounded_count(p, u) if p.max_count is None else bounded_count(p, u))
     return n, n[:, None]
+
+
+def rectified(p: NeuronParameters, u: Array) -> Array:
+    """What is compared with the steps: *u* itself, or phi(u) of InfLoR-SNN (membrane rectifier).
+
+    ::
+
+        phi(u) = 1 - (1 - u)^(1/3)                             u < 0
+                 1/2 + tanh(3*(u - 1/2)) / (2*tanh(3/2))       0 <= u <= 1
+                 u^(1/3)                                       u > 1
+    """
+    match p.rectifier:
+        case Rectifier.NONE:
+            return u
+        case Rectifier.MPR:
+            inside = 0.5 + np.tanh(3 * (np.clip(u, 0, 1) - 0.5)) / (2 * np.tanh(1.5))
+            outside = np.where(u > 1, np.cbrt(u), 1 - np.cbrt(1 - u))
+            return np.asarray(np.where((u >= 0) & (u <= 1), inside, outside))
 
 
 def train_of(p: NeuronParameters, n: Array) -> Array:

@@ -14,7 +14,9 @@ from snncc.ir import (
     Concat,
     Conv,
     Dense,
+    DynamicSynapse,
     Edge,
+    Gate,
     Kind,
     Maximum,
     MaxPool,
@@ -23,6 +25,7 @@ from snncc.ir import (
     Output,
     Pad,
     Pool,
+    Product,
     Reshape,
     Slice,
     Sparse,
@@ -76,10 +79,36 @@ def evaluate(
             analog = out.kind is Kind.ANALOG
             joined = [with_ticks(real(y, e, is_integer) if analog else y, out.ticks) for y, e in parts]
             return np.concatenate(joined, 2 + node.axis)
+        case DynamicSynapse():
+            left, right = (y.sum(axis=1, keepdims=True) for y in xs)
+            return dynamic_product(node, left, right, out)
+        case Gate():
+            return x * xs[1].sum(axis=1, keepdims=True)
         case Output():
             return x.sum(axis=1, keepdims=True)
         case _:
             raise CannotLower(f"{place(node)}: this kind of node cannot be executed yet")
+
+
+def dynamic_product(node: DynamicSynapse, left: Array, right: Array, out: Edge) -> Array:
+    """The product of complete counts [B, 1, *shape]; a dynamic synapse multiplies carried numbers."""
+    if node.product is Product.ELEMENTWISE:
+        return left * right
+    a, b = as_matrices(node, left, right)
+    if a.dtype.kind == "f" or out.max_count is None or out.max_count >= EXACT:
+        return a @ b
+    return (a.astype(np.float64) @ b.astype(np.float64)).astype(a.dtype)
+
+
+EXACT = 1 << 53
+"""Sums of integers below this are exact in float64, where products of matrices are fast."""
+
+
+def as_matrices(node: DynamicSynapse, left: Array, right: Array) -> tuple[Array, Array]:
+    """The operands of a matrix product, transposed as *node* says."""
+    return tuple(  # type: ignore[return-value]
+        x.swapaxes(-1, -2) if flip else x for x, flip in zip((left, right), node.transpose, strict=True)
+    )
 
 
 def real(x: Array, edge: Edge, is_integer: bool) -> Array:

@@ -91,7 +91,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor], Any], Tensor, str]] = {
     "absolute value": (lambda x: x.abs(), VECTOR, "abs is a nonlinear function"),
     "square": (lambda x: x**2, VECTOR, "pow is a nonlinear function"),
     "division of signals": (lambda x: x / (x + 1), VECTOR, "div: divides by a signal"),
-    "attention": (lambda x: x @ x.transpose(1, 2), TOKENS, "multiplies two signals as matrices"),
+    "attention": (lambda x: x @ x.transpose(1, 2), TOKENS, "one is no spikes or counts"),
     "stack of matrices": (
         lambda x: torch.einsum("bnc,nco->bno", x, torch.arange(60.0).view(5, 6, 2).to(x)),
         TOKENS,

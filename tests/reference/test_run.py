@@ -14,7 +14,6 @@ from snncc.ir import (
     Affine,
     Array,
     Dense,
-    Gate,
     Input,
     Kind,
     Neuron,
@@ -23,6 +22,7 @@ from snncc.ir import (
     Output,
     Over,
     Overflow,
+    SideOperation,
     SpikeGraph,
     wires,
 )
@@ -228,10 +228,10 @@ def test_counting_may_be_left_out() -> None:
 
 
 def test_what_no_executor_takes_yet() -> None:
-    mask = Input(name="m", shape=(2,), kind=Kind.SPIKE)
-    gate = Gate(name="g", inputs=wires("m", "m"))
-    graph = SpikeGraph((mask, gate, Output(name="y", inputs=wires("g"))))
-    with pytest.raises(CannotLower, match=r"g \(Gate\): this kind of node cannot be executed yet"):
+    x = Input(name="m", shape=(2,), kind=Kind.SPIKE)
+    side = SideOperation(name="g", inputs=wires("m"), operation="mean", shape=(1,))
+    graph = SpikeGraph((x, side, Output(name="y", inputs=wires("g"))))
+    with pytest.raises(CannotLower, match=r"g \(SideOperation\): this kind of node cannot be executed yet"):
         run(graph, np.ones((1, 1, 2)), timesteps=1)
 
 

@@ -15,11 +15,11 @@ import pytest
 from snncc import reference, simulator
 from snncc.errors import BadInput, CannotLower, StateOverflow, UnknownName
 from snncc.ir import (
+    Add,
     Array,
     Conv,
     Dense,
     Encoding,
-    Gate,
     Input,
     Kind,
     Neuron,
@@ -32,6 +32,7 @@ from snncc.ir import (
     Pool,
     Presence,
     Reshape,
+    SideOperation,
     SpikeGraph,
     Wire,
     wires,
@@ -212,16 +213,14 @@ def test_float_graphs_are_refused() -> None:
 def test_unknown_nodes_are_refused() -> None:
     nodes: tuple[Node, ...] = (
         Input(name="x", shape=(4,), kind=Kind.SPIKE),
-        Gate(name="gate", inputs=wires("x", "x"), origin="model.py:3"),
-        Output(name="out", inputs=wires("gate")),
+        SideOperation(name="side", inputs=wires("x"), operation="mean", shape=(1,), origin="model.py:3"),
+        Output(name="out", inputs=wires("side")),
     )
     graph = SpikeGraph(nodes, Numbers.INTEGER)
     x = np.zeros((1, 1, 4))
-    try:
-        reference.run(graph, x, timesteps=1)
-    except CannotLower:
-        with pytest.raises(CannotLower, match=r"gate \(Gate, model.py:3\)"):
-            simulator.run(graph, x, timesteps=1)
+    for run in (reference.run, simulator.run):
+        with pytest.raises(CannotLower, match=r"side \(SideOperation, model.py:3\)"):
+            run(graph, x, timesteps=1)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64])
@@ -291,6 +290,22 @@ def test_analog_inputs(presence: Presence) -> None:
     expected = reference.run(graph, x, timesteps=T)
     assert expected.spikes["n"].sum() > 0
     assert_equal_runs(expected, simulator.run(graph, x, timesteps=T))
+
+
+def test_a_layer_whose_input_is_no_list_of_spikes_still_counts_its_synapses() -> None:
+    """Twos arrive, which the event kernel cannot list: the general executor takes over."""
+    nodes = (
+        Input(name="x", shape=(6,), kind=Kind.SPIKE),
+        Add(name="twice", inputs=wires("x", "x")),
+        Dense(name="fc", inputs=wires("twice"), weight=np.full((4, 6), 3, np.int8)),
+        Neuron(name="n", inputs=wires("fc"), parameters=NeuronParameters(theta=np.array(9), rho=np.array(9))),
+        Output(name="y", inputs=wires("n")),
+    )
+    graph = SpikeGraph(nodes, Numbers.INTEGER)
+    x = np.random.default_rng(0).integers(0, 2, (5, 3, 6))
+    done = simulator.run(graph, x, timesteps=5)
+    assert done.spikes["n"].any()
+    assert_equal_runs(done, reference.run(graph, x, timesteps=5))
 
 
 def test_two_spiking_branches_meet_in_a_neuron() -> None:
