@@ -32,6 +32,15 @@ class Rounding(StrEnum):
     """floor(x + 0.5), which needs one threshold and one reset amount only: counts differ at exact ties."""
 
 
+class Attention(StrEnum):
+    """What becomes of gains and masks that are computed for every sample."""
+
+    DYNAMIC = "dynamic"
+    """Side operations compute them: exact; a chip needs a host, and waits for whole trains."""
+    STATIC = "static"
+    """Constants, as they were on calibration data: approximate, and nothing beside the chip is needed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to compile. *calibration* is data in the graph's layout (`snncc.reference.run`)."""
@@ -41,6 +50,7 @@ class Options:
     bias: BiasTicks = BiasTicks.SPREAD
     fold: Into = Into.WEIGHTS
     rounding: Rounding = Rounding.KEEP
+    attention: Attention = Attention.DYNAMIC
     precision: Precision = Precision.INTEGER
     weight_bits: int = 8
     state_bits: int | None = None

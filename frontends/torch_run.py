@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snncc.errors import CannotTrace, SnnccError
+from snncc.errors import CannotTrace
 from snncc.frontends.torch_neurons import is_neuron
 from snncc.frontends.torch_record import shown_file
 
@@ -84,7 +84,7 @@ def call_model_of_the_user(model: nn.Module, x: Tensor) -> Any:
     try:
         with torch.no_grad():
             return model(x)
-    except SnnccError:
+    except CannotTrace:
         raise
     except Exception as problem:
         line = line_of(problem)

@@ -19,6 +19,7 @@ from snncc.frontends.torch_options import Options
 from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_refusals import refuse
 from snncc.frontends.torch_run import call_model_of_the_user, copied, named_outputs, unwrapped
+from snncc.frontends.torch_sequences import patch_sequences
 from snncc.ir import Array, Layout, NeuronParameters, Node, Output, Over, SpikeGraph, Wire, wires
 from snncc.ir.arrays import same
 
@@ -43,6 +44,7 @@ def record(
     recorder = Recorder(Builder(grid, keeps_values), HANDLERS, refuse)
     recorder.watch(twin)
     patch(twin, recorder)
+    patch_sequences(twin, recorder)
     builders: list[Builder] = []
     tensors: list[dict[str, Tensor]] = []
     frames: dict[str, Frame] = {}
@@ -155,6 +157,8 @@ def equal_values(left: object, right: object) -> bool:
         return same(left, right) or (
             left.shape == right.shape and bool(np.allclose(left, right, 1e-12, 1e-15))
         )
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return set(left) == set(right) and all(equal_values(left[name], right[name]) for name in left)
     if isinstance(left, NeuronParameters) and isinstance(right, NeuronParameters):
         return all(equal_values(getattr(left, f.name), getattr(right, f.name)) for f in fields(left))
     if (

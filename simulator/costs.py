@@ -23,12 +23,15 @@ from snncc.ir import (
     Neuron,
     Node,
     Pool,
+    SideOperation,
     Sparse,
     SpikeGraph,
     Synapse,
 )
 from snncc.ir.neuron import ARRAYS
 from snncc.reference import Run, carries_spikes, inputs_spike
+from snncc.reference.execute import stages_of
+from snncc.reference.side import side_macs
 from snncc.simulator.energy import PAPER, Accounting
 
 
@@ -62,7 +65,9 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """*ticks* a timestep is the longest path: a phased layer of D ticks adds D, any other neuron layer 1."""
+    """*timesteps* of one inference: those of the data, once for each stage where nodes read whole trains.
+
+    *ticks* a timestep is the longest path: a phased layer of D ticks adds D, any other neuron layer 1."""
 
     timesteps: int
     ticks_per_timestep: int
@@ -143,7 +148,7 @@ def costs(graph: SpikeGraph, run: Run, accounting: Accounting = PAPER) -> Costs:
     return Costs(
         accounting=accounting,
         layers=tuple(layers),
-        latency=Latency(run.timesteps, ticks_per_timestep(graph)),
+        latency=Latency(run.timesteps * (1 + max(stages_of(graph).values())), ticks_per_timestep(graph)),
         ann_macs=macs,
         ann_energy=accounting.joules(mac=macs, ac=0),
         footprint=footprint(graph),
@@ -177,6 +182,8 @@ def layer_cost(
         events = graph.edges[source].is_events
         activation = mean(done.received) / signals / averaged[source] if events else 1.0
         formula = size * activation * run.timesteps
+    if isinstance(node, SideOperation):
+        formula = float(side_macs(node, run.timesteps, graph.edges[node.inputs[0].source].shape)[1])
     spiking_formula = size > 0 and graph.edges[node.inputs[0].source].is_events and not is_frame(graph, node)
     formula_ac, formula_mac = (formula, 0.0) if spiking_formula else (0.0, formula)
     return LayerCost(

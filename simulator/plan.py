@@ -16,10 +16,8 @@ from snncc.ir import (
     Node,
     Pool,
     Presence,
-    SideOperation,
     Sparse,
     SpikeGraph,
-    place,
 )
 from snncc.reference import carries_spikes, inputs_spike, is_counted
 from snncc.reference.execute import horizons
@@ -184,9 +182,6 @@ def check(graph: SpikeGraph, record: frozenset[str]) -> None:
     for name in record:
         if name not in graph.by_name:
             raise UnknownName("node", name, graph.by_name)
-    for node in graph.nodes:
-        if isinstance(node, SideOperation):
-            raise CannotLower(f"{place(node)}: this kind of node cannot be executed yet")
 
 
 def parts_of(graph: SpikeGraph) -> Iterator[tuple[Node, ...]]:

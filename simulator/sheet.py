@@ -26,16 +26,18 @@ from snncc.ir import (
     Node,
     Pool,
     Presence,
+    SideOperation,
     Sparse,
     Wire,
     edges_into,
     place,
 )
 from snncc.reference import Operations
-from snncc.reference.count import operations
+from snncc.reference.count import operations, side_operations
 from snncc.reference.execute import Record, initial_train
 from snncc.reference.inputs import carried, checked
 from snncc.reference.nodes import evaluate
+from snncc.reference.side import side_train
 from snncc.simulator.counting import (
     gain_operations,
     operations_of,
@@ -181,6 +183,10 @@ class Sheet:
         if isinstance(node, Dense | Conv | Sparse):
             return self.weighted_sum(node, start, stop)
         xs = [self.read(wire, start, stop) for wire in node.inputs]
+        if isinstance(node, SideOperation):
+            (x,) = self.unrolled(xs, stop - start)
+            self.count_side(node, stop - start)
+            return side_train(node, x, ins[0], is_integer=True)
         if isinstance(node, Affine) and node.per_timestep:
             xs = self.unrolled(xs, stop - start)
             rows = [
@@ -199,6 +205,15 @@ class Sheet:
         else:
             y = evaluate(node, flat, ins, out, 0, is_integer=True)
         return y.reshape(steps, self.batch, -1, *out.shape)
+
+    def count_side(self, node: SideOperation, timesteps: int) -> None:
+        """Add what *node* costs in a window: all timesteps, or each by itself."""
+        edge = self.plan.edges[node.inputs[0].source]
+        steps = [timesteps] if node.is_sequence else [1] * timesteps
+        for length in steps:
+            cost = side_operations(node, length, edge, self.batch)
+            before = self.operations.get(node.name)
+            self.operations[node.name] = cost if before is None else before.plus(cost)
 
     def unrolled(self, xs: list[Ints], steps: int) -> list[Ints]:
         """*xs* with what never changes repeated."""

@@ -121,6 +121,9 @@ def compile_arguments(one: argparse.ArgumentParser) -> None:
         "--rounding", default="keep", help="half-to-even neurons: keep, or half-up (approximate)"
     )
     one.add_argument("--precision", default="integer", help="integer or float (default: integer)")
+    one.add_argument(
+        "--attention", default="dynamic", help="gains of attention modules: dynamic, or static (approximate)"
+    )
     one.add_argument("--weight-bits", type=int, default=8, metavar="BITS")
     one.add_argument("--state-bits", type=int, metavar="BITS", help="16, 24 or 32 (default: what is needed)")
     one.add_argument("--input-bits", type=int, default=8, metavar="BITS")
@@ -177,6 +180,7 @@ def compile_command(options: argparse.Namespace) -> int:
         bias=options.bias,
         fold=options.fold,
         rounding=options.rounding,
+        attention=options.attention,
         precision=options.precision,
         weight_bits=options.weight_bits,
         state_bits=options.state_bits,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from snncc.backends.target import Options, Precision, Problem, Progress, Rounding
-from snncc.ir import DynamicSynapse, Emit, Encoding, SideOperation, SpikeGraph, place
+from snncc.backends.target import Attention, Options, Precision, Problem, Progress, Rounding
+from snncc.ir import DynamicSynapse, Emit, Encoding, SpikeGraph, place
 from snncc.passes import (
     ElideIdentities,
     ElideRectifier,
     ExpandCounts,
     FoldBatchNorm,
+    FreezeSideOperations,
     Pass,
     ReorderProducts,
     RoundHalfUp,
@@ -31,13 +32,8 @@ class Simulator:
     summary = "the simulator itself: spikes, operations, energy from counts (no chip file: no seconds)"
 
     def problems(self, graph: SpikeGraph, options: Options) -> Iterator[Problem]:
-        """Nodes that cannot be executed yet, and counts that cannot be encoded as asked."""
+        """What integers cannot hold, and counts that cannot be encoded as asked."""
         for node in graph.nodes:
-            if isinstance(node, SideOperation):
-                kind = type(node).__name__
-                yield Problem(
-                    place(node), "kind of node", "an executor for it", "none yet", f"remove the {kind}"
-                )
             if isinstance(node, DynamicSynapse) and options.encoding is Encoding.STREAM:
                 hint = "use the encoding spikes or graded"
                 yield Problem(place(node), "streaming", "one operand complete", "both streaming", hint)
@@ -65,6 +61,8 @@ class Simulator:
     def passes(self, options: Options) -> tuple[Pass, ...]:
         """Identities, rectifiers, batch normalization, counts; then integers unless floats are asked for."""
         chosen: list[Pass] = [ElideIdentities(), ReorderProducts(), ElideRectifier()]
+        if options.attention is Attention.STATIC:
+            chosen.append(FreezeSideOperations(options.timesteps, options.calibration))
         chosen.append(FoldBatchNorm(options.fold))
         if options.rounding is Rounding.HALF_UP:
             chosen.append(RoundHalfUp())

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from snncc.api.data import batch_axis, batches, clipping, joined, to_graph
 from snncc.api.folder import load_stages, save_stages
 from snncc.backends.table import target_named
-from snncc.backends.target import DoesNotFit, Options, Precision, Problem, Rounding, Target
+from snncc.backends.target import Attention, DoesNotFit, Options, Precision, Problem, Rounding, Target
 from snncc.errors import BadInput
 from snncc.ir import Array, BiasTicks, Encoding, Layout, Overflow, SpikeGraph
 from snncc.passes import Into, Pass, Stage, run_passes
@@ -168,6 +168,7 @@ def compile_graph(
     bias: str = "spread",
     fold: str = "weights",
     rounding: str = "keep",
+    attention: str = "dynamic",
     precision: str = "integer",
     weight_bits: int = 8,
     state_bits: int | None = None,
@@ -184,8 +185,10 @@ def compile_graph(
     analog input needs it, or *input_range* (low, high), unless *precision* is ``float``. *encoding* is
     ``spikes`` or ``graded`` (exact) or ``stream`` (approximate; *flush* extra ticks, *bias* ``spread`` or
     ``v0``). *fold* puts batch normalization into ``weights`` or ``thresholds``. *rounding* ``half-up``
-    replaces half-to-even neurons (approximate at ties). Weights get *weight_bits*, states *state_bits* (16,
-    24, 32; None: what is needed), inputs *input_bits*; *overflow* is ``saturate``, ``wrap`` or ``error``.
+    replaces half-to-even neurons (approximate at ties). *attention* ``static`` makes the gains of attention
+    modules constants, as they were on the calibration data (approximate). Weights get *weight_bits*, states
+    *state_bits* (16, 24, 32; None: what is needed), inputs *input_bits*; *overflow* is ``saturate``,
+    ``wrap`` or ``error``.
     *passes* replaces the target's own pipeline. Raises `DoesNotFit` with every misfit, `BadInput` for
     options that are unknown.
     """
@@ -209,6 +212,7 @@ def compile_graph(
         bias=member(BiasTicks, bias, "bias"),
         fold=member(Into, fold, "fold"),
         rounding=member(Rounding, rounding, "rounding"),
+        attention=member(Attention, attention, "attention"),
         precision=member(Precision, precision, "precision"),
         weight_bits=weight_bits,
         state_bits=state_bits,

@@ -147,7 +147,7 @@ def edge_after(node: Node, ins: Sequence[Edge], *, is_integer: bool, is_partial:
         case DynamicSynapse():
             return after_dynamic(node, ins)
         case SideOperation():
-            return Edge(Kind.ANALOG, node.shape, node.scale)
+            return Edge(node.kind, node.shape, node.scale, 1 if node.kind is Kind.SPIKE else None)
         case Gate():
             value, mask = ins
             if mask.kind is not Kind.SPIKE or mask.max_count != 1 or not broadcasts(mask.shape, value.shape):

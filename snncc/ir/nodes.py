@@ -250,14 +250,24 @@ class DynamicSynapse(Base):
     first: int = 0
 
 
-OPERATIONS = ("sigmoid", "softmax", "mean", "max", "top-k", "dense", "conv", "scale")
+OPERATIONS: Mapping[str, tuple[str, ...]] = {
+    "advanced-spatial-attention": ("alpha", "gamma", "lam", "conv1", "conv2"),
+    "spatial-attention": ("conv", "over_train"),
+    "temporal-attention": ("shrink", "grow"),
+    "channel-attention": ("shrink", "grow"),
+    "razor-gain": ("embeddings", "kernel", "bias"),
+    "razor-frames": ("embeddings", "kernel", "bias", "threshold", "has_gain"),
+}
+"""Side operations, and the constants that each needs (the first also takes fc0 and fc1)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class SideOperation(Base):
     """What a chip's host or MAC unit must do, in float64; *operation* is one of `OPERATIONS`.
 
-    A sequence operation reads the whole train of a sample. *constants* are its arrays by name.
+    It yields gains (of kind analog, in an integer graph rounded to steps of *scale*) or a mask (of kind
+    spike). A sequence operation reads the whole train of a sample, so it cuts the graph into stages.
+    *constants* are its arrays by name.
     """
 
     operation: str
@@ -265,6 +275,7 @@ class SideOperation(Base):
     constants: Mapping[str, Array] = field(default_factory=dict)
     is_sequence: bool = False
     scale: Array = field(default_factory=one)
+    kind: Kind = Kind.ANALOG
 
     def __post_init__(self) -> None:
         seal_fields(self, "scale")

@@ -104,6 +104,12 @@ def problems(node: Node, *, is_integer: bool) -> Iterator[str]:
         case SideOperation():
             if node.operation not in OPERATIONS:
                 yield f"unknown operation {node.operation!r}; known: {', '.join(OPERATIONS)}"
+                return
+            missing = [name for name in OPERATIONS[node.operation] if name not in node.constants]
+            if missing:
+                yield f"the operation {node.operation} lacks its constants {', '.join(missing)}"
+            if node.kind is Kind.COUNT:
+                yield "a side operation yields gains (analog) or a mask (spike), not counts"
         case _:
             return
 

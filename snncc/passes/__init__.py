@@ -3,6 +3,7 @@
 from snncc.passes.elide import ElideIdentities
 from snncc.passes.expand import ExpandCounts
 from snncc.passes.fold import FoldBatchNorm, Into
+from snncc.passes.freeze import FreezeSideOperations
 from snncc.passes.pipeline import Pass, Preserves, Stage, run_passes
 from snncc.passes.rectifier import ElideRectifier
 from snncc.passes.reorder import ReorderProducts
@@ -13,6 +14,7 @@ __all__ = [
     "ElideRectifier",
     "ExpandCounts",
     "FoldBatchNorm",
+    "FreezeSideOperations",
     "Into",
     "Pass",
     "Preserves",

@@ -22,6 +22,7 @@ from snncc.ir import (
     NeuronParameters,
     Node,
     Pad,
+    SideOperation,
     Sparse,
     SpikeGraph,
     place,
@@ -40,6 +41,7 @@ CHOSEN = {
     Affine: {"gain", "offset", "gain_scale"},
     Pad: {"value"},
     Neuron: {"parameters"},
+    SideOperation: {"scale", "constants"},
 }
 """Fields that a quantization chooses; every other one stays."""
 CHOSEN_PARAMETERS = {

@@ -44,6 +44,7 @@ from snncc.passes.rounding import rounds_half_to_even
 from snncc.quantization.ranges import Ranges, bounded, measured
 from snncc.quantization.scales import Group, choose_scale, groups_of
 from snncc.reference.inputs import Data
+from snncc.reference.side import SIDES
 
 STATE_BITS = (16, 24, 32)
 LEAK_BITS = 12
@@ -52,6 +53,8 @@ LEAST_STEPS = 2
 """A synapse whose largest weight has fewer steps than this would be lost, and is refused."""
 NEAR = 1e-9
 """A step this close to the grid, in its steps, lies on it."""
+GAIN_BITS = 20
+"""Bits that the gains of an attention take together where several follow one another."""
 MARGIN = 2.0
 """Measured potentials are given this much room."""
 
@@ -222,14 +225,18 @@ class Quantizer:
             case Affine():
                 grid = self.grid(node.name)
                 gain_scale = grid / self.edges[node.inputs[0].source].scale
-                gain = np.rint(node.gain / gain_scale).astype(np.int64)
-                offset = np.rint(node.offset / grid).astype(np.int64)
+                gain = over_time(node, node.gain, np.rint(node.gain / gain_scale).astype(np.int64))
+                offset = over_time(node, node.offset, np.rint(node.offset / grid).astype(np.int64))
                 return replace(node, gain=gain, offset=offset, gain_scale=gain_scale)
             case Pad():
                 scale = self.edges[node.inputs[0].source].scale
                 return replace(node, value=np.rint(node.value / scale).astype(np.int64))
             case Neuron():
                 return self.convert_neuron(node)
+            case SideOperation() if node.kind is Kind.ANALOG:
+                most = SIDES[node.operation].largest(node.constants)
+                bits = min(self.options.input_bits, GAIN_BITS // gains_in_a_row(self.graph, node))
+                return replace(node, scale=sealed(most / 2**bits))
             case _:
                 return node
 
@@ -266,6 +273,8 @@ class Quantizer:
     def convert_neuron(self, node: Neuron) -> Neuron:
         if compares_counts(node, self.graph):
             p, grid = with_steps(node.parameters), self.edges[node.inputs[0].source].scale
+        elif reads_product(node, self.graph):
+            p, grid = node.parameters, self.edges[node.inputs[0].source].scale
         else:
             p, grid = node.parameters, self.grid(node.inputs[0].source)
         reach = float((self.reach(node.name) / grid).max())
@@ -329,6 +338,15 @@ def integer_leak(leak: Array) -> tuple[Array, int]:
     return np.rint(leak * 2**LEAK_BITS).astype(np.int64), LEAK_BITS
 
 
+def over_time(node: Affine, before: Array, after: Array) -> Array:
+    """*after*, rounded from *before*, with the axis of timesteps that *node* needs where it has any axes."""
+    after = simplest(after)
+    if not node.per_timestep or before.ndim or not after.ndim:
+        return after
+    steps = next(len(a) for a in (node.gain, node.offset) if a.ndim)
+    return np.broadcast_to(after, (steps, *after.shape))
+
+
 def row_scale(node: Dense | Conv | Sparse, scale: Array, shape: tuple[int, ...]) -> Array:
     """A scale of the output, as it divides the weight."""
     if scale.ndim == 0:
@@ -352,7 +370,10 @@ def with_weighted_skips(graph: SpikeGraph) -> SpikeGraph:
     fixed = fixed_signals(graph)
     for node in graph.nodes:
         is_sum = isinstance(node, Add | Concat) and not graph.edges[node.name].is_events
-        takes = (isinstance(node, Neuron) and not compares_counts(node, graph)) or is_sum
+        reads_itself = isinstance(node, Neuron) and (
+            compares_counts(node, graph) or reads_product(node, graph)
+        )
+        takes = (isinstance(node, Neuron) and not reads_itself) or is_sum
         inputs: list[Wire] = []
         for k, wire in enumerate(node.inputs):
             if takes and wire.source in fixed:
@@ -378,6 +399,43 @@ def compares_counts(node: Neuron, graph: SpikeGraph) -> bool:
     is_one_scale = all(e.is_events and e.scale.ndim == 0 and e.scale == edges[0].scale for e in edges)
     has_memory = not p.stateless or any(np.any(a != 0) for a in (p.bias, p.v_init, p.i_init))
     return is_one_scale and not has_memory and p.emit is Emit.COUNT and p.max_count is not None
+
+
+def reads_product(node: Neuron, graph: SpikeGraph) -> bool:
+    """Whether *node* reads nothing but a product with a gain, whose own grid is fine enough for it."""
+    if len(node.inputs) != 1:
+        return False
+    source = graph.by_name[node.inputs[0].source]
+    return isinstance(source, Mul)
+
+
+def gains_in_a_row(graph: SpikeGraph, node: SideOperation) -> int:
+    """How many products follow one another where *node* yields a factor."""
+    products = [graph.by_name[name] for name in graph.readers[node.name]]
+    count = 1
+    while products:
+        product = products.pop()
+        if not isinstance(product, Mul):
+            continue
+        before = graph.by_name[product.inputs[0].source]
+        behind = [graph.by_name[name] for name in graph.readers[product.name]]
+        length = 1 + steps_through(graph, before, up=True)
+        length += max((steps_through(graph, one, up=False) for one in behind), default=0)
+        count = max(count, length)
+    return count
+
+
+def steps_through(graph: SpikeGraph, node: Node, *, up: bool) -> int:
+    """Products from *node* on, one feeding the next."""
+    count = 0
+    while isinstance(node, Mul):
+        count += 1
+        if up:
+            node = graph.by_name[node.inputs[0].source]
+        else:
+            readers = [graph.by_name[name] for name in graph.readers[node.name]]
+            node = next((one for one in readers if isinstance(one, Mul)), readers[0])
+    return count
 
 
 def fixed_signals(graph: SpikeGraph) -> set[str]:

@@ -21,6 +21,7 @@ from snncc.ir import (
     Node,
     Pad,
     Presence,
+    SideOperation,
     Sparse,
     SpikeGraph,
     edges_into,
@@ -29,6 +30,7 @@ from snncc.ir import (
 from snncc.reference.execute import Executor
 from snncc.reference.inputs import Data, by_input, enter
 from snncc.reference.nodes import evaluate
+from snncc.reference.side import SIDES
 
 Extremes = tuple[float, float, float]
 
@@ -55,8 +57,7 @@ def measured(graph: SpikeGraph, x: Data, timesteps: int) -> Ranges:
     potentials: dict[str, Array] = {}
     for part in chunks(graph, data):
         executor = Executor(graph, enter(graph, part, timesteps), timesteps, (), False, None, {})
-        for t in range(timesteps):
-            executor.advance(t)
+        for _ in executor.steps():
             for name, fired in executor.fired.items():
                 for state in (fired.u_pre, fired.u_post, fired.current):
                     if state is not None:
@@ -150,6 +151,8 @@ def bound_after(
     if isinstance(node, Neuron):
         return np.zeros(out.shape)
     match node:
+        case SideOperation():
+            return np.full(out.shape, SIDES[node.operation].largest(node.constants))
         case Dense() | Conv() | Sparse():
             bias = None if node.bias is None else np.abs(node.bias)
             node = replace(node, weight=np.abs(node.weight), bias=bias, delay=None)

@@ -36,6 +36,7 @@ from snncc.ir import (
     Pool,
     Product,
     Reshape,
+    SideOperation,
     Slice,
     Sparse,
     SpikeGraph,
@@ -43,6 +44,7 @@ from snncc.ir import (
     edges_into,
 )
 from snncc.reference.nodes import as_matrices, per_tick
+from snncc.reference.side import side_macs
 from snncc.reference.synapse import pooled_sum, weighted_sum, with_unit_weights
 
 Counts = NDArray[np.int64]
@@ -94,7 +96,8 @@ def carries_spikes(graph: SpikeGraph) -> Mapping[str, bool]:
             unary = p.max_count == 1 or p.encoding in (Encoding.SPIKES, Encoding.STREAM)
             table[node.name] = p.emit is Emit.COUNT and unary
         elif isinstance(node, STRUCTURAL):
-            table[node.name] = edge.is_events and all(table.get(w.source, False) for w in node.inputs)
+            signals = node.inputs[:1] if isinstance(node, Gate) else node.inputs  # a mask costs nothing
+            table[node.name] = edge.is_events and all(table.get(w.source, False) for w in signals)
         else:
             table[node.name] = False
     return table
@@ -128,6 +131,13 @@ def operations(node: Node, xs: Sequence[Array], ins: Edge, out: Edge, *, is_spik
     received = per_sample(x.astype(np.int64) if ins.is_events else active)
     mac, nonzero = (reached(node, active, out, only_nonzero=flag) for flag in (False, True))
     return Operations(synapses, received, none, none, mac, nonzero, dense)
+
+
+def side_operations(node: SideOperation, timesteps: int, ins: Edge, batch: int) -> Operations:
+    """The MACs of a side operation on a train of *timesteps*, whatever it holds."""
+    made, _ = side_macs(node, timesteps, ins.shape)
+    none, count = np.zeros(batch, np.int64), np.full(batch, made, np.int64)
+    return Operations(0, none, none, none, count, count, count)
 
 
 def dynamic_operations(

@@ -5,7 +5,7 @@ This is the meaning of the IR. It is slow on purpose; in integers everything fas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,16 +24,25 @@ from snncc.ir import (
     Output,
     Over,
     Presence,
+    SideOperation,
     Sparse,
     SpikeGraph,
     Wire,
     edges_into,
     place,
 )
-from snncc.reference.count import Operations, carries_spikes, inputs_spike, is_counted, operations
+from snncc.reference.count import (
+    Operations,
+    carries_spikes,
+    inputs_spike,
+    is_counted,
+    operations,
+    side_operations,
+)
 from snncc.reference.inputs import Data, check_options, enter
 from snncc.reference.neuron import Fired, State, initial_state, step
 from snncc.reference.nodes import biased, evaluate, real
+from snncc.reference.side import side_train
 from snncc.reference.synapse import weighted_sum
 
 Progress = Callable[[int, int], None]
@@ -99,10 +108,9 @@ def run(
         if name not in graph.by_name:
             raise UnknownName("node", name, graph.by_name)
     executor = Executor(graph, enter(graph, x, timesteps), timesteps, record, count, state, force or {})
-    for t in range(timesteps):
-        executor.advance(t)
+    for done, total in executor.steps():
         if progress is not None:
-            progress(t + 1, timesteps)
+            progress(done, total)
     return executor.result()
 
 
@@ -132,7 +140,14 @@ class Executor:
         )
         self.states: dict[str, State] = {} if state is None else dict(state["states"])
         self.elapsed = 0 if state is None else int(state["elapsed"])
+        self.started, self.earlier = self.elapsed, dict(self.past)
         self.horizon = horizons(graph)
+        self.stages, self.stage = stages_of(graph), 0
+        self.crossing = {w.source for node in graph.nodes for w in node.inputs if self.crosses(node, w)}
+        self.kept: dict[str, list[Array]] = {name: [] for name in self.crossing}
+        self.yielded: dict[str, Array] = {}
+        if state is not None and len(set(self.stages.values())) > 1:
+            raise BadInput(f"{graph.name}: reads whole trains, so a run cannot go on from a state")
         self.trains: dict[str, list[Array]] = {name: [] for name in record}
         self.potentials: dict[str, list[tuple[Array, Array]]] = {name: [] for name in record}
         self.outputs: dict[str, list[Array]] = {node.name: [] for node in graph.outputs}
@@ -141,12 +156,51 @@ class Executor:
         self.costs: dict[str, Operations] = {}
         self.saturations: dict[str, int] = {}
 
-    def advance(self, t: int) -> None:
-        """Evaluate every node once."""
+    def steps(self) -> Iterator[tuple[int, int]]:
+        """Execute everything; says after each timestep of each stage how many are done, of how many."""
+        stages = 1 + max(self.stages.values())
+        for stage in range(stages):
+            self.begin(stage)
+            for t in range(self.timesteps):
+                self.advance(t)
+                yield stage * self.timesteps + t + 1, stages * self.timesteps
+
+    def crosses(self, node: Node, wire: Wire) -> bool:
+        """Whether *wire* leads into *node* from an earlier stage."""
+        return self.stages[wire.source] < self.stages[node.name]
+
+    def begin(self, stage: int) -> None:
+        """Go back to the first timestep, for the nodes of *stage*; its sequence nodes read their trains."""
+        self.stage, self.elapsed = stage, self.started
+        self.past = {name: list(values) for name, values in self.earlier.items()}
         for node in self.graph.nodes:
-            xs = [self.read(wire) for wire in node.inputs]
+            if isinstance(node, SideOperation) and self.stages[node.name] == stage and node.is_sequence:
+                (wire,) = node.inputs
+                train = np.stack(self.kept[wire.source])
+                self.yielded[node.name] = self.side(node, train)
+
+    def side(self, node: SideOperation, train: Array) -> Array:
+        """What *node* yields for a train, and what that costs."""
+        edge = self.graph.edges[node.inputs[0].source]
+        if self.count:
+            cost = side_operations(node, len(train), edge, self.batch)
+            before = self.costs.get(node.name)
+            self.costs[node.name] = cost if before is None else before.plus(cost)
+        return side_train(node, train, edge, is_integer=self.graph.is_integer)
+
+    def advance(self, t: int) -> None:
+        """Evaluate every node of the stage once; those of earlier ones say what they said."""
+        for name, train in self.kept.items():
+            if self.stages[name] < self.stage:
+                self.now[name] = train[t]
+        for node in self.graph.nodes:
+            if self.stages[node.name] != self.stage:
+                continue
+            xs = [] if node.name in self.yielded else [self.read(wire) for wire in node.inputs]
             y = self.evaluate(node, xs, t)
             self.now[node.name] = y
+            if node.name in self.crossing:
+                self.kept[node.name].append(y)
             if node.name in self.trains:
                 self.trains[node.name].append(self.own.get(node.name, y))
             if isinstance(node, Neuron) or (
@@ -164,7 +218,8 @@ class Executor:
                 before = self.costs.get(node.name)
                 self.costs[node.name] = cost if before is None else before.plus(cost)
         for name, length in self.horizon.items():
-            self.past[name] = [self.now[name], *self.past.get(name, [])][:length]
+            if name in self.now:
+                self.past[name] = [self.now[name], *self.past.get(name, [])][:length]
         self.elapsed += 1
 
     def read(self, wire: Wire) -> Array:
@@ -189,6 +244,8 @@ class Executor:
         graph = self.graph
         if isinstance(node, Input):
             return self.enter(node, t)
+        if isinstance(node, SideOperation):
+            return self.yielded[node.name][t] if node.is_sequence else self.side(node, xs[0][None])[0]
         ins, out = edges_into(node, graph.edges), graph.edges[node.name]
         if isinstance(node, Neuron):
             return self.fire(node, xs, ins, t)
@@ -289,6 +346,23 @@ def reduce_over(over: Over, train: Array) -> Array:
             return train[-1]
         case Over.MAXIMUM:
             return train.max(axis=0)
+
+
+def stages_of(graph: SpikeGraph) -> dict[str, int]:
+    """The stage of each node: one more than that of any train which a sequence node behind it has read.
+
+    Stages run one after another, each over all timesteps. A loop lies within one stage.
+    """
+    stages = {node.name: 0 for node in graph.nodes}
+    while True:
+        changed = False
+        for node in graph.nodes:
+            is_sequence = isinstance(node, SideOperation) and node.is_sequence
+            need = max((stages[w.source] + is_sequence for w in node.inputs), default=0)
+            if need > stages[node.name]:
+                stages[node.name], changed = need, True
+        if not changed:
+            return stages
 
 
 def horizons(graph: SpikeGraph) -> dict[str, int]:

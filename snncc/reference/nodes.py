@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from snncc.errors import CannotLower
 from snncc.ir import (
     Add,
     Affine,
@@ -87,7 +86,7 @@ def evaluate(
         case Output():
             return x.sum(axis=1, keepdims=True)
         case _:
-            raise CannotLower(f"{place(node)}: this kind of node cannot be executed yet")
+            raise AssertionError(f"{place(node)} is no function of one timestep")
 
 
 def dynamic_product(node: DynamicSynapse, left: Array, right: Array, out: Edge) -> Array:

@@ -135,9 +135,9 @@ def every_node(numbers: Numbers, *, executable: bool = False) -> SpikeGraph:
             SideOperation(
                 name="soft",
                 inputs=wires("fc"),
-                operation="sigmoid",
+                operation="temporal-attention",
                 shape=(10,),
-                constants={"slope": np.array([0.5, 2.0]), "array": np.array(1)},
+                constants={"shrink": np.array([[0.5, 2.0]]), "grow": np.array(1)},
             ),
             Gate(name="gated", inputs=wires("sfa", "events")),
             Output(name="attention", inputs=wires("paired"), over=Over.MAXIMUM),

@@ -116,7 +116,7 @@ BROKEN: list[tuple[SpikeGraph, str]] = [
             SideOperation(name="s", inputs=wires("x"), operation="fft", shape=(3,)),
             replace(Y, inputs=wires("s")),
         ),
-        "unknown operation 'fft'; known: sigmoid, softmax",
+        "unknown operation 'fft'; known: advanced-spatial-attention",
     ),
     (with_neuron(rho=np.array(0.0)), "n (Neuron): the reset amount rho must be positive"),
     (with_neuron(theta=NAN), "theta holds 1 values that are not finite"),
@@ -258,7 +258,14 @@ def spikes_of() -> Input:
 
 
 def test_whole_trains_are_no_part_of_a_loop() -> None:
-    side = SideOperation(name="s", inputs=wires("n"), operation="mean", shape=(2,), is_sequence=True)
+    side = SideOperation(
+        name="s",
+        inputs=wires("n"),
+        operation="temporal-attention",
+        constants={"shrink": np.ones((1, 1)), "grow": np.ones((1, 1))},
+        shape=(2,),
+        is_sequence=True,
+    )
     graph(X, FC, N, side, replace(Y, inputs=wires("s"))).verify()
     loop = replace(N, inputs=(*wires("fc"), Wire("s", 1)))
     with pytest.raises(

@@ -9,20 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snncc.errors import BadInput, CannotLower, UnknownName
+from snncc.errors import BadInput, UnknownName
 from snncc.ir import (
     Affine,
     Array,
     Dense,
     Input,
-    Kind,
     Neuron,
     NeuronParameters,
     Numbers,
     Output,
     Over,
     Overflow,
-    SideOperation,
     SpikeGraph,
     wires,
 )
@@ -225,14 +223,6 @@ def test_counting_may_be_left_out() -> None:
     assert set(run(GRAPH, data(), timesteps=TIMESTEPS).operations) == {
         *("conv", "norm", "pooled", "fc", "table", "product", "loop")
     }
-
-
-def test_what_no_executor_takes_yet() -> None:
-    x = Input(name="m", shape=(2,), kind=Kind.SPIKE)
-    side = SideOperation(name="g", inputs=wires("m"), operation="mean", shape=(1,))
-    graph = SpikeGraph((x, side, Output(name="y", inputs=wires("g"))))
-    with pytest.raises(CannotLower, match=r"g \(SideOperation\): this kind of node cannot be executed yet"):
-        run(graph, np.ones((1, 1, 2)), timesteps=1)
 
 
 def test_a_saturated_state_is_counted() -> None:

@@ -32,7 +32,6 @@ from snncc.ir import (
     Pool,
     Presence,
     Reshape,
-    SideOperation,
     SpikeGraph,
     Wire,
     wires,
@@ -208,19 +207,6 @@ def test_float_graphs_are_refused() -> None:
     with pytest.raises(CannotLower, match="computes with integers") as error:
         simulator.run(graph, data(), timesteps=T)
     assert "quantize" in str(error.value)
-
-
-def test_unknown_nodes_are_refused() -> None:
-    nodes: tuple[Node, ...] = (
-        Input(name="x", shape=(4,), kind=Kind.SPIKE),
-        SideOperation(name="side", inputs=wires("x"), operation="mean", shape=(1,), origin="model.py:3"),
-        Output(name="out", inputs=wires("side")),
-    )
-    graph = SpikeGraph(nodes, Numbers.INTEGER)
-    x = np.zeros((1, 1, 4))
-    for run in (reference.run, simulator.run):
-        with pytest.raises(CannotLower, match=r"side \(SideOperation, model.py:3\)"):
-            run(graph, x, timesteps=1)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64])
