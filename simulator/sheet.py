@@ -304,7 +304,7 @@ class Sheet:
         """Count what *node* did in all timesteps."""
         name, edge = node.name, self.plan.edges[node.name]
         y = self.values[name]
-        if isinstance(node, Neuron) or (isinstance(node, Input) and edge.is_events):
+        if isinstance(node, Neuron | Input) and edge.is_events:
             flat = y.reshape(*y.shape[:3], -1)
             times = self.timesteps // len(flat)
             active = (flat != 0).any(axis=2).sum(axis=2)

@@ -94,7 +94,9 @@ def verify(
 
 def silent(graph: SpikeGraph, run: Run) -> list[str]:
     """Neuron layers that sent nothing: what is compared behind them proves little."""
-    return [node.name for node in graph.neurons if not run.spikes[node.name].any()]
+    return [
+        node.name for node in graph.neurons if node.name in run.spikes and not run.spikes[node.name].any()
+    ]
 
 
 def first_samples(graph: SpikeGraph, data: Array, samples: int | None) -> Array:

@@ -23,6 +23,7 @@ from snncc.nn.masked import MaskedBatchNorm2d, SparseConv2d, set_mask
 from snncc.nn.neuron import Neuron, detach_, reset, set_step_mode
 from snncc.nn.normalization import ThresholdDependentBatchNorm, tdBN
 from snncc.nn.razor import RazorGate
+from snncc.nn.repconv import RepConv2d
 from snncc.nn.surrogate import ATan, Rectangle, Sigmoid, Surrogate
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "RateEncoder",
     "RazorGate",
     "Rectangle",
+    "RepConv2d",
     "Sigmoid",
     "SparseConv2d",
     "SpatialAttention",

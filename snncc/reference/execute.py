@@ -62,7 +62,7 @@ class Run:
     """The result of executing a graph on a batch.
 
     *outputs* are real values: [T, B, *shape] for a sequence, [B, *shape] for a reduced output. *spikes*
-    holds, for each neuron and event input, int64 [B, T, ticks]: the sum of what left the layer. *operations*
+    holds, for each neuron and input of spikes or counts, int64 [B, T, ticks]: how many left. *operations*
     has the counted cost of each synapse node, *saturations* how often a state left its width. *active* has,
     as int64 [B, T], how many neurons of a layer sent anything in a timestep.
     """
@@ -203,9 +203,7 @@ class Executor:
                 self.kept[node.name].append(y)
             if node.name in self.trains:
                 self.trains[node.name].append(self.own.get(node.name, y))
-            if isinstance(node, Neuron) or (
-                isinstance(node, Input) and self.graph.edges[node.name].is_events
-            ):
+            if isinstance(node, Neuron | Input) and self.graph.edges[node.name].is_events:
                 flat = y.reshape(*y.shape[:2], -1)
                 self.spikes.setdefault(node.name, []).append(flat.sum(axis=2))
                 self.active.setdefault(node.name, []).append((flat != 0).any(axis=1).sum(axis=1))

@@ -8,12 +8,16 @@ from snncc.nn.models.espikeformer import (
     espikeformer_s,
     espikeformer_t,
 )
+from snncc.nn.models.large import LargeESpikeFormer, espikeformer_512, espikeformer_768
 from snncc.nn.models.vgg import vgg_snn
 
 __all__ = [
     "ESpikeFormer",
+    "LargeESpikeFormer",
     "asa_3layer",
     "asa_5layer",
+    "espikeformer_512",
+    "espikeformer_768",
     "espikeformer_l",
     "espikeformer_m",
     "espikeformer_s",
