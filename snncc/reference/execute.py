@@ -42,7 +42,7 @@ from snncc.reference.count import (
 from snncc.reference.inputs import Data, check_options, enter
 from snncc.reference.neuron import Fired, State, initial_state, step
 from snncc.reference.nodes import biased, evaluate, real
-from snncc.reference.side import side_train
+from snncc.reference.side import check_trains, side_train
 from snncc.reference.synapse import weighted_sum
 
 Progress = Callable[[int, int], None]
@@ -132,6 +132,7 @@ class Executor:
         self.graph, self.data, self.timesteps, self.count = graph, data, timesteps, count
         self.batch = next(iter(data.values())).shape[1]
         check_options(graph, timesteps, self.batch, state, force)
+        check_trains(graph, timesteps, state)
         self.dtype = np.dtype(np.int64 if graph.is_integer else np.float64)
         self.spiking = carries_spikes(graph)
         self.now: dict[str, Array] = {}
@@ -146,8 +147,6 @@ class Executor:
         self.crossing = {w.source for node in graph.nodes for w in node.inputs if self.crosses(node, w)}
         self.kept: dict[str, list[Array]] = {name: [] for name in self.crossing}
         self.yielded: dict[str, Array] = {}
-        if state is not None and len(set(self.stages.values())) > 1:
-            raise BadInput(f"{graph.name}: reads whole trains, so a run cannot go on from a state")
         self.trains: dict[str, list[Array]] = {name: [] for name in record}
         self.potentials: dict[str, list[tuple[Array, Array]]] = {name: [] for name in record}
         self.outputs: dict[str, list[Array]] = {node.name: [] for node in graph.outputs}

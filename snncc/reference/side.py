@@ -13,7 +13,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from snncc.ir import Array, Edge, Kind, Shape, SideOperation
+from snncc.errors import BadInput
+from snncc.ir import Array, Edge, Kind, Shape, SideOperation, SpikeGraph, place
 from snncc.reference.synapse import windows
 
 Constants = Mapping[str, Array]
@@ -31,6 +32,8 @@ class Side:
     gain: Callable[[Floats, Constants], Floats]
     macs: Callable[[int, Shape, Constants], tuple[int, int]]
     largest: Callable[[Constants], float]
+    timesteps: Callable[[Constants], int | None]
+    """How long a train must be; None: any length."""
 
 
 def side_train(node: SideOperation, x: Array, edge: Edge, *, is_integer: bool) -> Array:
@@ -52,6 +55,21 @@ def side_train(node: SideOperation, x: Array, edge: Edge, *, is_integer: bool) -
     if is_integer and node.kind is Kind.ANALOG:
         out = np.rint(out / node.scale)
     return out.astype(x.dtype)[:, :, None]
+
+
+def check_trains(graph: SpikeGraph, timesteps: int, state: object) -> None:
+    """Raise `BadInput` where a run is no whole train of the length that a node of *graph* was made for."""
+    for node in graph.nodes:
+        if not isinstance(node, SideOperation) or not node.is_sequence:
+            continue
+        if state is not None:
+            raise BadInput(f"{place(node)}: reads whole trains, so a run cannot go on from a state")
+        need = SIDES[node.operation].timesteps(node.constants)
+        if need not in (None, timesteps):
+            raise BadInput(
+                f"{place(node)}: needs trains of {need} timesteps, has {timesteps}",
+                hint="its parameters have one value for each timestep of training; run it with as many",
+            )
 
 
 def side_macs(node: SideOperation, timesteps: int, shape: Shape) -> tuple[int, int]:
@@ -174,12 +192,23 @@ def one(c: Constants) -> float:
     return 1.0
 
 
+def any_length(c: Constants) -> int | None:
+    return None
+
+
+def length_of(name: str) -> Callable[[Constants], int | None]:
+    """The last axis of the constant *name*, where it is there."""
+    return lambda c: c[name].shape[-1] if name in c else None
+
+
 SIDES: Mapping[str, Side] = {
-    "advanced-spatial-attention": Side(advanced_spatial, advanced_spatial_macs, one),
-    "spatial-attention": Side(spatial, spatial_macs, one),
-    "temporal-attention": Side(temporal, squeeze_macs, one),
-    "channel-attention": Side(channel, squeeze_macs, one),
-    "razor-gain": Side(razor_gain, razor_macs, lambda c: float(len(c["embeddings"]))),
-    "razor-frames": Side(razor_frames, razor_frame_macs, one),
+    "advanced-spatial-attention": Side(advanced_spatial, advanced_spatial_macs, one, length_of("fc0")),
+    "spatial-attention": Side(spatial, spatial_macs, one, any_length),
+    "temporal-attention": Side(temporal, squeeze_macs, one, length_of("shrink")),
+    "channel-attention": Side(channel, squeeze_macs, one, any_length),
+    "razor-gain": Side(
+        razor_gain, razor_macs, lambda c: float(len(c["embeddings"])), length_of("embeddings")
+    ),
+    "razor-frames": Side(razor_frames, razor_frame_macs, one, length_of("embeddings")),
 }
 """By the names of `snncc.ir.nodes.OPERATIONS`."""

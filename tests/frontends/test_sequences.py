@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import snncc
-from snncc.errors import CannotTrace
+from snncc import reference, simulator
+from snncc.errors import BadInput, CannotTrace
 from snncc.ir import Gate, Mul, SideOperation, SpikeGraph
 from snncc.nn import LIF, TCSA, AdvancedSpatialAttention, RazorGate, SpatialAttention
 from snncc.reference.execute import stages_of
@@ -214,6 +215,26 @@ def test_what_freezing_needs() -> None:
         snncc.compile(graph, attention="static", precision="float")
     with pytest.raises(snncc.SnnccError, match="unknown attention 'frozen'; known: dynamic, static"):
         snncc.compile(graph, attention="frozen")
+
+
+@pytest.mark.parametrize("precision", ["float", "integer"])
+def test_trains_of_another_length_are_refused(precision: str) -> None:
+    x = events()
+    for model in (Attended(ATTENTION["ASA-1"]), Attended(ATTENTION["TCSA"]), Gated("graded")):
+        program = snncc.compile(traced(livened(model, x), x), calibration=x.numpy(), precision=precision)
+        with pytest.raises(snncc.SnnccError, match="needs trains of 6 timesteps, has 4"):
+            program.run(x, timesteps=4)
+    program = snncc.compile(traced(livened(Attended(ATTENTION["ASA-2"]), x), x), calibration=x.numpy())
+    assert program.run(x, timesteps=4).output.shape == (B, 5)
+
+
+def test_a_run_over_whole_trains_has_no_state_to_go_on_from() -> None:
+    x = events()
+    program = snncc.compile(traced(livened(Attended(ATTENTION["ASA-1"]), x), x), calibration=x.numpy())
+    for execute in (reference.run, simulator.run):
+        state = execute(program.graph, x.numpy(), timesteps=T).state
+        with pytest.raises(BadInput, match="reads whole trains, so a run cannot go on from a state"):
+            execute(program.graph, x.numpy(), timesteps=T, state=state)
 
 
 def test_a_rectified_attention_is_refused() -> None:
