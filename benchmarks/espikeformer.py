@@ -143,8 +143,8 @@ def report(about: str, exact: list[dict[str, Any]], cost: dict[str, Any]) -> str
         "",
         "## E-SpikeFormer s: 8-bit weights, on the simulator",
         "",
-        f"- trace {trace:.1f} s, compile {compile_time:.1f} s, first run {first:.1f} s, second {second:.1f} s, "
-        f"peak memory with PyTorch {cost['gigabytes']:.1f} GB",
+        f"- trace {trace:.1f} s, compile {compile_time:.1f} s, first run {first:.1f} s, second "
+        f"{second:.1f} s; peak memory of all of it, with PyTorch, {cost['gigabytes']:.1f} GB",
         f"- {cost['spikes']:,.0f} spikes, {cost['ac'] / 1e6:,.1f} M AC (of them "
         f"{cost['attention ac'] / 1e6:,.1f} M in products of counts), {cost['mac'] / 1e6:,.1f} M MAC",
         f"- {cost['energy'] * 1e3:.2f} mJ by counted operations, {cost['formula energy'] * 1e3:.2f} mJ by "
