@@ -29,7 +29,9 @@ from snncc.ir import (
 )
 from snncc.ir.arrays import same
 from snncc.passes.rounding import rounds_half_to_even
-from snncc.quantization.quantize import LEAK_BITS, row_scale, with_weighted_skips
+from snncc.quantization.neurons import LEAK_BITS
+from snncc.quantization.quantize import row_scale
+from snncc.quantization.skips import with_weighted_skips
 
 SLACK = 1e-6
 """Of a step: what rounding in float64 may add."""

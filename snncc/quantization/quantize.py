@@ -10,19 +10,14 @@ import numpy as np
 
 from snncc.errors import BadInput, CannotLower
 from snncc.ir import (
-    Add,
     Affine,
     Array,
-    Concat,
     Conv,
     Dense,
     Edge,
-    Emit,
     Input,
     Kind,
-    Mul,
     Neuron,
-    NeuronParameters,
     Node,
     Numbers,
     Overflow,
@@ -31,30 +26,29 @@ from snncc.ir import (
     SideOperation,
     Sparse,
     SpikeGraph,
-    Wire,
     place,
     sealed,
-    wires,
 )
 from snncc.ir.arrays import simplest
 from snncc.ir.infer import edge_after
 from snncc.ir.rules import Misfit
 from snncc.passes.pipeline import Preserves
-from snncc.passes.rounding import rounds_half_to_even
+from snncc.quantization.neurons import integer_parameters, with_steps
 from snncc.quantization.ranges import Ranges, bounded, measured
 from snncc.quantization.scales import Group, choose_scale, groups_of
+from snncc.quantization.skips import (
+    GAIN_BITS,
+    compares_counts,
+    gains_in_a_row,
+    reads_product,
+    with_weighted_skips,
+)
 from snncc.reference.inputs import Data
 from snncc.reference.side import SIDES
 
 STATE_BITS = (16, 24, 32)
-LEAK_BITS = 12
-"""Leaks are fractions of 4096, as on Loihi."""
 LEAST_STEPS = 2
 """A synapse whose largest weight has fewer steps than this would be lost, and is refused."""
-NEAR = 1e-9
-"""A step this close to the grid, in its steps, lies on it."""
-GAIN_BITS = 20
-"""Bits that the gains of an attention take together where several follow one another."""
 MARGIN = 2.0
 """Measured potentials are given this much room."""
 
@@ -284,60 +278,6 @@ class Quantizer:
         return replace(node, parameters=integer_parameters(p, grid, bits, self.options.overflow))
 
 
-def integer_parameters(p: NeuronParameters, grid: Array, bits: int, overflow: Overflow) -> NeuronParameters:
-    """*p* in steps of *grid*. A threshold is the first step that passes it, so comparisons stay exact."""
-
-    def steps(value: Array) -> Array:
-        return simplest(np.rint(value / grid).astype(np.int64))
-
-    def first_passing(ratio: Array) -> Array:
-        return (np.floor(ratio + NEAR) if p.strict else np.ceil(ratio - NEAR)).astype(np.int64)
-
-    staircase = p.steps_over(grid)
-    rho = np.maximum(steps(p.rho), 1)
-    explicit = None if staircase is None else first_passing(staircase)
-    if explicit is not None and rounds_half_to_even(p):
-        # What lies one rounding above a tie is the next step of the grid.
-        ties = [(j + 0.5) * p.rho / grid for j in range(len(explicit))]
-        met_or_passed = [
-            np.ceil(tie - NEAR) if j % 2 else np.floor(tie + NEAR) + 1 for j, tie in enumerate(ties)
-        ]
-        explicit = np.stack(met_or_passed).astype(np.int64)
-    leak, leak_shift = integer_leak(p.leak)
-    leak_i, leak_i_shift = integer_leak(p.leak_i)
-    return replace(
-        p,
-        theta=first_passing(p.theta / grid),
-        rho=rho,
-        steps=explicit,
-        leak=leak,
-        leak_shift=leak_shift,
-        leak_i=leak_i,
-        leak_i_shift=leak_i_shift,
-        bias=steps(p.bias),
-        v_reset=steps(p.v_reset),
-        v_init=steps(p.v_init),
-        i_init=steps(p.i_init),
-        clamp_low=None if p.clamp_low is None else steps(p.clamp_low),
-        clamp_high=None if p.clamp_high is None else steps(p.clamp_high),
-        v_bits=bits,
-        i_bits=bits,
-        overflow=overflow,
-    )
-
-
-def with_steps(p: NeuronParameters) -> NeuronParameters:
-    """*p* with its staircase as a list, which need not be even once it is rounded to whole counts."""
-    return p if p.steps is not None or p.max_count == 1 else replace(p, steps=p.step_values())
-
-
-def integer_leak(leak: Array) -> tuple[Array, int]:
-    """A leak as (numerator, shift); 0 and 1 need no shift."""
-    if np.all((leak == 0) | (leak == 1)):
-        return leak.astype(np.int64), 0
-    return np.rint(leak * 2**LEAK_BITS).astype(np.int64), LEAK_BITS
-
-
 def over_time(node: Affine, before: Array, after: Array) -> Array:
     """*after*, rounded from *before*, with the axis of timesteps that *node* needs where it has any axes."""
     after = simplest(after)
@@ -358,103 +298,3 @@ def row_scale(node: Dense | Conv | Sparse, scale: Array, shape: tuple[int, ...])
             return scale.reshape(-1, 1, 1, 1)
         case Sparse():
             return np.broadcast_to(scale, shape).reshape(-1)[node.post]
-
-
-def with_weighted_skips(graph: SpikeGraph) -> SpikeGraph:
-    """Put a synapse of weight one where spikes, counts or inputs enter a sum of reals or a neuron directly.
-
-    Such a signal has its own fixed scale; the synapse brings it onto the grid of the sum. One synaptic
-    operation a spike, as on any chip.
-    """
-    nodes: list[Node] = []
-    fixed = fixed_signals(graph)
-    for node in graph.nodes:
-        is_sum = isinstance(node, Add | Concat) and not graph.edges[node.name].is_events
-        reads_itself = isinstance(node, Neuron) and (
-            compares_counts(node, graph) or reads_product(node, graph)
-        )
-        takes = (isinstance(node, Neuron) and not reads_itself) or is_sum
-        inputs: list[Wire] = []
-        for k, wire in enumerate(node.inputs):
-            if takes and wire.source in fixed:
-                name = f"{node.name}.skip{k}" if len(node.inputs) > 1 else f"{node.name}.skip"
-                synapse = replace(
-                    identity_synapse(name, graph.edges[wire.source].shape), inputs=(wire,), origin=node.origin
-                )
-                nodes.append(synapse)
-                inputs += wires(name)
-            else:
-                inputs.append(wire)
-        nodes.append(replace(node, inputs=tuple(inputs)))
-    return graph.with_nodes(nodes)
-
-
-def compares_counts(node: Neuron, graph: SpikeGraph) -> bool:
-    """Whether *node* can compare the counts that it reads with whole thresholds, exactly, as they are.
-
-    So does a neuron without memory behind an attention: its staircase is the first count that passes each
-    step. One with a memory would subtract amounts that are no whole counts.
-    """
-    p, edges = node.parameters, [graph.edges[wire.source] for wire in node.inputs]
-    is_one_scale = all(e.is_events and e.scale.ndim == 0 and e.scale == edges[0].scale for e in edges)
-    has_memory = not p.stateless or any(np.any(a != 0) for a in (p.bias, p.v_init, p.i_init))
-    return is_one_scale and not has_memory and p.emit is Emit.COUNT and p.max_count is not None
-
-
-def reads_product(node: Neuron, graph: SpikeGraph) -> bool:
-    """Whether *node* reads nothing but a product with a gain, whose own grid is fine enough for it."""
-    if len(node.inputs) != 1:
-        return False
-    source = graph.by_name[node.inputs[0].source]
-    return isinstance(source, Mul)
-
-
-def gains_in_a_row(graph: SpikeGraph, node: SideOperation) -> int:
-    """How many products follow one another where *node* yields a factor."""
-    products = [graph.by_name[name] for name in graph.readers[node.name]]
-    count = 1
-    while products:
-        product = products.pop()
-        if not isinstance(product, Mul):
-            continue
-        before = graph.by_name[product.inputs[0].source]
-        behind = [graph.by_name[name] for name in graph.readers[product.name]]
-        length = 1 + steps_through(graph, before, up=True)
-        length += max((steps_through(graph, one, up=False) for one in behind), default=0)
-        count = max(count, length)
-    return count
-
-
-def steps_through(graph: SpikeGraph, node: Node, *, up: bool) -> int:
-    """Products from *node* on, one feeding the next."""
-    count = 0
-    while isinstance(node, Mul):
-        count += 1
-        if up:
-            node = graph.by_name[node.inputs[0].source]
-        else:
-            readers = [graph.by_name[name] for name in graph.readers[node.name]]
-            node = next((one for one in readers if isinstance(one, Mul)), readers[0])
-    return count
-
-
-def fixed_signals(graph: SpikeGraph) -> set[str]:
-    """Nodes whose scale is given: events, inputs and products, and what is only moved or pooled from them."""
-    fixed: set[str] = set()
-    for node in graph.nodes:
-        edge = graph.edges[node.name]
-        chosen = isinstance(node, Dense | Conv | Sparse | Affine)
-        given = isinstance(node, Input | Mul | SideOperation) or all(w.source in fixed for w in node.inputs)
-        if edge.is_events or (given and not chosen):
-            fixed.add(node.name)
-    return fixed
-
-
-def identity_synapse(name: str, shape: tuple[int, ...]) -> Conv | Sparse:
-    """A synapse of weight one from each signal to itself."""
-    if len(shape) == 3:
-        return Conv(name=name, weight=np.ones((shape[0], 1, 1, 1)), groups=shape[0], is_added=True)
-    size = int(np.prod(shape))
-    return Sparse(
-        name=name, weight=np.ones(size), pre=np.arange(size), post=np.arange(size), shape=shape, is_added=True
-    )
