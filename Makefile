@@ -63,6 +63,16 @@ format: $(READY) ## Format the code and fix what can be fixed
 bench: $(READY) ## Run the benchmarks
 	$(PY) -m benchmarks
 
+SEEDS := sfa srif hsd asa razor masked
+
+.PHONY: seeds
+seeds: $(READY) ## Train, compile and measure the five systems (3 seeds each; some minutes a system)
+	for name in $(SEEDS); do $(PY) -m examples.seeds.$$name -o examples/seeds/results/$$name.md || exit 1; done
+
+.PHONY: bench-full
+bench-full: $(READY) ## E-SpikeFormer at full size, compared in all of its layers
+	$(PY) -m benchmarks.espikeformer
+
 .PHONY: clean
 clean: ## Remove caches and build output, but keep .venv
 	rm -rf build dist out *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

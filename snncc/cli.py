@@ -124,6 +124,7 @@ def compile_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--attention", default="dynamic", help="gains of attention modules: dynamic, or static (approximate)"
     )
+    one.add_argument("--dump", action="store_true", help="print the compiled graph, node by node")
     one.add_argument("--weight-bits", type=int, default=8, metavar="BITS")
     one.add_argument("--state-bits", type=int, metavar="BITS", help="16, 24 or 32 (default: what is needed)")
     one.add_argument("--input-bits", type=int, default=8, metavar="BITS")
@@ -194,7 +195,10 @@ def compile_command(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"output": str(options.output), "target": options.target, "passes": passes}))
         return 0
-    print(program.graph)
+    if options.dump:
+        print(program.graph)
+    layers = [program.graph.edges[node.name].size for node in program.graph.neurons]
+    print(f"{program.graph.name}: {len(layers)} neuron layers, {sum(layers):,} neurons")
     for one in passes:
         print(f"pass {one['name']}: {one['preserves']}")
     print(f"compiled for {options.target}: {options.output}")
