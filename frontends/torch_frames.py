@@ -116,7 +116,7 @@ def frame_of_source(signal: Signal, size_of: dict[int, Shape], grid: Grid) -> Fr
     if codes.numel() % size or bool((codes >> NODE_SHIFT != node).any()):
         return None
     rows = (codes & ROW) >> ADDRESS_BITS
-    present = torch.unique(rows)
+    present = torch.nonzero(torch.bincount(rows)).reshape(-1)  # few rows: no need to sort them
     if len(present) * size != codes.numel():
         return None
     number = torch.full((int(present[-1]) + 1,), -1, dtype=torch.int64)
