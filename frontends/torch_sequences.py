@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -165,6 +166,8 @@ def add(recorder: Recorder, module: nn.Module, x: Tensor, out: Tensor, place: Pl
             raise Mixed("works on a signal that was reduced over time, or has no time axis")
         check_train(signal, recorder.grid)
         _, frame = recorder.layout(signal)
+        if recorder.grid.timesteps == 1 and frame.shape == (1, *x.shape[2:]):
+            frame = replace(frame, shape=frame.shape[1:])  # an axis of one timestep looks like data
         if frame.shape != tuple(x.shape[2:]):
             raise Mixed("needs samples in its second axis and data in the others")
         source = recorder.source(signal, frame, x.shape, place)

@@ -13,7 +13,7 @@ import numpy as np
 from snncc.errors import BadInput, StateOverflow
 from snncc.ir import Array, Presence, SpikeGraph
 from snncc.reference import enter
-from snncc.reference.inputs import Data, by_input
+from snncc.reference.inputs import Data, by_input, check_tables
 from snncc.reference.side import check_trains
 from snncc.simulator.chunk import run_chunk
 from snncc.simulator.plan import Plan, plan_of
@@ -44,6 +44,7 @@ def run(
     plan = plan_of(graph, record, by_events=state is None and not keep_state)
     data = shaped(graph, x, timesteps)
     check_trains(graph, timesteps, state)
+    check_tables(graph, timesteps, state)
     batch = len(next(iter(data.values()))[0])
     bounds = chunks(plan, timesteps, batch, workers := threads or os.cpu_count() or 1)
     done, lock = 0, Lock()

@@ -18,8 +18,10 @@ from snncc.ir import (
     Dense,
     DynamicSynapse,
     Encoding,
+    Gate,
     Input,
     Kind,
+    Mul,
     Neuron,
     Node,
     Pool,
@@ -246,6 +248,10 @@ def average_windows(graph: SpikeGraph) -> dict[str, float]:
     return table
 
 
+WAITING = (Mul, SideOperation, DynamicSynapse, Gate)
+"""Nodes that need what they read to be complete."""
+
+
 def ticks_per_timestep(graph: SpikeGraph) -> int:
     """Ticks on the longest path of one timestep.
 
@@ -258,16 +264,20 @@ def ticks_per_timestep(graph: SpikeGraph) -> int:
         sources = [wire.source for wire in node.inputs if not wire.delay and wire.source in end]
         streams = isinstance(node, Neuron) and node.parameters.encoding is Encoding.STREAM
         complete = max((end[name] for name in sources), default=0)
-        if streams or not isinstance(node, Neuron):
+        if streams or not isinstance(node, (Neuron, *WAITING)):
             begin[node.name] = max((begin[name] for name in sources), default=0)
+        elif isinstance(node, WAITING):
+            begin[node.name] = complete
         else:
             begin[node.name] = complete + node.parameters.fire_ticks
         end[node.name] = complete if not isinstance(node, Neuron) else begin[node.name]
         if streams and isinstance(node, Neuron):
             end[node.name] += node.parameters.ticks
         if isinstance(node, DynamicSynapse):
-            first, second = (node.inputs[k].source for k in (node.first, 1 - node.first))
-            end[node.name] = max(end.get(second, 0), end.get(first, 0) + graph.edges[second].ticks)
+            wires = (node.inputs[node.first], node.inputs[1 - node.first])
+            first, second = (0 if wire.delay else end.get(wire.source, 0) for wire in wires)
+            again = first + graph.edges[wires[1].source].ticks if first else second
+            begin[node.name] = end[node.name] = max(second, again)
     return max([1, *end.values()])
 
 

@@ -195,6 +195,8 @@ def planes_of(layer: Layer, bits: int) -> tuple[Ints, int, int, bool] | None:
     width = min(bits, p.v_bits or bits)
     lowest, highest = -(1 << (width - 1)), (1 << (width - 1)) - 1
     highest -= width == bits  # so that a threshold can lie above every potential
+    if width == bits and p.leak_rounding is LeakRounding.ZERO:
+        lowest += 1  # rounding toward zero takes the magnitude, which the lowest number has not
     up, down = sum(s.up for s in layer.sources), sum(s.down for s in layer.sources)
     bias = p.bias.astype(np.int64)
     for source in layer.sources:

@@ -45,6 +45,7 @@ from snncc.ir.rules import (
     uniform,
     window_shape,
 )
+from snncc.ir.sides import side_problems
 
 
 def infer_edges(nodes: Sequence[Node], *, is_integer: bool) -> dict[str, Edge]:
@@ -147,6 +148,8 @@ def edge_after(node: Node, ins: Sequence[Edge], *, is_integer: bool, is_partial:
         case DynamicSynapse():
             return after_dynamic(node, ins)
         case SideOperation():
+            for problem in side_problems(node, ins[0].shape):
+                raise Misfit(problem)
             return Edge(node.kind, node.shape, node.scale, 1 if node.kind is Kind.SPIKE else None)
         case Gate():
             value, mask = ins

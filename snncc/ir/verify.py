@@ -14,7 +14,6 @@ from snncc.ir.edges import Edge, Kind
 from snncc.ir.infer import place
 from snncc.ir.neuron import BiasTicks, Emit, Encoding, NeuronParameters, Order, Rectifier, Reset, ResetAt
 from snncc.ir.nodes import (
-    OPERATIONS,
     Affine,
     Input,
     Neuron,
@@ -101,15 +100,6 @@ def problems(node: Node, *, is_integer: bool) -> Iterator[str]:
                 yield "an analog input of an integer graph needs its range low..high"
             if node.low is not None and node.high is not None and node.low >= node.high:
                 yield f"its range {node.low}..{node.high} is empty"
-        case SideOperation():
-            if node.operation not in OPERATIONS:
-                yield f"unknown operation {node.operation!r}; known: {', '.join(OPERATIONS)}"
-                return
-            missing = [name for name in OPERATIONS[node.operation] if name not in node.constants]
-            if missing:
-                yield f"the operation {node.operation} lacks its constants {', '.join(missing)}"
-            if node.kind is Kind.COUNT:
-                yield "a side operation yields gains (analog) or a mask (spike), not counts"
         case _:
             return
 

@@ -18,6 +18,7 @@ from snncc.ir import (
     Dense,
     Edge,
     Input,
+    Kind,
     Neuron,
     NeuronParameters,
     Node,
@@ -30,7 +31,7 @@ from snncc.ir import (
 from snncc.ir.arrays import same
 from snncc.passes.rounding import rounds_half_to_even
 from snncc.quantization.neurons import LEAK_BITS
-from snncc.quantization.quantize import row_scale
+from snncc.quantization.quantize import STATE_BITS, row_scale
 from snncc.quantization.skips import with_weighted_skips
 
 SLACK = 1e-6
@@ -43,12 +44,15 @@ CHOSEN = {
     Affine: {"gain", "offset", "gain_scale"},
     Pad: {"value"},
     Neuron: {"parameters"},
-    SideOperation: {"scale", "constants"},
+    SideOperation: {"scale"},
 }
 """Fields that a quantization chooses; every other one stays."""
 CHOSEN_PARAMETERS = {
     *("theta", "rho", "steps", "leak", "leak_i", "leak_shift", "leak_i_shift"),
     *("bias", "v_reset", "v_init", "i_init", "clamp_low", "clamp_high", "v_bits", "i_bits", "overflow"),
+}
+INPUT_RANGES = {
+    limits for b in range(2, 17) for limits in ((0, 2**b - 1), (-(2 ** (b - 1)), 2 ** (b - 1) - 1))
 }
 STEPPED = ("rho", "bias", "v_reset", "v_init", "i_init", "clamp_low", "clamp_high")
 
@@ -88,7 +92,33 @@ def beyond_rounding(before: SpikeGraph, after: SpikeGraph) -> Iterator[str]:
         yield f"the nodes are not those of the float graph, the first difference at {odd}"
         return
     for old, new in zip(expected.nodes, after.nodes, strict=True):
-        yield from (f"{place(new)}: {problem}" for problem in misfits(old, new, after.edges))
+        found = (*misfits(old, new, after.edges), *first_values(old, new, expected.edges, after.edges))
+        yield from (f"{place(new)}: {problem}" for problem in found)
+    ways = {node.parameters.overflow for node in after.neurons}
+    if len(ways) > 1:
+        yield f"its neurons do different things beyond their width: {', '.join(sorted(ways))}"
+
+
+def first_values(
+    old: Node, new: Node, before: Mapping[str, Edge], after: Mapping[str, Edge]
+) -> Iterator[str]:
+    """Wires that carry something else before the first timestep."""
+    for one, other in zip(old.inputs, new.inputs, strict=False):
+        if one.source != other.source:
+            return
+        if (one.initial is None) != (other.initial is None):
+            yield f"what its wire from {one.source} carries at first came or went"
+        elif one.initial is not None and other.initial is not None:
+            scale = after[one.source].scale
+            number = Rounded(
+                f"what its wire from {one.source} carries at first",
+                one.initial * before[one.source].scale,
+                other.initial * scale,
+                np.zeros(()) if after[one.source].is_events else scale / 2,
+            )
+            problem = number.first_beyond()
+            if problem is not None:
+                yield problem
 
 
 def misfits(old: Node, new: Node, edges: Mapping[str, Edge]) -> Iterator[str]:
@@ -96,6 +126,12 @@ def misfits(old: Node, new: Node, edges: Mapping[str, Edge]) -> Iterator[str]:
     if type(old) is not type(new):
         yield f"was {type(old).__name__}, became {type(new).__name__}"
         return
+    if isinstance(new, Input) and new.kind is Kind.ANALOG and (new.low, new.high) not in INPUT_RANGES:
+        yield f"its range {new.low}..{new.high} is none of 2 to 16 bits, with or without sign"
+    if isinstance(new, Neuron):
+        for what in ("v_bits", "i_bits"):
+            if (bits := getattr(new.parameters, what)) not in STATE_BITS:
+                yield f"{what} is {bits}, none of {', '.join(map(str, STATE_BITS))}"
     chosen = CHOSEN.get(type(new), set()) | {"inputs"}
     yield from unlike(old, new, chosen)
     if [(w.source, w.delay) for w in old.inputs] != [(w.source, w.delay) for w in new.inputs]:
@@ -111,7 +147,11 @@ def unlike(old: Node | NeuronParameters, new: Node | NeuronParameters, chosen: s
     """Fields beside those *chosen* that are not the same."""
     for one in fields(old):
         left, right = getattr(old, one.name), getattr(new, one.name)
-        if one.name not in chosen and not (
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            odd = [k for k in {*left, *right} if not same(left.get(k), right.get(k))]
+            if odd:
+                yield f"{one.name} {', '.join(sorted(odd))} changed"
+        elif one.name not in chosen and not (
             same(left, right)
             if isinstance(left, np.ndarray) or isinstance(right, np.ndarray)
             else left == right

@@ -48,14 +48,7 @@ def check_options(
     graph: SpikeGraph, timesteps: int, batch: int, state: Mapping[str, Any] | None, force: Mapping[str, Array]
 ) -> None:
     """Raise `BadInput` where the state, the forced counts, or a table of the graph does not fit a run."""
-    before = 0 if state is None else int(state["elapsed"])
-    for node in graph.nodes:
-        if isinstance(node, Affine) and node.per_timestep:
-            have = min((len(a) for a in (node.gain, node.offset) if a.ndim), default=before + timesteps)
-            if have < before + timesteps:
-                raise BadInput(
-                    f"{place(node)}: has numbers for {have} timesteps, but the run has {before + timesteps}"
-                )
+    check_tables(graph, timesteps, state)
     kept = () if state is None else state["states"].values()
     if other := {len(one["v"]) for one in kept} - {batch}:
         raise BadInput(f"the state is of {min(other)} samples, the data of {batch}")
@@ -67,6 +60,18 @@ def check_options(
         need = (timesteps, batch, *graph.edges[name].shape)
         if np.shape(counts) != need:
             raise BadInput(f"forced counts of {name} must be {need}, not {np.shape(counts)}")
+
+
+def check_tables(graph: SpikeGraph, timesteps: int, state: Mapping[str, Any] | None) -> None:
+    """Raise `BadInput` where a table over timesteps ends before the run does."""
+    before = 0 if state is None else int(state["elapsed"])
+    for node in graph.nodes:
+        if isinstance(node, Affine) and node.per_timestep:
+            have = min((len(a) for a in (node.gain, node.offset) if a.ndim), default=before + timesteps)
+            if have < before + timesteps:
+                raise BadInput(
+                    f"{place(node)}: has numbers for {have} timesteps, but the run has {before + timesteps}"
+                )
 
 
 def node_streams(graph: SpikeGraph, name: str) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +13,8 @@ from torch import Tensor, nn
 
 import snncc
 from snncc import reference, simulator
-from snncc.errors import BadInput, CannotTrace
-from snncc.ir import Gate, Mul, SideOperation, SpikeGraph
+from snncc.errors import BadInput, CannotTrace, InvalidGraph, NotEqual
+from snncc.ir import Gate, Input, Kind, Mul, Neuron, Output, SideOperation, SpikeGraph, wires
 from snncc.nn import LIF, TCSA, AdvancedSpatialAttention, RazorGate, SpatialAttention
 from snncc.reference.execute import stages_of
 
@@ -235,6 +237,86 @@ def test_a_run_over_whole_trains_has_no_state_to_go_on_from() -> None:
         state = execute(program.graph, x.numpy(), timesteps=T).state
         with pytest.raises(BadInput, match="reads whole trains, so a run cannot go on from a state"):
             execute(program.graph, x.numpy(), timesteps=T, state=state)
+
+
+def test_a_single_timestep_is_a_train() -> None:
+    class One(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.attention, self.neuron = nn.Conv2d(2, 4, 3), AdvancedSpatialAttention(1), neuron()
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+            out: Tensor = self.neuron(self.attention(y))
+            return out
+
+    torch.manual_seed(0)
+    x = events()[:1] + 1
+    model = One().eval()
+    program = snncc.compile(snncc.trace(model, x, timesteps=1, layout="TB"), precision="float")
+    need = model(x).detach().numpy()
+    assert need.any()
+    assert np.array_equal(program.run(x).output.reshape(need.shape), need)
+
+
+def planted(program: snncc.api.program.Program, change: Callable[[Any], Any]) -> snncc.api.program.Program:
+    """*program* with other nodes in its last stage."""
+    last = program.stages[-1]
+    graph = last.graph.with_nodes(change(node) for node in last.graph.nodes)
+    return replace(program, stages=(*program.stages[:-1], replace(last, graph=graph)))
+
+
+def other_constants(node: Any) -> Any:
+    if not isinstance(node, SideOperation):
+        return node
+    return replace(node, constants={**node.constants, "conv": node.constants["conv"] + 1})
+
+
+def narrow(node: Any) -> Any:
+    return replace(node, parameters=replace(node.parameters, v_bits=12)) if isinstance(node, Neuron) else node
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [(other_constants, "constants conv changed"), (narrow, "v_bits is 12")]
+)
+def test_a_quantization_leaves_attention_and_widths_alone(change: Callable[[Any], Any], message: str) -> None:
+    x = events()
+    model = livened(Attended(ATTENTION["SA"]), x)
+    program = snncc.compile(traced(model, x), calibration=x.numpy())
+    with pytest.raises(NotEqual, match=message):
+        snncc.verify(planted(program, change), model, x).check()
+
+
+KERNEL, ZERO = np.ones((1, 2, 3, 3)), np.zeros(())
+SPATIAL: dict[str, Any] = {
+    "operation": "spatial-attention",
+    "shape": (1, 8, 8),
+    "constants": {"conv": KERNEL, "over_train": ZERO},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"constants": {"conv": KERNEL * np.nan, "over_train": ZERO}}, "finite numbers"),
+        ({"constants": {"conv": KERNEL[0, 0], "over_train": ZERO}}, "a kernel"),
+        ({"constants": {"conv": KERNEL[..., 1:, 1:], "over_train": ZERO}}, "odd k"),
+        ({"constants": {"conv": KERNEL, "over_train": np.zeros(3)}}, "is one number"),
+        ({"constants": {"conv": KERNEL}}, "lacks its constants over_train"),
+        ({"shape": (3, 8, 8)}, r"yields \(1, 8, 8\), not \(3, 8, 8\)"),
+        ({"is_sequence": True}, "say different things"),
+        ({"kind": Kind.SPIKE}, "yields gains"),
+    ],
+)
+def test_bad_side_operations(changes: dict[str, Any], message: str) -> None:
+    def graph(**fields: Any) -> SpikeGraph:
+        side = SideOperation(name="s", inputs=wires("x"), **fields)
+        nodes = (Input(name="x", shape=(4, 8, 8)), side, Output(name="y", inputs=wires("s")))
+        return SpikeGraph(nodes)
+
+    graph(**SPATIAL).verify()
+    with pytest.raises(InvalidGraph, match=message):
+        graph(**(SPATIAL | changes)).verify()
 
 
 def test_a_rectified_attention_is_refused() -> None:

@@ -110,7 +110,17 @@ FLOAT_CASES: list[tuple[Node, list[Edge], str]] = [
     (DynamicSynapse(name="n"), [counts(2, 3), counts(3, 5)], "count(48) 2x5"),
     (DynamicSynapse(name="n", transpose=(True, True)), [counts(3, 2), counts(5, 3)], "count(48) 2x5"),
     (DynamicSynapse(name="n", product=Product.ELEMENTWISE), [counts(3), spikes(3)], "count(4) 3"),
-    (SideOperation(name="n", operation="temporal-attention", shape=(3,)), [analog(9)], "analog 3"),
+    (
+        SideOperation(
+            name="n",
+            operation="temporal-attention",
+            shape=(1,),
+            is_sequence=True,
+            constants={"shrink": np.ones((1, 4)), "grow": np.ones((4, 1))},
+        ),
+        [analog(9)],
+        "analog 1",
+    ),
     (Gate(name="n"), [counts(2, 3), spikes(3)], "count(4) 2x3"),
     (Output(name="n"), [spikes(3, ticks=4, bound=4, scale=0.25)], "spike(4) 3 x 0.25"),
 ]

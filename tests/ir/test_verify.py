@@ -261,8 +261,8 @@ def test_whole_trains_are_no_part_of_a_loop() -> None:
     side = SideOperation(
         name="s",
         inputs=wires("n"),
-        operation="temporal-attention",
-        constants={"shrink": np.ones((1, 1)), "grow": np.ones((1, 1))},
+        operation="razor-gain",
+        constants={"embeddings": np.ones((1, 1)), "kernel": np.ones((1, 1)), "bias": np.ones(1)},
         shape=(2,),
         is_sequence=True,
     )

@@ -5,7 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from snncc.ir import Dense, Encoding, Input, Neuron, NeuronParameters, Node, Output, SpikeGraph, wires
+from snncc.ir import (
+    Dense,
+    DynamicSynapse,
+    Encoding,
+    Input,
+    Mul,
+    Neuron,
+    NeuronParameters,
+    Node,
+    Output,
+    Product,
+    SpikeGraph,
+    Wire,
+    wires,
+)
 from snncc.simulator.costs import ticks_per_timestep
 
 PHASED = NeuronParameters(max_count=4, encoding=Encoding.SPIKES)
@@ -37,3 +51,24 @@ def test_ticks_of_a_chain(layers: tuple[NeuronParameters, ...], ticks: int) -> N
     graph = chain(*layers)
     graph.verify()
     assert ticks_per_timestep(graph) == ticks
+
+
+def test_a_product_waits_for_its_operands() -> None:
+    """Found in review: a stream behind a gain cannot share the ticks of the stream before it."""
+    first = chain(STREAM)
+    nodes = (
+        *first.nodes[:-1],
+        Mul(name="gained", inputs=wires("n0", "x")),
+        Neuron(name="last", inputs=wires("gained"), parameters=STREAM),
+        Output(name="y", inputs=wires("last")),
+    )
+    assert ticks_per_timestep(SpikeGraph(nodes)) == 8
+
+
+def test_what_arrives_late_delays_nothing() -> None:
+    first = chain(PHASED)
+    product = DynamicSynapse(
+        name="p", inputs=(Wire("n0", 1), Wire("n0")), product=Product.ELEMENTWISE, first=0
+    )
+    nodes = (*first.nodes[:-1], product, Output(name="y", inputs=wires("p")))
+    assert ticks_per_timestep(SpikeGraph(nodes)) == 4

@@ -16,12 +16,14 @@ from snncc import reference, simulator
 from snncc.errors import BadInput, CannotLower, StateOverflow, UnknownName
 from snncc.ir import (
     Add,
+    Affine,
     Array,
     Conv,
     Dense,
     Encoding,
     Input,
     Kind,
+    LeakRounding,
     Neuron,
     NeuronParameters,
     Node,
@@ -292,6 +294,41 @@ def test_a_layer_whose_input_is_no_list_of_spikes_still_counts_its_synapses() ->
     done = simulator.run(graph, x, timesteps=5)
     assert done.spikes["n"].any()
     assert_equal_runs(done, reference.run(graph, x, timesteps=5))
+
+
+@pytest.mark.parametrize("bits", [None, 16])
+def test_the_lowest_potential_of_a_width_leaks_toward_zero(bits: int | None) -> None:
+    """Found in review: -32768 has no magnitude in 16 bits, and leaked to a large positive potential."""
+    p = NeuronParameters(
+        theta=np.array(3000),
+        rho=np.array(3000),
+        leak=np.array(7),
+        leak_shift=3,
+        leak_rounding=LeakRounding.ZERO,
+        v_bits=bits,
+        overflow=Overflow.SATURATE,
+    )
+    nodes = (
+        Input(name="x", shape=(1,), kind=Kind.SPIKE),
+        Dense(name="fc", inputs=wires("x"), weight=np.array([[-4097]], np.int16)),
+        Neuron(name="n", inputs=wires("fc"), parameters=p),
+        Output(name="y", inputs=wires("n")),
+    )
+    graph = SpikeGraph(nodes, Numbers.INTEGER)
+    x = np.ones((100, 1, 1), np.uint8)
+    assert_equal_runs(simulator.run(graph, x, timesteps=100), reference.run(graph, x, timesteps=100))
+
+
+def test_a_table_that_ends_before_the_run_is_refused() -> None:
+    nodes = (
+        Input(name="x", shape=(1,), low=0, high=9),
+        Affine(name="f", inputs=wires("x"), gain=np.array([[1], [2]]), per_timestep=True),
+        Output(name="y", inputs=wires("f")),
+    )
+    graph = SpikeGraph(nodes, Numbers.INTEGER)
+    for run in (reference.run, simulator.run):
+        with pytest.raises(BadInput, match="has numbers for 2 timesteps, but the run has 3"):
+            run(graph, np.ones((3, 1, 1)), timesteps=3)
 
 
 def test_two_spiking_branches_meet_in_a_neuron() -> None:
