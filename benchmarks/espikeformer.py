@@ -85,7 +85,7 @@ def integers() -> dict[str, Any]:
     second = time.perf_counter()
     counts = result.counts
     attention = {n.name for n in program.graph.nodes if isinstance(n, DynamicSynapse)}
-    rows = sorted(counts.layers, key=lambda layer: -layer.ac)[:12]
+    rows = [layer for layer in counts.layers if layer.ac or layer.mac]
     return {
         "seconds": [traced - start, compiled - traced, first - compiled, second - first],
         "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
@@ -97,7 +97,7 @@ def integers() -> dict[str, Any]:
         "formula energy": counts.formula_energy,
         "ticks": counts.latency.ticks,
         "nsfr": tick_rates(program, result),
-        "largest": [[layer.name, layer.ac, layer.rate] for layer in rows],
+        "layers": [[layer.name, layer.ac, layer.mac, layer.energy] for layer in rows],
     }
 
 
@@ -152,11 +152,14 @@ def report(about: str, exact: list[dict[str, Any]], cost: dict[str, Any]) -> str
         f"{cost['ticks']} ticks",
         "- spikes per neuron, tick by tick: " + ", ".join(f"{rate:.3f}" for rate in cost["nsfr"]),
         "",
-        "The twelve layers with the most accumulations:",
+        "Layer by layer (a `skip` is a synapse of weight one, which brings a signal onto a grid):",
         "",
-        "| layer | M AC |",
-        "|-|-|",
-        *(f"| {name} | {ac / 1e6:,.1f} |" for name, ac, _ in cost["largest"]),
+        "| layer | M AC | M MAC | uJ |",
+        "|-|-|-|-|",
+        *(
+            f"| {name} | {ac / 1e6:,.2f} | {mac / 1e6:,.2f} | {joules * 1e6:,.2f} |"
+            for name, ac, mac, joules in cost["layers"]
+        ),
     ]
     return "\n".join(lines) + "\n"
 
