@@ -84,6 +84,16 @@ def neg(call: Call) -> None:
     affine(call, signal, torch.tensor(-1.0), torch.tensor(0.0), "neg")
 
 
+def masked_fill(call: Call) -> None:
+    """``masked_fill(a, mask, value)`` with a constant mask: a gain of 0 and the value where it is set."""
+    a, mask, value = call.args[:3]
+    signal = call.recorder.signal(a)
+    if signal is None or any(call.recorder.signal(one) is not None for one in (mask, value)):
+        raise Mixed("fills where a signal says so", "multiply by a mask of spikes, or gate the events")
+    chosen = mask.double()
+    affine(call, signal, 1 - chosen, chosen * as_tensor(value), "mask")
+
+
 def affine(call: Call, signal: Signal, gain: Tensor, offset: Tensor, operation: str) -> None:
     """``gain * signal + offset``; gain and offset broadcast to the result."""
     recorder, like = call.recorder, result(call).shape

@@ -20,6 +20,7 @@ HANDLERS: dict[str, Handler] = {
     "mul": torch_arithmetic.mul,
     "div": torch_arithmetic.div,
     "neg": torch_arithmetic.neg,
+    "masked_fill": torch_arithmetic.masked_fill,
     "maximum": torch_arithmetic.maximum,
     "native_batch_norm": torch_arithmetic.batch_norm,
     "_native_batch_norm_legit": torch_arithmetic.batch_norm,
