@@ -69,7 +69,8 @@ class LayerCost:
 class Latency:
     """*timesteps* of one inference: those of the data, once for each stage where nodes read whole trains.
 
-    *ticks* a timestep is the longest path: a phased layer of D ticks adds D, any other neuron layer 1."""
+    *ticks* a timestep is the longest path: a phased layer of D ticks adds D, any other neuron layer 1.
+    """
 
     timesteps: int
     ticks_per_timestep: int

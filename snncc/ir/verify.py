@@ -181,8 +181,15 @@ def stream_problems(p: NeuronParameters) -> Iterator[str]:
 def check_sequences(graph: SpikeGraph) -> None:
     """Recurrent wires must not cross a node that reads the whole train of a sample."""
     for node in graph.nodes:
-        if isinstance(node, SideOperation) and node.is_sequence and reaches(graph, node.name, node.name):
+        if not isinstance(node, SideOperation) or not node.is_sequence:
+            continue
+        if reaches(graph, node.name, node.name):
             raise InvalidGraph(f"{place(node)}: reads whole trains, so it cannot be part of a loop")
+        if node.inputs[0].delay:
+            raise InvalidGraph(
+                f"{place(node)}: reads a whole train, so its wire from {node.inputs[0].source} has no delay "
+                f"(needs 0, has {node.inputs[0].delay})"
+            )
 
 
 def reaches(graph: SpikeGraph, start: str, goal: str) -> bool:

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from snncc.errors import BadInput
-from snncc.ir import Affine, Array, Gate, Kind, Mul, Node, SideOperation, SpikeGraph
+from snncc.errors import BadInput, CannotLower
+from snncc.ir import Affine, Array, Gate, Kind, Mul, Node, SideOperation, SpikeGraph, place
 from snncc.passes.pipeline import Preserves
 from snncc.reference import run
 from snncc.reference.inputs import Data
@@ -32,6 +32,14 @@ class FreezeSideOperations:
         sides = [node.name for node in graph.nodes if isinstance(node, SideOperation)]
         if not sides:
             return graph
+        for node in graph.nodes:
+            read = [wire.source for wire in node.inputs if wire.source in sides]
+            if read and not (isinstance(node, Mul | Gate) and len(read) == 1):
+                raise CannotLower(
+                    f"{place(node)}: reads {read[0]}, which can be frozen only where it is one factor of a "
+                    "product, or the mask of a gate",
+                    hint="leave it computed: attention='dynamic', --attention dynamic",
+                )
         if self.calibration is None:
             raise BadInput(
                 f"{sides[0]}: to freeze what it computes needs calibration data",
@@ -61,5 +69,5 @@ def frozen(graph: SpikeGraph, node: Node, means: dict[str, Array]) -> Node:
         table, per_timestep = gain[0], False
     else:
         table, per_timestep = gain, True
-    signal = next(wire for wire in node.inputs if wire.source not in known[:1])
+    signal = next(wire for wire in node.inputs if wire.source not in known)
     return Affine(name=node.name, origin=node.origin, inputs=(signal,), gain=table, per_timestep=per_timestep)

@@ -15,8 +15,11 @@ import snncc
 from snncc import reference, simulator
 from snncc.errors import BadInput, CannotTrace, InvalidGraph, NotEqual
 from snncc.ir import Gate, Input, Kind, Mul, Neuron, Output, SideOperation, SpikeGraph, wires
+from snncc.ir.nodes import OPERATIONS
+from snncc.ir.sides import RULES
 from snncc.nn import LIF, TCSA, AdvancedSpatialAttention, RazorGate, SpatialAttention
 from snncc.reference.execute import stages_of
+from snncc.reference.side import SIDES
 
 T, B = 6, 3
 ATTENTION: dict[str, Callable[[int], nn.Module]] = {
@@ -208,6 +211,18 @@ def test_on_one_sample_the_static_variant_is_exact() -> None:
     program = snncc.compile(traced(model, x), calibration=x.numpy(), attention="static", precision="float")
     dynamic = snncc.compile(traced(model, x), precision="float")
     assert np.allclose(program.run(x).output, dynamic.run(x).output, rtol=0, atol=1e-12)
+
+
+def test_a_gain_that_is_read_elsewhere_is_not_frozen() -> None:
+    x = events()
+    graph = traced(livened(Attended(ATTENTION["ASA-1"]), x), x)
+    seen = Output(name="seen", inputs=wires("attention1.gain"))
+    with pytest.raises(snncc.SnnccError, match=r"seen \(Output\): reads attention1.gain"):
+        snncc.compile(graph.with_nodes([*graph.nodes, seen]), calibration=x.numpy(), attention="static")
+
+
+def test_the_tables_of_side_operations_agree() -> None:
+    assert set(SIDES) == set(OPERATIONS) == set(RULES)
 
 
 def test_what_freezing_needs() -> None:

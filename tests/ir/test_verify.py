@@ -257,6 +257,19 @@ def spikes_of() -> Input:
     return node
 
 
+def test_whole_trains_come_without_delay() -> None:
+    side = SideOperation(
+        name="s",
+        inputs=(Wire("n", 1),),
+        operation="razor-gain",
+        constants={"embeddings": np.ones((1, 1)), "kernel": np.ones((1, 1)), "bias": np.ones(1)},
+        shape=(2,),
+        is_sequence=True,
+    )
+    with pytest.raises(InvalidGraph, match=r"its wire from n has no delay \(needs 0, has 1\)"):
+        graph(X, FC, N, side, replace(Y, inputs=wires("s"))).verify()
+
+
 def test_whole_trains_are_no_part_of_a_loop() -> None:
     side = SideOperation(
         name="s",

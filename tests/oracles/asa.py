@@ -1,6 +1,7 @@
 """ASA-SNN: advanced spatial attention per sample, and the three-layer network with five attentions.
 
-Equations of reference/seeds.md, sections 2.1 to 2.3. Time first: x [T, B, C, H, W].
+Written from the published equations alone, without looking at the code of snncc.
+Time first: x [T, B, C, H, W].
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """E-SpikeFormer: spike firing approximation, the two published families, V1 and V2 attention, RepConv.
 
-Equations of reference/seeds.md, sections 1.1 and 1.2. Evaluation mode; no surrogate gradients.
+Written from the published equations alone, without looking at the code of snncc.
+Evaluation mode; no surrogate gradients.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """HSD: the QCFS activation, the two neurons of the conversion, VGG-SNN, the distillation loss.
 
-Equations of reference/seeds.md, section 4.1. Trains have time first: [T, ...].
+Written from the published equations alone, without looking at the code of snncc.
+Trains have time first: [T, ...].
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Razor SNN: temporal embeddings that weigh events and prune frames, and its neurons.
 
-Equations of reference/seeds.md, section 3.1. Time first: x [T, B, ...]; no authors' code is known.
+Written from the published equations alone, without looking at the code of snncc.
+Time first: x [T, B, ...]; no authors' code is known.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """InfLoR: the soft-reset neuron SRIF, its membrane potential rectifier, tdBN, and the hard-reset IF.
 
-Equations of reference/seeds.md, section 5.1. Trains have time first: [T, ...].
+Written from the published equations alone, without looking at the code of snncc.
+Trains have time first: [T, ...].
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Spike sparse convolution: by patch mask (the authors' code) and by center spike (the paper's remark).
 
-Equations of reference/seeds.md, section 1.2, SSC. Loops over output positions.
+Written from the published equations alone, without looking at the code of snncc.
+Loops over output positions.
 """
 
 from __future__ import annotations
