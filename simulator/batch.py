@@ -17,7 +17,7 @@ from snncc.reference.inputs import Data, by_input, check_tables
 from snncc.reference.side import check_trains
 from snncc.simulator.chunk import run_chunk
 from snncc.simulator.plan import Plan, plan_of
-from snncc.simulator.result import Part, Run, joined, state_part
+from snncc.simulator.result import Part, Run, run_of, state_part
 
 Progress = Callable[[int, int], None]
 
@@ -42,7 +42,7 @@ def run(
     from. Raises `CannotLower` for a float graph, `BadInput`, `UnknownName`, `StateOverflow`.
     """
     plan = plan_of(graph, record, by_events=state is None and not keep_state)
-    data = shaped(graph, x, timesteps)
+    data = shaped(plan, graph, x, timesteps)
     check_trains(graph, timesteps, state)
     check_tables(graph, timesteps, state)
     batch = len(next(iter(data.values()))[0])
@@ -74,7 +74,7 @@ def run(
         for b in range(batch):
             relabelled(one, b)
         raise
-    return joined(plan, timesteps, parts)
+    return run_of(plan, timesteps, parts)
 
 
 def relabelled(one: Callable[[tuple[int, int]], Part], b: int) -> None:
@@ -87,26 +87,27 @@ def relabelled(one: Callable[[tuple[int, int]], Part], b: int) -> None:
         raise
 
 
-def shaped(graph: SpikeGraph, x: Data, timesteps: int) -> dict[str, Array]:
+def shaped(plan: Plan, graph: SpikeGraph, x: Data, timesteps: int) -> dict[str, Array]:
     """The data of each input as [T or 1, B, *shape], its values not yet looked at."""
     data = by_input(graph, x)
     batches = set()
-    for node in graph.inputs:
-        array = data[node.name]
-        if node.presence is not Presence.SEQUENCE:
-            array = data[node.name] = array[None]
-        fits = array.ndim == 2 + len(node.shape) and array.shape[2:] == node.shape and array.size
-        steps = timesteps if node.presence is Presence.SEQUENCE else 1
-        if timesteps < 1 or not fits or len(array) != steps or array.dtype.kind not in "fiub":
+    for node in plan.inputs:
+        is_sequence = node.presence is Presence.SEQUENCE
+        array = data[node.name] if is_sequence else data[node.name][None]
+        fits = array.shape == (timesteps if is_sequence else 1, *array.shape[1:2], *node.shape)
+        if timesteps < 1 or not fits or not array.size or array.dtype.kind not in "fiub":
             enter(graph, x, timesteps)
+        data[node.name] = plain_data(array)
         batches.add(array.shape[1])
     if len(batches) > 1:
         enter(graph, x, timesteps)
-    return {name: plain_data(array) for name, array in data.items()}
+    return data
 
 
 def plain_data(array: Array) -> Array:
     """*array* as kernels take it: contiguous, writable, in the machine's byte order."""
+    if array.flags.carray and array.dtype.isnative:
+        return array
     return np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from snncc.ir import Array, Output
-from snncc.simulator.counting import plain
+from snncc.ir import Array
+from snncc.simulator.counting import Tally, plain
 from snncc.simulator.layer_run import Workspace
 from snncc.simulator.neuron_table import NeuronState
 from snncc.simulator.plan import Plan
@@ -34,18 +34,14 @@ def run_chunk(
         sheet.states = {name: resumed(plan, name, values) for name, values in state["states"].items()}
     for part in plan.parts:
         sheet.run_part(part)
-    outputs = {}
-    for node in plan.by_name.values():
-        if isinstance(node, Output):
-            y = sheet.dense(node.name)
-            outputs[node.name] = np.broadcast_to(y, (timesteps, *y.shape[1:]))[:, :, 0]
+    outputs = {node.name: sheet.output(node) for node in plan.outputs}
     plan.spaces.append(space)
     return Part(
         batch=stop - start,
         outputs=outputs,
         spikes=sheet.spikes,
         active=sheet.active,
-        operations=sheet.operations,
+        operations=Tally(sheet.operations),
         saturations=sheet.saturations,
         records=sheet.records,
         state=sheet.state() if keep_state else {},

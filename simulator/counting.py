@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,38 @@ from snncc.simulator.synapse_kernel import weigh
 from snncc.simulator.synapse_table import Fan
 
 Ints = NDArray[np.int64]
+
+
+class Met(NamedTuple):
+    """What the spikes into a node met; *counts* [3, B] are synapses, those of nonzero weight, the spikes."""
+
+    synapses: int
+    counts: Ints
+
+    def operations(self) -> Operations:
+        """The same, an accumulation for each synapse met."""
+        every, nonzero, received = self.counts
+        none = np.zeros(len(every), np.int64)
+        return Operations(self.synapses, received, every, nonzero, none, none, none)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tally(Mapping[str, Operations]):
+    """The operations of each node; what spikes met becomes `Operations` when it is first looked at."""
+
+    counted: dict[str, Operations | Met]
+
+    def __getitem__(self, name: str) -> Operations:
+        found = self.counted[name]
+        if isinstance(found, Met):
+            found = self.counted[name] = found.operations()
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.counted)
+
+    def __len__(self) -> int:
+        return len(self.counted)
 
 
 def gain_operations(xs: list[Ints], size: int, timesteps: int) -> Operations:
@@ -41,32 +75,20 @@ def both(left: NDArray[np.bool_], right: NDArray[np.bool_]) -> NDArray[np.bool_]
     return np.asarray(left & right)
 
 
-def synapse_operations(x: Ints, fan: Fan, timesteps: int, *, is_events: bool, is_spiking: bool) -> Operations:
+def synapse_operations(
+    x: Ints, synapses: int, fan: Fan, timesteps: int, *, is_events: bool, is_spiking: bool
+) -> Operations:
     """The operations of synapses or pools that receive *x* [T or 1, B, ticks, *shape]."""
     flat = plain(x.reshape(*x.shape[:3], -1))
     met = np.zeros((x.shape[1], 4), np.int64)
     weigh(flat, fan.every, fan.nonzero, is_spiking, met)
     met *= timesteps // len(x)
     received = met[:, 2 if is_events else 3]
-    return operations_of(
-        *(fan, met[:, 0], met[:, 1], received), is_spiking=is_spiking, dense=x.shape[2] * timesteps
-    )
-
-
-def operations_of(
-    fan: Fan, every: Ints, nonzero: Ints, received: Ints, *, is_spiking: bool, dense: int
-) -> Operations:
-    """The operations of a synapse node; *dense* is how often each synapse would be used if nothing slept."""
-    none = np.zeros(len(every), np.int64)
-    return Operations(
-        synapses=fan.synapses,
-        received=received,
-        ac=every if is_spiking else none,
-        ac_nonzero=nonzero if is_spiking else none,
-        mac=none if is_spiking else every,
-        mac_nonzero=none if is_spiking else nonzero,
-        mac_dense=none if is_spiking else np.full(len(every), fan.synapses * dense, np.int64),
-    )
+    none = np.zeros(len(met), np.int64)
+    if is_spiking:
+        return Operations(synapses, received, met[:, 0], met[:, 1], none, none, none)
+    dense = np.full(len(met), synapses * x.shape[2] * timesteps, np.int64)
+    return Operations(synapses, received, none, none, met[:, 0], met[:, 1], dense)
 
 
 def summed_over_time(done: Operations, timesteps: int) -> Operations:

@@ -35,7 +35,7 @@ def source_stamp() -> tuple[tuple[str, int, int], ...]:
 
     Numba alone would look at the module of a kernel only, and run old code after a change of another.
     """
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    files = sorted(Path(__file__).parent.rglob("*.py"))
     return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
@@ -45,6 +45,6 @@ SOURCES = source_stamp()
 def inner(function: Function) -> Function:
     """Compile *function* as a part of the kernels that call it; Python cannot."""
     compiled: Function = njit(
-        nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+        nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False
     )(function)
     return compiled

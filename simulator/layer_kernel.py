@@ -240,9 +240,9 @@ def run_kernel(
                 every, nonzero, received = charge(
                     *(kind, sums, added, source, frame, is_over, base, first, numbers.ctypes.data)
                 )
-                counts[b, which, 0] += every
-                counts[b, which, 1] += nonzero
-                counts[b, which, 2] += received
+                counts[which, 0, b] += every
+                counts[which, 1, b] += nonzero
+                counts[which, 2, b] += received
             if t >= timesteps:
                 continue
             beyond, fired = np.int64(0), np.int64(0)

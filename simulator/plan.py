@@ -12,8 +12,10 @@ from snncc.ir import (
     Dense,
     Edge,
     Encoding,
+    Input,
     Neuron,
     Node,
+    Output,
     Pool,
     Presence,
     Sparse,
@@ -38,12 +40,16 @@ class Plan:
     by_name: Mapping[str, Node]
     record: frozenset[str]
     parts: tuple[tuple[Node, ...], ...]
-    """Nodes in the order of work; several nodes together form a loop."""
+    """Nodes in the order of work, but for those that layers run and outputs; several together form a loop."""
     edges: Mapping[str, Edge]
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
     neurons: Mapping[str, NeuronTable]
     synapses: dict[str, Mapping[int, SynapseTable]]
     """Made when they are first needed: by `synapse`."""
     fans: Mapping[str, Fan]
+    sizes: Mapping[str, int]
+    """Synapses of each node that has a fan."""
     counted: Mapping[str, bool]
     horizons: Mapping[str, int]
     layers: Mapping[str, Prepared]
@@ -108,14 +114,21 @@ def make_plan(graph: SpikeGraph, record: frozenset[str], by_events: bool) -> Pla
         if node.name in {source.name for source in sources} - record and node.presence is not Presence.FIRST
     )
     as_events = folded | streamed | layers.keys()
+
+    def is_run(node: Node) -> bool:
+        return node.name not in folded and (node.name in record or not isinstance(node, Output))
+
     return Plan(
         by_name=graph.by_name,
         record=record,
-        parts=parts,
+        parts=tuple(part for part in parts if any(is_run(node) for node in part)),
         edges=edges,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
         neurons=neurons,
         synapses={},
         fans=fans,
+        sizes={name: fan.synapses for name, fan in fans.items()},
         counted={n.name: inputs_spike(graph, n, spiking) for n in graph.nodes if is_counted(n)},
         horizons=horizons(graph),
         layers={name: Prepared(layer) for name, layer in layers.items()},

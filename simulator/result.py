@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snncc.ir import Array, Output
+from snncc.ir import Array, Over
 from snncc.reference import Operations
 from snncc.reference import Run as ReferenceRun
-from snncc.reference.execute import Record, reduce_over
+from snncc.reference.execute import Record
 from snncc.simulator.plan import Plan
 
 Ints = NDArray[np.int64]
@@ -28,52 +28,54 @@ class Run(ReferenceRun):
     neuron_updates: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one chunk of samples yields: carried numbers of outputs [T, B, *shape], counts, records."""
+class Part(NamedTuple):
+    """What one chunk of samples yields: carried numbers of outputs, reduced over time, counts, records."""
 
     batch: int
-    outputs: Mapping[str, Ints]
+    outputs: Mapping[str, Array]
     spikes: Mapping[str, Ints]
     active: Mapping[str, Ints]
     operations: Mapping[str, Operations]
     saturations: Mapping[str, int]
     records: Mapping[str, Record]
-    state: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Any]
 
 
-def joined(plan: Plan, timesteps: int, parts: Sequence[Part]) -> Run:
+def run_of(plan: Plan, timesteps: int, parts: Sequence[Part]) -> Run:
     """The run that consists of *parts*, in this order."""
-    first = parts[0]
-    outputs = {}
-    for node in plan.by_name.values():
-        if not isinstance(node, Output):
-            continue
-        carried = side_by_side([part.outputs[node.name] for part in parts], axis=1)
-        outputs[node.name] = reduce_over(node.over, carried) * plan.edges[node.name].scale
+    whole = parts[0] if len(parts) == 1 else joined(plan, parts)
     return Run(
         timesteps=timesteps,
-        batch=sum(part.batch for part in parts),
-        outputs=outputs,
-        spikes={k: side_by_side([part.spikes[k] for part in parts]) for k in first.spikes},
-        active={k: side_by_side([part.active[k] for part in parts]) for k in first.active},
-        operations={k: costs([part.operations[k] for part in parts]) for k in first.operations},
-        saturations={k: sum(part.saturations[k] for part in parts) for k in first.saturations},
-        records={k: record_of([part.records[k] for part in parts]) for k in first.records},
-        state=state_of([part.state for part in parts]),
+        batch=whole.batch,
+        outputs={name: numbers * plan.edges[name].scale for name, numbers in whole.outputs.items()},
+        spikes=whole.spikes,
+        active=whole.active,
+        operations=whole.operations,
+        saturations=whole.saturations,
+        records=whole.records,
+        state=whole.state,
         neuron_updates={name: timesteps * n for name, n in plan.updates.items()},
     )
 
 
-def side_by_side(arrays: Sequence[Array], axis: int = 0) -> Array:
-    """The *arrays* of all parts as one; a single one as it is."""
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=axis)
+def joined(plan: Plan, parts: Sequence[Part]) -> Part:
+    """All samples of *parts* as one."""
+    first = parts[0]
+    axes = {node.name: 1 if node.over is Over.SEQUENCE else 0 for node in plan.outputs}
+    return Part(
+        batch=sum(part.batch for part in parts),
+        outputs={k: np.concatenate([part.outputs[k] for part in parts], axis) for k, axis in axes.items()},
+        spikes={k: np.concatenate([part.spikes[k] for part in parts]) for k in first.spikes},
+        active={k: np.concatenate([part.active[k] for part in parts]) for k in first.active},
+        operations={k: costs([part.operations[k] for part in parts]) for k in first.operations},
+        saturations={k: sum(part.saturations[k] for part in parts) for k in first.saturations},
+        records={k: record_of([part.records[k] for part in parts]) for k in first.records},
+        state=state_of([part.state for part in parts]),
+    )
 
 
 def costs(parts: Sequence[Operations]) -> Operations:
     """The operations of all samples."""
-    if len(parts) == 1:
-        return parts[0]
     names = [f.name for f in fields(Operations) if f.name != "synapses"]
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     return Operations(synapses=parts[0].synapses, **arrays)
@@ -84,10 +86,10 @@ def record_of(parts: Sequence[Record]) -> Record:
 
     def whole(arrays: Sequence[Array | None]) -> Array | None:
         present = [a for a in arrays if a is not None]
-        return side_by_side(present, axis=1) if present else None
+        return np.concatenate(present, axis=1) if present else None
 
     return Record(
-        side_by_side([part.train for part in parts], axis=1),
+        np.concatenate([part.train for part in parts], axis=1),
         whole([part.u_pre for part in parts]),
         whole([part.u_post for part in parts]),
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,8 @@ from snncc.ir import (
     Input,
     Neuron,
     Node,
+    Output,
+    Over,
     Pool,
     Presence,
     SideOperation,
@@ -34,17 +35,11 @@ from snncc.ir import (
 )
 from snncc.reference import Operations
 from snncc.reference.count import operations, side_operations
-from snncc.reference.execute import Record, initial_train
+from snncc.reference.execute import Record, initial_train, reduce_over
 from snncc.reference.inputs import carried, checked
 from snncc.reference.nodes import evaluate
 from snncc.reference.side import side_train
-from snncc.simulator.counting import (
-    gain_operations,
-    operations_of,
-    plain,
-    summed_over_time,
-    synapse_operations,
-)
+from snncc.simulator.counting import Met, gain_operations, plain, summed_over_time, synapse_operations
 from snncc.simulator.layer_match import Source
 from snncc.simulator.layer_run import Workspace, run_layer
 from snncc.simulator.neuron_table import NeuronState, advanced, initial_state
@@ -72,7 +67,7 @@ class Sheet:
     states: dict[str, NeuronState] = field(default_factory=dict)
     spikes: dict[str, Ints] = field(default_factory=dict)
     active: dict[str, Ints] = field(default_factory=dict)
-    operations: dict[str, Operations] = field(default_factory=dict)
+    operations: dict[str, Operations | Met] = field(default_factory=dict)
     saturations: dict[str, int] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
 
@@ -81,8 +76,6 @@ class Sheet:
         for node in part:
             if node.name in self.plan.layers and self.run_layer(node):
                 return
-        if all(node.name in self.plan.folded for node in part):
-            return
         if part[0].name in self.plan.streamed and self.stream(part[0].name) is not None:
             self.collect_events(part[0].name)
             return
@@ -107,21 +100,17 @@ class Sheet:
         """Run a whole layer event by event. False where it must go through the general executor."""
         prepared = self.plan.layers[node.name]
         sources = prepared.layer.sources
-        streams: dict[str, Stream] = {}
         for source in sources:
-            if source.name != node.name:
-                found = self.stream(source.name)
-                if found is None:
-                    return self.give_up(node, sources)
-                streams[source.name] = found
-        done = run_layer(prepared, streams, self.timesteps, self.batch, self.space)
+            if source.name != node.name and self.stream(source.name) is None:
+                return self.give_up(node, sources)
+        done = run_layer(prepared, self.streams, self.timesteps, self.batch, self.space)
         if done is None:
             return self.give_up(node, sources)
         self.streams[node.name] = done.stream
         self.spikes[node.name], self.active[node.name] = done.spikes, done.active
         self.saturations[node.name] = 0
         for k, source in enumerate(sources):
-            self.count_source(source, done.counts[:, k])
+            self.count_source(source, done.counts[k])
         return True
 
     def give_up(self, node: Node, sources: Sequence[Source]) -> bool:
@@ -134,33 +123,26 @@ class Sheet:
         return False
 
     def count_source(self, source: Source, counts: Ints) -> None:
-        """The operations of a synapse and of the pools before it."""
-        name = source.synapse.name
-        every, nonzero, received = (np.ascontiguousarray(counts[:, k]) for k in range(3))
-        self.operations[name] = operations_of(
-            self.plan.fans[name], every, nonzero, received, is_spiking=True, dense=0
-        )
-        stream = self.streams[source.name]
-        rows = stream.timesteps * stream.grid.rows
-        total = np.diff(stream.starts[::rows]) * (self.timesteps // stream.timesteps)
+        """The operations of a synapse, which the kernel counted, and of the pools before it."""
+        name, sizes = source.synapse.name, self.plan.sizes
+        self.operations[name] = Met(sizes[name], counts)
         for node in source.chain:
             if isinstance(node, Pool):
-                self.operations[node.name] = operations_of(
-                    self.plan.fans[node.name], total, total, total, is_spiking=True, dense=0
-                )
+                total = self.streams[source.name].sums(self.timesteps).sum(axis=1)
+                self.operations[node.name] = Met(sizes[node.name], np.stack([total, total, total]))
 
     def stream(self, name: str) -> Stream | None:
         """The events of node *name*; None where its data are no spikes (and will be refused)."""
         if name not in self.streams:
             node, grid = self.plan.by_name[name], self.plan.grids[name]
-            take = partial(self.space.take, name)
             if isinstance(node, Input) and name not in self.values and node.presence is not Presence.FIRST:
-                found = listed(self.data[name][:, :, None], grid, self.first, self.batch, take)
+                x, first = self.data[name][:, :, None], self.first
             else:
-                found = listed(plain(self.dense(name)), grid, 0, self.batch, take)
-            if found is None:
+                x, first = plain(self.dense(name)), 0
+            stream = self.space.stream(name, grid, (self.batch, len(x), x.shape[2]))
+            if not listed(x, first, stream):
                 return None
-            self.streams[name] = found
+            self.streams[name] = stream
         return self.streams[name]
 
     def dense(self, name: str) -> Ints:
@@ -172,6 +154,14 @@ class Sheet:
             else:
                 self.values[name] = self.evaluate(self.plan.by_name[name], 0, self.timesteps)
         return self.values[name]
+
+    def output(self, node: Output) -> Array:
+        """What leaves *node*, reduced over time as it says."""
+        (wire,) = node.inputs
+        if node.over is Over.SUM and wire.source in self.streams and not wire.delay:
+            return self.streams[wire.source].total(self.timesteps)
+        y = self.dense(node.name)[:, :, 0]
+        return reduce_over(node.over, np.broadcast_to(y, (self.timesteps, *y.shape[1:])))
 
     def evaluate(self, node: Node, start: int, stop: int) -> Ints:
         """The numbers that leave *node*: [stop - start, ...], or [1, ...] where they never change."""
@@ -213,7 +203,7 @@ class Sheet:
         for length in steps:
             cost = side_operations(node, length, edge, self.batch)
             before = self.operations.get(node.name)
-            self.operations[node.name] = cost if before is None else before.plus(cost)
+            self.operations[node.name] = before.plus(cost) if isinstance(before, Operations) else cost
 
     def unrolled(self, xs: list[Ints], steps: int) -> list[Ints]:
         """*xs* with what never changes repeated."""
@@ -319,9 +309,7 @@ class Sheet:
 
     def collect_events(self, name: str) -> None:
         """Count the spikes of an input of which only the events are known."""
-        stream = self.streams[name]
-        sums = np.diff(stream.starts[:: stream.grid.rows]).reshape(self.batch, stream.timesteps)
-        self.active[name] = np.repeat(sums, self.timesteps // stream.timesteps, axis=1)
+        self.active[name] = self.streams[name].sums(self.timesteps)
         self.spikes[name] = self.active[name][:, :, None].copy()
 
     def cost(self, node: Node) -> Operations:
@@ -338,14 +326,15 @@ class Sheet:
             return gain_operations(xs, self.plan.edges[node.name].size, self.timesteps)
         is_events = self.plan.edges[node.inputs[0].source].is_events
         is_spiking = self.plan.counted[node.name]
-        return synapse_operations(xs[0], fan, self.timesteps, is_events=is_events, is_spiking=is_spiking)
+        met = self.plan.sizes[node.name], fan
+        return synapse_operations(xs[0], *met, self.timesteps, is_events=is_events, is_spiking=is_spiking)
 
     def state(self) -> dict[str, Any]:
         """What a later run goes on from, in the form of the reference executor."""
         past = {}
         for name, length in self.plan.horizons.items():
             y = self.dense(name)
-            recent = [y[t if len(y) > 1 else 0] for t in range(self.timesteps - 1, -1, -1)][:length]
+            recent = [y[t if len(y) > 1 else 0].copy() for t in range(self.timesteps - 1, -1, -1)][:length]
             past[name] = [*recent, *self.past.get(name, [])][:length]
         states = {
             name: {

@@ -7,7 +7,6 @@ order sample, timestep, row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from snncc.ir import Array, Shape
 from snncc.simulator.jit import kernel
-from snncc.simulator.simd import BLOCK, lanes_of, list_block
+from snncc.simulator.simd import lanes_of, list_block
 
 Events = NDArray[np.uint16]
 Starts = NDArray[np.int64]
@@ -70,18 +69,44 @@ class Stream:
     events: Events
     starts: Starts
 
+    def sums(self, timesteps: int) -> NDArray[np.int64]:
+        """How many events each sample has in each of *timesteps*, [B, T]."""
+        ends = self.starts[:: self.grid.rows]
+        sums = (ends[1:] - ends[:-1]).reshape(self.batch, self.timesteps)
+        return sums if self.timesteps == timesteps else np.repeat(sums, timesteps, axis=1)
+
     def dense(self, ticks: int) -> NDArray[np.int64]:
         """The train [T or 1, B, ticks, *shape]; n events of a neuron fill its first n ticks."""
         grid = self.grid
-        rows = np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
-        slots = rows * grid.codes + self.events[: self.starts[-1]]
-        n = np.bincount(slots, minlength=(len(self.starts) - 1) * grid.codes)
-        maps = n.reshape(self.batch, self.timesteps, grid.rows, grid.columns, grid.pitch)
-        counts = maps[..., : grid.channels].transpose(1, 0, 4, 2, 3)
-        if ticks == 1:
-            return np.ascontiguousarray(counts.reshape(self.timesteps, self.batch, 1, *grid.shape))
-        train = counts[:, :, None] > np.arange(ticks).reshape(-1, 1, 1, 1)
-        return train.reshape(self.timesteps, self.batch, ticks, *grid.shape).astype(np.int64)
+        train = self.counted(self.timesteps)
+        if ticks > 1:
+            train = (train > np.arange(ticks).reshape(-1, 1, 1, 1)).astype(np.int64)
+        return train.reshape(self.timesteps, self.batch, ticks, *grid.shape)
+
+    def total(self, timesteps: int) -> NDArray[np.int64]:
+        """How often each neuron fired in *timesteps*, [B, *shape]."""
+        counts = self.counted(1).reshape(self.batch, *self.grid.shape)
+        return counts if self.timesteps == timesteps else counts * timesteps
+
+    def counted(self, steps: int) -> NDArray[np.int64]:
+        """The events of each neuron by timestep, or in all if *steps* is 1: [T or 1, B, 1, C, H, W]."""
+        grid = self.grid
+        counts = np.zeros((steps, self.batch, 1, grid.channels, grid.rows, grid.columns), np.int64)
+        count_events(self.events, self.starts, grid.pitch, counts)
+        return counts
+
+
+@kernel
+def count_events(events: Events, starts: Starts, pitch: int, counts: NDArray[np.int64]) -> None:
+    """Add every event to *counts* [T or 1, B, 1, C, H, W]."""
+    most, batch, _, _, rows, _ = counts.shape
+    row = 0
+    for b in range(batch):
+        for t in range((len(starts) - 1) // (batch * rows)):
+            for y in range(rows):
+                for k in range(starts[row], starts[row + 1]):
+                    counts[min(t, most - 1), b, 0, events[k] % pitch, y, events[k] // pitch] += 1
+                row += 1
 
 
 @kernel
@@ -146,23 +171,13 @@ def list_bytes(
     return place
 
 
-Take = Callable[[str, int, type[np.generic]], Array]
-
-
-def listed(x: Array, grid: Grid, first: int, batch: int, take: Take) -> Stream | None:
-    """The stream of *batch* samples of a train [T, B, ticks, *shape] from *first*; None unless it is 0 or 1.
-
-    *take* gives memory for what it is called, how many numbers, and of which type.
-    """
-    if len(grid.shape) == 3:
-        maps, pitch = x, grid.pitch
+def listed(x: Array, first: int, stream: Stream) -> bool:
+    """Fill *stream* from a train [T, B, ticks, *shape], from sample *first*; False unless all is 0 or 1."""
+    if len(stream.grid.shape) == 3:
+        maps, pitch = x, stream.grid.pitch
     else:  # a vector is one row, its numbers the columns
         maps, pitch = x[:, :, :, None, None], 1
     steps, _, ticks = x.shape[:3]
-    events = take("events", batch * steps * ticks * grid.rows * grid.codes + BLOCK, np.uint16)
-    starts = take("starts", batch * steps * grid.rows + 1, np.int64)
     if maps.dtype.itemsize == 1 and maps.dtype.kind in "bu" and maps.flags.c_contiguous and ticks == 1:
-        count = list_bytes(maps.view(np.uint8), first, steps, pitch, events, starts)
-    else:
-        count = list_events(maps, first, steps, pitch, events, starts)
-    return None if count < 0 else Stream(grid, batch, steps, events, starts)
+        return list_bytes(maps.view(np.uint8), first, steps, pitch, stream.events, stream.starts) >= 0
+    return list_events(maps, first, steps, pitch, stream.events, stream.starts) >= 0
