@@ -1,0 +1,57 @@
+"""What a chip cannot express, wherever the neurons are put."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from snncc.chips import Chip
+from snncc.ir import Sparse
+from snncc.mapping.demand import Usage
+from snncc.mapping.network import Connection, Network, Population
+from snncc.mapping.placement import Schedule
+from snncc.mapping.reach import weight_bits
+
+
+def inexpressible(network: Network, chip: Chip) -> Iterator[Usage]:
+    """Every limit of messages, weights and states that *network* exceeds on *chip*."""
+    found: list[Usage] = []
+    for population in network.populations.values():
+        where, limits = layer(population), chip.limits
+        found.append(Usage(where, "payload_bits", population.payload_bits, limits.payload_bits))
+        found.append(Usage(where, "state_bits", population.state_bits, limits.state_bits))
+    for connection in network.connections:
+        found.append(Usage(path(connection), "weight_bits", weight_bits(connection), chip.limits.weight_bits))
+        if chip.memory.format == "kernels" and isinstance(connection.node, Sparse):
+            found.append(Usage(path(connection), "synapses without a kernel", connection.node.weight.size, 0))
+    return (usage for usage in found if usage.is_over)
+
+
+def late(network: Network, chip: Chip) -> Iterator[Usage]:
+    """Every connection that cannot be pipelined on *chip*: what comes too late, what has to wait too long."""
+    group = max((population.steps for population in network.populations.values()), default=1)
+    for connection in network.connections:
+        depths = (network.populations[name].depth for name in (connection.source, connection.target))
+        source, target = depths
+        if target - source + connection.delay < 1:
+            yield Usage(path(connection), "pipelining delay", source - target + 1, connection.delay)
+            continue
+        waits = (target - source + connection.delay - 1) * group
+        usage = Usage(path(connection), "delay", waits, chip.limits.max_delay)
+        if usage.is_over:
+            yield usage
+
+
+def scheduled(network: Network, chip: Chip) -> Schedule:
+    """Pipelined where all connections can be, else layered."""
+    return Schedule.LAYERED if any(late(network, chip)) else Schedule.PIPELINED
+
+
+def layer(population: Population) -> str:
+    """What to call a population in errors: its name, and the user's."""
+    return f"{population.name} ({population.origin})" if population.origin else population.name
+
+
+def path(connection: Connection) -> str:
+    """What to call a connection in errors."""
+    ends = f"{connection.source} -> {connection.target}"
+    return f"{connection.node.name} ({ends})" if connection.node else ends

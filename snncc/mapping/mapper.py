@@ -1,0 +1,67 @@
+"""From a network and a chip to a placement."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from snncc.chips import Chip
+from snncc.errors import BadInput, UnknownName
+from snncc.mapping.demand import Demands, DoesNotFitChip
+from snncc.mapping.express import inexpressible, late, scheduled
+from snncc.mapping.improvement import improve
+from snncc.mapping.load import Held, Load
+from snncc.mapping.network import Network
+from snncc.mapping.place import greedy, region, scattered, snake
+from snncc.mapping.placement import Part, Placement, Schedule
+from snncc.mapping.scaled import spread
+from snncc.mapping.split import split
+from snncc.mapping.traffic import Traffic, spikes_of
+
+Placing = Literal["greedy", "random"]
+
+
+def map_network(
+    network: Network,
+    chip: Chip,
+    *,
+    schedule: Schedule | None = None,
+    cores: int | None = None,
+    traffic: Traffic | None = None,
+    seed: int = 0,
+    placing: Placing = "greedy",
+) -> Placement:
+    """*network* on as few cores of *chip* as possible, or spread over exactly *cores* cores.
+
+    *schedule* None: pipelined where all connections can be, else layered. *placing* "greedy": near to what
+    they exchange messages with; "random": by *seed*, for comparison. With *traffic*, measured, the placement
+    is then improved against it (`improve`), which may spread parts over more cores (of those *cores*).
+
+    Raises `DoesNotFitChip` with every limit that is broken, `BadInput` for wrong options.
+    """
+    if placing not in get_args(Placing):
+        raise UnknownName("placing", placing, get_args(Placing))
+    if cores is not None and not 1 <= cores <= chip.fabric.cores:
+        raise BadInput(f"{chip.name}: cores must be 1 to {chip.fabric.cores}, not {cores}")
+    broken = list(inexpressible(network, chip))
+    if schedule is Schedule.PIPELINED:
+        broken += late(network, chip)
+    if broken:
+        raise DoesNotFitChip(chip.name, broken)
+    spikes = spikes_of(network, traffic)
+    demands = Demands(network, chip)
+    if cores is None:
+        allowed = snake(chip, chip.fabric.columns, chip.fabric.rows)
+        held = split(demands, allowed)
+    else:
+        allowed = region(chip, cores)
+        held = spread(demands, spikes, allowed)
+    load = Load(demands, held)
+    placed = greedy(load, spikes, allowed) if placing == "greedy" else scattered(load, allowed, seed)
+    placement = placement_of(demands, placed, schedule or scheduled(network, chip))
+    return placement if traffic is None else improve(placement, traffic, seed, allowed)
+
+
+def placement_of(demands: Demands, held: list[Held], schedule: Schedule) -> Placement:
+    """The placement of pieces on cores, which are swept in the order of the network."""
+    parts = tuple(Part(piece.population, core, piece.addresses) for piece, core in held)
+    return Placement(demands.chip, demands.network, parts, schedule)
