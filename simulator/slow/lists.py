@@ -1,0 +1,118 @@
+"""The lists that neuron units work through in a step: busy times, and messages to send after them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from snncc.chips import Touch
+from snncc.mapping.placement import Part, Placement
+from snncc.mapping.schedule import Sweep
+from snncc.simulator.slow.routes import tree
+from snncc.simulator.slow.spikes import Spikes
+from snncc.simulator.slow.stations import Message
+from snncc.simulator.timing import EVENTS, Ints
+
+Work = Iterator[tuple[int, Message | None]]
+"""Busy times, and the message that is sent after each, if any."""
+
+
+class Lists:
+    """Makes the lists, and counts all events. *touched* has the neurons reached since their last sweep."""
+
+    def __init__(self, placement: Placement, trains: Mapping[str, Ints]) -> None:
+        self.placement, self.trains = placement, trains
+        self.chip, self.populations = placement.chip, placement.network.populations
+        self.fabric, self.costs = placement.chip.fabric, placement.chip.operations
+        self.spikes = Spikes(placement)
+        self.touched: set[tuple[str, int]] = set()
+        self.events = {name: [0] * (self.fabric.cores + 1) for name in EVENTS}
+
+    def work(self, core: int, sweeps: tuple[Sweep, ...]) -> Work:
+        """What one neuron unit, or the port, has to do in a step."""
+        return self.port_work(sweeps) if core == self.fabric.cores else self.core_work(core, sweeps)
+
+    def port_work(self, sweeps: tuple[Sweep, ...]) -> Work:
+        """For each message of each input event the time of the port."""
+        port = self.fabric.cores
+        for sweep in sweeps:
+            population = sweep[0]
+            if not self.placement.is_at_port(population):
+                continue
+            for address in range(self.populations[population].size):
+                for message in self.messages(sweep, address, port):
+                    self.events["port"][port] += 1
+                    yield self.chip.port.event.time, message
+        yield 0, None
+
+    def core_work(self, core: int, sweeps: tuple[Sweep, ...]) -> Work:
+        """All visits to the neurons of the core that are swept."""
+        of = {sweep[0]: sweep for sweep in sweeps}
+        time = 0
+        for part in self.placement.parts:
+            if part.core == core and part.population in of:
+                for address in part.addresses.tolist():
+                    time += self.visit(part, address)
+                    for busy, message in self.spike(of[part.population], address, core):
+                        time += busy
+                        if message is not None:
+                            yield time, message
+                            time = 0
+        yield time, None
+
+    def spike(self, sweep: Sweep, address: int, core: int) -> Work:
+        """What a neuron does if it fires."""
+        if self.fires(sweep, address):
+            self.events["spike"][core] += 1
+            yield self.costs.spike.time, None
+            for message in self.messages(sweep, address, core):
+                self.events["message_out"][core] += 1
+                yield self.costs.message_out.time, message
+
+    def visit(self, part: Part, address: int) -> int:
+        """The time of access and update of one neuron, whose next sweep begins a new count of touches."""
+        self.events["access"][part.core] += 1
+        time = self.costs.access.time
+        if self.is_touched(part.population, address):
+            self.events["update"][part.core] += 1
+            time += self.costs.update.time
+        self.touched.discard((part.population, address))
+        return time
+
+    def is_touched(self, population: str, address: int) -> bool:
+        """Whether a neuron needs an update."""
+        if self.chip.touch is Touch.ALL or self.populations[population].is_active:
+            return True
+        return (population, address) in self.touched
+
+    def fires(self, sweep: Sweep, address: int) -> bool:
+        """Whether a neuron sends in this sweep; a readout has no train."""
+        population, timestep, tick = sweep
+        return population in self.trains and self.trains[population][timestep, tick, address] != 0
+
+    def messages(self, sweep: Sweep, address: int, sender: int) -> list[Message]:
+        """What a neuron sends in this sweep."""
+        if not self.fires(sweep, address):
+            return []
+        population, timestep, tick = sweep
+        cores = tuple(self.spikes.arrivals(population, address))
+        groups: list[tuple[int, ...]] = [(core,) for core in cores]
+        if self.fabric.multicast:
+            groups = [cores] if cores else []
+        return [
+            Message(population, address, timestep, tick, sender, group, tree(self.fabric, sender, group))
+            for group in groups
+        ]
+
+    def arrive(self, message: Message, core: int) -> int:
+        """The work of a message on *core*."""
+        lanes, time = self.costs.lanes, self.costs.message_in.time
+        self.events["message_in"][core] += 1
+        arrival = self.spikes.arrivals(message.population, message.address)[core]
+        for kind, count in arrival.synapses.items():
+            self.events[kind][core] += count
+            time += -(-count // lanes) * self.costs.synapse[kind].time
+        return time
+
+    def touch(self, message: Message, core: int) -> None:
+        """*message* has been worked off on *core*: its targets need an update in their next sweep."""
+        self.touched |= self.spikes.arrivals(message.population, message.address)[core].reached

@@ -1,0 +1,45 @@
+"""What a spike meets: cores, synapses and targets, one synapse after another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from snncc.mapping.placement import Placement
+
+
+@dataclass(slots=True)
+class Arrival:
+    """What a message of one neuron does on one core: its *synapses* by kind, the neurons it has *reached*."""
+
+    synapses: dict[str, int] = field(default_factory=dict)
+    reached: set[tuple[str, int]] = field(default_factory=set)
+
+
+class Spikes:
+    """The synapses of all neurons of a placement, looked up when the first spike needs them."""
+
+    def __init__(self, placement: Placement) -> None:
+        self.network = placement.network
+        self.cores = {name: placement.core_of(name).tolist() for name in placement.network.populations}
+        self.known: dict[tuple[str, int], Mapping[int, Arrival]] = {}
+
+    def arrivals(self, population: str, address: int) -> Mapping[int, Arrival]:
+        """By core, in the order of their numbers, what a spike of one neuron meets there."""
+        key = population, address
+        if key not in self.known:
+            self.known[key] = self.traced(population, address)
+        return self.known[key]
+
+    def traced(self, population: str, address: int) -> Mapping[int, Arrival]:
+        """As `arrivals`."""
+        carries_number = self.network.populations[population].payload_bits > 0
+        found: dict[int, Arrival] = {}
+        for connection in self.network.out_of(population):
+            kind = "mac" if carries_number else connection.kind
+            targets, _ = connection.synapses(address)
+            for target in targets.tolist():
+                here = found.setdefault(self.cores[connection.target][target], Arrival())
+                here.synapses[kind] = here.synapses.get(kind, 0) + 1
+                here.reached.add((connection.target, target))
+        return dict(sorted(found.items()))

@@ -1,0 +1,45 @@
+"""What a run on the machine of `MACHINE.md` took: of one sample, all steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+BINS = 32
+"""Bins of a histogram of depths: bin k counts depths of k + 1 binary digits."""
+EVENTS = (
+    *("access", "update", "spike", "message_out", "message_in", "port"),
+    *("dense", "conv", "sparse", "mac"),
+)
+"""What is counted of each core (the port is the core after the last one), in this order."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timing:
+    """Times are counts of the chip's unit.
+
+    *steps* [S]: the time of each step without its synchronization, which takes *barrier* each.
+    *stations* are named in rank order; by station: *busy* (neuron and synapse units: time at work; links: 0),
+    *stalled* (neuron units: time waiting for a slot; others: 0), *messages* (neuron units: sent; others:
+    taken from their queue), *deepest* and *depths* [stations, BINS] of their queues (neuron units: 0).
+    *events* [cores + 1] by the names of `EVENTS`.
+    """
+
+    steps: Ints
+    barrier: int
+    stations: tuple[str, ...]
+    busy: Ints
+    stalled: Ints
+    messages: Ints
+    deepest: Ints
+    depths: Ints
+    events: Mapping[str, Ints]
+
+    @property
+    def total(self) -> int:
+        """Time from the first step to the end of the last synchronization."""
+        return int(self.steps.sum()) + self.barrier * len(self.steps)
