@@ -111,6 +111,10 @@ class Target(Protocol):
         state: Mapping[str, Any] | None = None,
         keep_state: bool = False,
         progress: Progress | None = None,
+        firing: Collection[str] = (),
     ) -> Run:
-        """Execute a compiled graph; with *keep_state* the result can be gone on from."""
+        """Execute a compiled graph; with *keep_state* the result can be gone on from.
+
+        *firing* names the nodes whose spikes a chip's timing needs.
+        """
         ...

@@ -32,6 +32,7 @@ def run(
     progress: Progress | None = None,
     state: Mapping[str, Any] | None = None,
     keep_state: bool = False,
+    firing: Collection[str] = (),
 ) -> Run:
     """Execute the integer *graph* on *x*, with the results of `snncc.reference.run`, bit for bit.
 
@@ -39,7 +40,8 @@ def run(
     inputs. *record* names nodes whose trains and potentials are kept; *threads* defaults to the processors
     of the machine; *progress* is called with the samples done and all samples. *state* is the ``state`` of
     an earlier run of the same batch (of this or of the reference executor, with *keep_state*), to go on
-    from. Raises `CannotLower` for a float graph, `BadInput`, `UnknownName`, `StateOverflow`.
+    from. *firing* names nodes that send, whose spikes are listed (``firings``). Raises `CannotLower` for a
+    float graph, `BadInput`, `UnknownName`, `StateOverflow`.
     """
     plan = plan_of(graph, record, by_events=state is None and not keep_state)
     data = shaped(plan, graph, x, timesteps)
@@ -53,7 +55,7 @@ def run(
         nonlocal done
         start, stop = bound
         before = None if state is None else state_part(state, start, stop)
-        part = run_chunk(plan, data, start, stop, timesteps, before, keep_state=keep_state)
+        part = run_chunk(plan, data, start, stop, timesteps, before, keep_state=keep_state, firing=firing)
         if progress is not None:
             with lock:
                 done += stop - start

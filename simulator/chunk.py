@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ def run_chunk(
     state: Mapping[str, Any] | None = None,
     *,
     keep_state: bool = False,
+    firing: Collection[str] = (),
 ) -> Part:
     """Execute *plan* on samples *start* to *stop* of [T or 1, B, *shape] of each input."""
     space = plan.spaces.pop() if plan.spaces else Workspace()
@@ -35,6 +36,7 @@ def run_chunk(
     for part in plan.parts:
         sheet.run_part(part)
     outputs = {node.name: sheet.output(node) for node in plan.outputs}
+    firings = {name: sheet.firings(name) for name in firing}
     plan.spaces.append(space)
     return Part(
         batch=stop - start,
@@ -45,6 +47,7 @@ def run_chunk(
         saturations=sheet.saturations,
         records=sheet.records,
         state=sheet.state() if keep_state else {},
+        firings=firings,
     )
 
 

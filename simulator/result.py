@@ -13,6 +13,7 @@ from snncc.ir import Array, Over
 from snncc.reference import Operations
 from snncc.reference import Run as ReferenceRun
 from snncc.reference.execute import Record
+from snncc.simulator.firing import Firing
 from snncc.simulator.plan import Plan
 
 Ints = NDArray[np.int64]
@@ -22,10 +23,12 @@ Ints = NDArray[np.int64]
 class Run(ReferenceRun):
     """The result of the reference executor, and the updates that each neuron layer made for one sample.
 
-    An update is one neuron in one timestep (in one tick where the layer streams).
+    An update is one neuron in one timestep (in one tick where the layer streams). *firings* has what the
+    nodes that were asked for send, sample by sample.
     """
 
     neuron_updates: Mapping[str, int] = field(default_factory=dict)
+    firings: Mapping[str, tuple[Firing, ...]] = field(default_factory=dict)
 
 
 class Part(NamedTuple):
@@ -39,6 +42,7 @@ class Part(NamedTuple):
     saturations: Mapping[str, int]
     records: Mapping[str, Record]
     state: Mapping[str, Any]
+    firings: Mapping[str, tuple[Firing, ...]]
 
 
 def run_of(plan: Plan, timesteps: int, parts: Sequence[Part]) -> Run:
@@ -55,6 +59,7 @@ def run_of(plan: Plan, timesteps: int, parts: Sequence[Part]) -> Run:
         records=whole.records,
         state=whole.state,
         neuron_updates={name: timesteps * n for name, n in plan.updates.items()},
+        firings=whole.firings,
     )
 
 
@@ -71,6 +76,7 @@ def joined(plan: Plan, parts: Sequence[Part]) -> Part:
         saturations={k: sum(part.saturations[k] for part in parts) for k in first.saturations},
         records={k: record_of([part.records[k] for part in parts]) for k in first.records},
         state=state_of([part.state for part in parts]),
+        firings={k: tuple(f for part in parts for f in part.firings[k]) for k in first.firings},
     )
 
 

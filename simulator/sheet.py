@@ -40,6 +40,7 @@ from snncc.reference.inputs import carried, checked
 from snncc.reference.nodes import evaluate
 from snncc.reference.side import side_train
 from snncc.simulator.counting import Met, gain_operations, plain, summed_over_time, synapse_operations
+from snncc.simulator.firing import Firing, firing_of_train, firings_of_stream
 from snncc.simulator.layer_match import Source
 from snncc.simulator.layer_run import Workspace, run_layer
 from snncc.simulator.neuron_table import NeuronState, advanced, initial_state
@@ -162,6 +163,15 @@ class Sheet:
             return self.streams[wire.source].total(self.timesteps)
         y = self.dense(node.name)[:, :, 0]
         return reduce_over(node.over, np.broadcast_to(y, (self.timesteps, *y.shape[1:])))
+
+    def firings(self, name: str) -> tuple[Firing, ...]:
+        """What the node *name* sends in each sample."""
+        ticks = self.plan.edges[name].ticks
+        if name in self.streams and ticks == 1 and self.plan.edges[name].max_count == 1:
+            return firings_of_stream(self.streams[name], self.timesteps)
+        train = self.dense(name)
+        whole = np.broadcast_to(train, (self.timesteps, *train.shape[1:]))
+        return tuple(firing_of_train(whole[:, sample]) for sample in range(self.batch))
 
     def evaluate(self, node: Node, start: int, stop: int) -> Ints:
         """The numbers that leave *node*: [stop - start, ...], or [1, ...] where they never change."""

@@ -93,6 +93,7 @@ class Simulator:
         state: Mapping[str, Any] | None = None,
         keep_state: bool = False,
         progress: Progress | None = None,
+        firing: Collection[str] = (),
     ) -> Run:
         """Execute on the fast simulator, or on the reference executor for a float graph."""
         if not graph.is_integer:
@@ -108,4 +109,5 @@ class Simulator:
             state=state,
             keep_state=keep_state,
             progress=progress,
+            firing=firing,
         )

@@ -228,7 +228,7 @@ class Accumulator:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """Where input enters: each event takes *event*, one after another."""
+    """Where input enters: each message takes *event*, one after another."""
 
     event: Cost
 

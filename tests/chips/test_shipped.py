@@ -89,7 +89,7 @@ def test_loihi1_capacities(name: str) -> None:
     assert chip.cores == (limits,) * 128
     assert chip.limits == Limits(weight_bits=9, state_bits=24, payload_bits=0, max_delay=62)
     assert chip.memory == Memory(SynapseFormat.BLOCKS, 64, 10, 64)
-    assert (chip.discipline, chip.touch, chip.entry) == (Discipline.BARRIER, Touch.TOUCHED, Entry.CORES)
+    assert (chip.discipline, chip.touch, chip.entry) == (Discipline.BARRIER, Touch.ALL, Entry.CORES)
     assert chip.time_unit == 1e-10
     assert chip.static.per_chip == (0.0296, 0.1044)
     assert chip.host is None

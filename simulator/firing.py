@@ -1,0 +1,88 @@
+"""Which neurons of a population fire, frame by frame: what the machine of `MACHINE.md` works from.
+
+A frame is one tick of one timestep. Neurons are row-major addresses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snncc.ir import Array
+from snncc.simulator.jit import kernel
+from snncc.simulator.stream import Stream
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Firing:
+    """What one population sends in one sample: in frame f ``address[first[f] : first[f + 1]]``, ascending."""
+
+    first: Ints
+    address: NDArray[np.int32]
+
+    @property
+    def frames(self) -> Ints:
+        """The frame of each spike."""
+        return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
+
+
+def firing_of_train(train: Array) -> Firing:
+    """The firing of one sample's *train* [T, ticks, ...]: every number but 0 is a spike."""
+    frames = train.shape[0] * train.shape[1]
+    frame, address = np.nonzero(np.reshape(train, (frames, -1)))
+    return Firing(np.searchsorted(frame, np.arange(frames + 1)), address.astype(np.int32))
+
+
+def firings_of_stream(stream: Stream, timesteps: int) -> tuple[Firing, ...]:
+    """The firing of each sample of *stream*, in which no neuron fires twice in a timestep."""
+    grid, found = stream.grid, []
+    room = np.zeros(grid.channels * grid.rows, np.int64)
+    for sample in range(stream.batch):
+        low = sample * stream.timesteps * grid.rows
+        starts = stream.starts[low : low + stream.timesteps * grid.rows + 1]
+        first = np.zeros(stream.timesteps + 1, np.int64)
+        address = np.empty(starts[-1] - starts[0], np.int32)
+        list_frames(stream.events, starts, grid.pitch, grid.rows, grid.columns, room, first, address)
+        if stream.timesteps < timesteps:  # every timestep is the same
+            address = np.tile(address, timesteps)
+            first = np.concatenate([[0], np.cumsum(np.tile(np.diff(first), timesteps))])
+        found.append(Firing(first, address))
+    return tuple(found)
+
+
+@kernel
+def list_frames(
+    events: NDArray[np.uint16],
+    starts: Ints,
+    pitch: int,
+    rows: int,
+    columns: int,
+    room: Ints,
+    first: Ints,
+    address: NDArray[np.int32],
+) -> None:
+    """Sort the events of each timestep by channel and row (by counting); columns rise in both already.
+
+    *room* has a number for each channel and row.
+    """
+    place = 0
+    for t in range(len(first) - 1):
+        room[:] = 0
+        low = t * rows
+        for y in range(rows):
+            for k in range(starts[low + y], starts[low + y + 1]):
+                room[events[k] % pitch * rows + y] += 1
+        for line in range(len(room)):
+            count = room[line]
+            room[line] = place
+            place += count
+        first[t + 1] = place
+        for y in range(rows):
+            for k in range(starts[low + y], starts[low + y + 1]):
+                line = events[k] % pitch * rows + y
+                address[room[line]] = line * columns + events[k] // pitch
+                room[line] += 1

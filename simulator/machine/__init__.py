@@ -1,0 +1,22 @@
+"""The machine of `MACHINE.md`, fast."""
+
+from snncc.simulator.machine.batch import run_chip, timeline
+from snncc.simulator.machine.energy import Energy, energy_of
+from snncc.simulator.machine.machine import Happenings, Level, run_machine
+from snncc.simulator.machine.program import MachineProgram, program_of
+from snncc.simulator.machine.result import ChipRun
+from snncc.simulator.machine.trace import write_trace
+
+__all__ = [
+    "ChipRun",
+    "Energy",
+    "Happenings",
+    "Level",
+    "MachineProgram",
+    "energy_of",
+    "program_of",
+    "run_chip",
+    "run_machine",
+    "timeline",
+    "write_trace",
+]

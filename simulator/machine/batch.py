@@ -1,0 +1,58 @@
+"""Batches on a chip: every sample by itself, over threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snncc.mapping.placement import Placement
+from snncc.simulator.firing import Firing
+from snncc.simulator.machine.energy import Energy, energy_of
+from snncc.simulator.machine.machine import Happenings, Level, run_firings
+from snncc.simulator.machine.program import MachineProgram, program_of
+from snncc.simulator.machine.result import ChipRun
+from snncc.simulator.timing import Timing
+
+Ints = NDArray[np.int64]
+
+
+def fired_of(program: MachineProgram, firings: Mapping[str, Firing]) -> dict[str, Ints]:
+    """How often each neuron of each population fires, [size]."""
+    populations = program.placement.network.populations
+    return {name: np.bincount(f.address, minlength=populations[name].size) for name, f in firings.items()}
+
+
+def run_chip(
+    placement: Placement,
+    firings: Mapping[str, Sequence[Firing]],
+    timesteps: int,
+    level: Level,
+    *,
+    threads: int | None = None,
+) -> ChipRun:
+    """Time and energy of every sample of *firings*, which has all populations that send."""
+    program = program_of(placement)
+
+    def one(sample: int) -> tuple[Timing, Energy]:
+        own = {name: each[sample] for name, each in firings.items()}
+        timing, _ = run_firings(program, own, level)
+        return timing, energy_of(program, timing, fired_of(program, own))
+
+    samples = range(len(next(iter(firings.values()))))
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        timings, energies = zip(*pool.map(one, samples), strict=True)
+    return ChipRun(placement, level, timings, energies, timesteps)
+
+
+def timeline(
+    placement: Placement, firings: Mapping[str, Sequence[Firing]], sample: int = 0, most: int = 1_000_000
+) -> tuple[MachineProgram, Timing, Happenings]:
+    """What happened on the machine with one sample; at most so many happenings."""
+    program = program_of(placement)
+    own = {name: each[sample] for name, each in firings.items()}
+    timing, happened = run_firings(program, own, Level.CYCLE, log=most)
+    return program, timing, happened

@@ -1,0 +1,228 @@
+"""A placement, worked out for the kernels: which messages a spike sends, and what they cost on arrival.
+
+Neurons have global numbers: the address in their population + the population's *offset*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snncc.chips import Fabric
+from snncc.ir.arrays import Array
+from snncc.mapping.network import Connection, Population
+from snncc.mapping.placement import Placement
+from snncc.mapping.schedule import check_schedule
+from snncc.simulator.machine.calendar import Calendar
+from snncc.simulator.machine.fabric import Routes, Stations, stations_of
+from snncc.simulator.machine.step_kernel import Wiring
+
+Ints = NDArray[np.int64]
+KINDS = ("dense", "conv", "sparse", "mac")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sends:
+    """What each neuron sends, and to whom.
+
+    Neuron g sends the messages ``first[g]`` to ``first[g + 1]``; message m starts at the tree node
+    ``root[m]``, and its arrivals are ``base[m]`` to ``base[m + 1]``, in the order of the tree's leaves.
+    Arrival a is worked off in ``service[a]`` on core ``core[a]``; it comes from neuron ``sender[a]`` and
+    brings ``synapses[k, a]`` of each of `KINDS`.
+    """
+
+    first: Array
+    root: Array
+    base: Array
+    service: Array
+    core: Array
+    sender: Array
+    synapses: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trees:
+    """`Routes` as arrays: the children of node k are ``child[first[k] : first[k + 1]]``."""
+
+    station: Ints
+    first: Ints
+    child: Ints
+    leaf: Ints
+    size: Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class MachineProgram:
+    """Everything about a placement that does not depend on data."""
+
+    placement: Placement
+    stations: Stations
+    trees: Trees
+    wiring: Wiring
+    sends: Sends
+    offsets: Mapping[str, int]
+    neurons: int
+    stays: Ints
+    """How many queues the messages of all neurons before each one go through, [neurons + 1]."""
+    calendars: dict[int, Calendar] = field(default_factory=dict)
+    """By the number of timesteps, made when needed (`snncc.simulator.machine.traffic`)."""
+    cells: dict[int, Any] = field(default_factory=dict)
+    """By the number of the connection, made when needed (`snncc.simulator.machine.touch`)."""
+
+
+PROGRAMS: WeakKeyDictionary[Placement, MachineProgram] = WeakKeyDictionary()
+"""Programs of placements that are still alive."""
+
+
+def program_of(placement: Placement) -> MachineProgram:
+    """The tables of *placement*, made once. Raises `CannotLower` and `InvalidGraph` (`check_schedule`)."""
+    if placement not in PROGRAMS:
+        check_schedule(placement)
+        PROGRAMS[placement] = make_program(replace(placement))  # a copy: the key must be able to die
+    return PROGRAMS[placement]
+
+
+def make_program(placement: Placement) -> MachineProgram:
+    """The tables of *placement*."""
+    stations = stations_of(placement.chip)
+    routes = Routes(placement.chip.fabric, stations)
+    populations = placement.network.populations.values()
+    ends = np.cumsum([0, *(p.size for p in populations)])
+    offsets = {p.name: int(end) for p, end in zip(populations, ends, strict=False)}
+    masks = target_masks(placement)
+    parts = [sends_of(placement, p, offsets[p.name], masks, routes) for p in populations]
+    trees = trees_of(routes)
+    wiring = wiring_of(placement.chip.fabric, stations, trees)
+    sends = joined(parts)
+    stays = np.concatenate([[0], np.cumsum(trees.size[sends.root])])[sends.first]
+    return MachineProgram(placement, stations, trees, wiring, sends, offsets, int(ends[-1]), stays)
+
+
+def target_masks(placement: Placement) -> dict[str, dict[int, NDArray[np.bool_]]]:
+    """Of each population and core the neurons that this core holds."""
+    masks: dict[str, dict[int, NDArray[np.bool_]]] = {}
+    for part in placement.parts:
+        size = placement.network.populations[part.population].size
+        mask = masks.setdefault(part.population, {}).setdefault(part.core, np.zeros(size, bool))
+        mask[part.addresses] = True
+    return masks
+
+
+def sends_of(
+    placement: Placement,
+    population: Population,
+    offset: int,
+    masks: Mapping[str, Mapping[int, NDArray[np.bool_]]],
+    routes: Routes,
+) -> Sends:
+    """What the neurons of one population send; their messages and arrivals are counted from 0."""
+    counts: dict[int, Ints] = {}
+    for connection in placement.network.out_of(population.name):
+        kind = kind_of(connection, population)
+        for core, mask in masks.get(connection.target, {}).items():
+            table = counts.setdefault(core, np.zeros((len(KINDS), population.size), np.int64))
+            table[kind] += connection.counts(mask)
+    cores = np.array(sorted(counts), np.int64)
+    whole = np.array([counts[core] for core in cores]).reshape(len(cores), len(KINDS), population.size)
+    sender, column = np.nonzero(whole.sum(axis=1).T)
+    synapses = whole[column, :, sender].T.reshape(len(KINDS), -1)
+    homes = placement.core_of(population.name)
+    if placement.chip.fabric.multicast:
+        first, root, base = forked(homes, sender, cores[column], routes)
+    else:
+        first = np.searchsorted(sender, np.arange(population.size + 1))
+        units = placement.chip.fabric.cores + 1
+        pairs, which = np.unique(homes[sender] * units + cores[column], return_inverse=True)
+        roots = np.array([routes.root(int(pair) // units, [int(pair) % units]) for pair in pairs], np.int64)
+        root, base = roots[which.reshape(-1)], np.arange(len(sender))
+    return Sends(first, root, base, service_of(placement, synapses), cores[column], sender + offset, synapses)
+
+
+def kind_of(connection: Connection, population: Population) -> int:
+    """The number in `KINDS` of the synapses of *connection*."""
+    return KINDS.index("mac" if population.payload_bits else connection.kind)
+
+
+def service_of(placement: Placement, synapses: Ints) -> Ints:
+    """The time that a synapse unit works on each arrival."""
+    operations = placement.chip.operations
+    times = [operations.synapse[kind].time if kind in operations.synapse else 0 for kind in KINDS]
+    groups = -(-synapses // operations.lanes)
+    return operations.message_in.time + np.array(times, np.int64) @ groups
+
+
+def forked(homes: Ints, sender: Ints, targets: Ints, routes: Routes) -> tuple[Ints, Ints, Ints]:
+    """One message for each neuron that reaches anything: `Sends` first, root and base."""
+    starts = np.searchsorted(sender, np.arange(len(homes) + 1))
+    reaching = np.flatnonzero(np.diff(starts))
+    known: dict[tuple[int, bytes], int] = {}
+    root = np.zeros(len(reaching), np.int64)
+    for k, neuron in enumerate(reaching):
+        reached = targets[starts[neuron] : starts[neuron + 1]]
+        key = int(homes[neuron]), reached.tobytes()
+        if key not in known:
+            known[key] = routes.root(key[0], reached.tolist())
+        root[k] = known[key]
+    return np.searchsorted(reaching, np.arange(len(homes) + 1)), root, starts[reaching]
+
+
+def joined(parts: list[Sends]) -> Sends:
+    """The sends of all populations, one after another."""
+    messages = np.cumsum([0, *(len(part.root) for part in parts)])
+    arrivals = np.cumsum([0, *(len(part.core) for part in parts)])
+    firsts = [part.first[:-1] + start for part, start in zip(parts, messages, strict=False)]
+    bases = [part.base + start for part, start in zip(parts, arrivals, strict=False)]
+    return Sends(
+        first=np.concatenate([*firsts, messages[-1:]]).astype(np.int32),
+        root=np.concatenate([part.root for part in parts]).astype(np.int32),
+        base=np.concatenate([*bases, arrivals[-1:]]).astype(np.int32),
+        service=np.concatenate([part.service for part in parts]),
+        core=np.concatenate([part.core for part in parts]).astype(np.int32),
+        sender=np.concatenate([part.sender for part in parts]).astype(np.int32),
+        synapses=np.concatenate([part.synapses for part in parts], axis=1).astype(np.int32),
+    )
+
+
+def trees_of(routes: Routes) -> Trees:
+    """The trees of *routes* as arrays."""
+    lengths = [len(children) for children in routes.children]
+    size = np.zeros(len(routes.station), np.int64)
+    for first, nodes in routes.sizes.items():
+        size[first] = nodes
+    return Trees(
+        station=np.array(routes.station, np.int64),
+        first=np.cumsum([0, *lengths]),
+        child=np.array([child for children in routes.children for child in children], np.int64),
+        leaf=np.array(routes.leaf, np.int64),
+        size=size,
+    )
+
+
+def wiring_of(fabric: Fabric, stations: Stations, trees: Trees) -> Wiring:
+    """Stations, edges and trees for kernels."""
+    units = stations.cores + 1
+    before = np.full(len(trees.station), -1)
+    parents = np.repeat(np.arange(len(trees.station)), np.diff(trees.first))
+    before[trees.child] = trees.station[parents]
+    is_root = before < 0
+    before[is_root] = trees.station[is_root] - units  # inject links follow the neuron units, in their order
+    keys, edge = np.unique(trees.station * stations.size + before, return_inverse=True)
+    return Wiring(
+        units=units,
+        credit=max(1, fabric.credit),
+        interval=stations.interval,
+        latency=stations.latency,
+        capacity=stations.capacity,
+        first_edge=np.searchsorted(keys // stations.size, np.arange(stations.size + 1)),
+        before=keys % stations.size,
+        station=trees.station,
+        edge=edge.reshape(-1),
+        first_child=trees.first,
+        child=trees.child,
+        leaf=trees.leaf,
+    )

@@ -1,0 +1,286 @@
+"""All steps of a sample on the machine, one after another."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from snncc.simulator.jit import inner, kernel
+from snncc.simulator.machine.blocked_kernel import Moment, blocked_step
+from snncc.simulator.machine.step_kernel import Log, Records, Step, Tally, Wiring, bin_of, open_step
+
+CYCLE, RESERVED = range(2)
+DIGITS = 1 << 11
+
+
+class Sweeps(NamedTuple):
+    """What neuron units do, by step and unit (k = step x units + unit).
+
+    Spikes are ``first[k] : first[k + 1]`` of *visit* (which visit of the sweep fires), *touched* (how many
+    neurons are updated up to this one) and *neuron* (its global number). *visits* and *updates* [k]: in all.
+    """
+
+    first: Any
+    visit: Any
+    touched: Any
+    neuron: Any
+    visits: Any
+    updates: Any
+
+
+class Times(NamedTuple):
+    """What the units take, in units of the chip's time."""
+
+    access: int
+    update: int
+    spike: int
+    send: int
+    port: int
+
+
+class Sent(NamedTuple):
+    """`snncc.simulator.machine.program.Sends` for kernels."""
+
+    first: Any
+    root: Any
+    base: Any
+    service: Any
+
+
+class Results(NamedTuple):
+    """What a run fills: *steps* [S]; by unit *spikes*, *sent*; *fired* [neurons]; *blocked* [1] steps."""
+
+    steps: Any
+    spikes: Any
+    sent: Any
+    fired: Any
+    blocked: Any
+
+
+@inner
+def fill(sweeps: Sweeps, times: Times, sent: Sent, units: int, s: int, step: Step, out: Results) -> int:
+    """Work out the messages of step *s*; how many there are."""
+    m = 0
+    for u in range(units):
+        k = s * units + u
+        step.first[u] = before = m
+        is_port = u == units - 1
+        low, high = sweeps.first[k], sweeps.first[k + 1]
+        for j in range(low, high):
+            neuron = sweeps.neuron[j]
+            out.fired[neuron] += 1
+            visits, updates = sweeps.visit[j] + 1, sweeps.touched[j]
+            since = visits * times.access + updates * times.update + (j - low + 1) * times.spike
+            for n in range(sent.first[neuron], sent.first[neuron + 1]):
+                m += 1
+                time = (m - before) * times.port if is_port else since + (m - before) * times.send
+                step.time[m - 1], step.root[m - 1], step.base[m - 1] = time, sent.root[n], sent.base[n]
+        out.spikes[u] += high - low
+        out.sent[u] += m - before
+        work = sweeps.visits[k] * times.access + sweeps.updates[k] * times.update
+        work += (high - low) * times.spike + (m - before) * times.send
+        step.end[u] = (m - before) * times.port if is_port else work
+    step.first[units] = m
+    return m
+
+
+@inner
+def sort_sends(step: Step, messages: int, order: Any, spare: Any, digits: Any) -> None:
+    """Put the numbers of the step's messages into *order*, by time, then by unit: a radix sort.
+
+    *spare* as long as *order*; *digits* has a power of two of counters.
+    """
+    latest = 0
+    for m in range(messages):
+        order[m] = m
+        latest = max(latest, step.time[m])
+    base, shift = len(digits), 0
+    bits = bin_of(base)
+    while latest >> shift:
+        digits[:] = 0
+        for m in range(messages):
+            digits[step.time[m] >> shift & (base - 1)] += 1
+        place = 0
+        for d in range(base):
+            count = digits[d]
+            digits[d] = place
+            place += count
+        for k in range(messages):
+            m = order[k]
+            d = step.time[m] >> shift & (base - 1)
+            spare[digits[d]] = m
+            digits[d] += 1
+        for k in range(messages):
+            order[k] = spare[k]
+        shift += bits
+
+
+@inner
+def reserved_step(
+    w: Wiring, step: Step, messages: int, r: Records, free: Any, digits: Any, tally: Tally
+) -> int:
+    """The time of a step in which each message reserves its links in the order of sending."""
+    free[:] = 0
+    end = 0
+    for u in range(w.units):
+        end = max(end, step.end[u])
+    sort_sends(step, messages, r.base, r.gone, digits)
+    for k in range(messages):
+        m = r.base[k]
+        size, base = 1, step.base[m]
+        r.node[0], r.arrival[0] = step.root[m], step.time[m]
+        while size:
+            size -= 1
+            node, time = r.node[size], r.arrival[size]
+            s = w.station[node]
+            time = max(time, free[s])
+            tally.messages[s] += 1
+            low, high = w.first_child[node], w.first_child[node + 1]
+            if low == high:
+                free[s] = time + step.service[base + w.leaf[node]]
+                end = max(end, free[s])
+                continue
+            free[s] = time + w.interval[s]
+            for c in range(high - 1, low - 1, -1):
+                r.node[size], r.arrival[size] = w.child[c], time + w.latency[s]
+                size += 1
+    return end
+
+
+@inner
+def commit(w: Wiring, now: Tally, tally: Tally, keep: bool) -> None:
+    """Add what one step counted to the whole (if it is to be kept), and clear it."""
+    for s in range(len(w.interval)):
+        if not now.messages[s] and not now.deepest[s] and not now.stalled[s]:
+            continue
+        if keep:
+            tally.stalled[s] += now.stalled[s]
+            tally.messages[s] += now.messages[s]
+            tally.deepest[s] = max(tally.deepest[s], now.deepest[s])
+            for b in range(tally.depths.shape[1]):
+                tally.depths[s, b] += now.depths[s, b]
+        now.stalled[s] = now.messages[s] = now.deepest[s] = 0
+        now.depths[s] = 0
+
+
+@kernel
+def most_of(steps: Any, neuron: Any, first: Any, stays: Any) -> tuple[int, int]:
+    """The most messages of any step, and the most stays of them in queues.
+
+    The spikes of step s are ``neuron[steps[s] : steps[s + 1]]``; *first* as in `Sent`; *stays* [neurons + 1]
+    are running sums.
+    """
+    most, longest = 0, 0
+    for s in range(len(steps) - 1):
+        messages, length = 0, 0
+        for k in range(steps[s], steps[s + 1]):
+            g = neuron[k]
+            messages += first[g + 1] - first[g]
+            length += stays[g + 1] - stays[g]
+        most, longest = max(most, messages), max(longest, length)
+    return most, longest
+
+
+@kernel
+def arrive(
+    fired: Any,
+    first: Any,
+    base: Any,
+    core: Any,
+    service: Any,
+    synapses: Any,
+    arrived: Any,
+    worked: Any,
+    met: Any,
+) -> None:
+    """Count by core what arrives of all spikes: messages, time at work, synapses [kinds, units]."""
+    for neuron in range(len(fired)):
+        times = fired[neuron]
+        if times:
+            for a in range(base[first[neuron]], base[first[neuron + 1]]):
+                c = core[a]
+                arrived[c] += times
+                worked[c] += times * service[a]
+                for kind in range(len(synapses)):
+                    met[kind, c] += times * synapses[kind, a]
+
+
+@kernel
+def carry(w: Wiring, sent: Sent, fired: Any, uses: Any, messages: Any) -> None:
+    """Count in *messages* [stations] what passes through each; *uses* [nodes] are zeros."""
+    for neuron in range(len(fired)):
+        for m in range(sent.first[neuron], sent.first[neuron + 1]):
+            uses[sent.root[m]] += fired[neuron]
+    for node in range(len(uses)):  # children come after their parents
+        messages[w.station[node]] += uses[node]
+        for c in range(w.first_child[node], w.first_child[node + 1]):
+            uses[w.child[c]] += uses[node]
+
+
+@kernel
+def run_steps(
+    level: int,
+    w: Wiring,
+    sweeps: Sweeps,
+    times: Times,
+    sent: Sent,
+    digits: Any,
+    barrier: int,
+    step: Step,
+    r: Records,
+    moment: Moment,
+    now: Tally,
+    tally: Tally,
+    log: Log,
+    out: Results,
+) -> None:
+    """Run all steps at *level* and fill *out* and *tally*; *now*, of one step, is zeros before and after."""
+    start = 0
+    for s in range(len(out.steps)):
+        messages = fill(sweeps, times, sent, w.units, s, step, out)
+        for u in range(w.units):
+            tally.busy[u] += step.end[u]
+        if level == RESERVED:
+            time = reserved_step(w, step, messages, r, moment.free, digits, tally)
+        else:
+            used = log.used[0]
+            time = open_step(w, step, r, now, log, start)
+            if time < 0:
+                commit(w, now, tally, False)
+                log.used[0] = used
+                out.blocked[0] += 1
+                time = blocked_step(w, step, r, moment, now, log, start)
+            commit(w, now, tally, True)
+        out.steps[s] = time
+        start += time + barrier
+
+
+@kernel
+def count_steps(
+    last: Any,
+    address: Any,
+    step: Any,
+    offset: Any,
+    part: Any,
+    unit: Any,
+    sent: Sent,
+    core: Any,
+    spikes: Any,
+    messages: Any,
+    work: Any,
+    fired: Any,
+) -> None:
+    """Count, by step and unit, spikes, messages sent and time at work on arrivals; *fired* by neuron."""
+    first, base, service = sent.first, sent.base, sent.service
+    k = 0
+    for frame in range(len(last)):
+        s, start = step[frame], offset[frame]
+        for j in range(k, last[frame]):
+            neuron = start + address[j]
+            u = unit[part[neuron]]
+            low, high = first[neuron], first[neuron + 1]
+            spikes[s, u] += 1
+            messages[s, u] += high - low
+            fired[neuron] += 1
+            for a in range(base[low], base[high]):
+                work[s, core[a]] += service[a]
+        k = last[frame]

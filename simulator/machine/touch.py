@@ -1,0 +1,174 @@
+"""Which neurons have had an event since their last sweep (MACHINE.md, 2).
+
+As every message is worked off within its step, that depends on spikes alone, not on time. Marks are kept by
+*cell*: a set of targets that the same sources reach (all channels of a group at one place; a whole row of a
+dense layer; else a single neuron).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snncc.ir import Conv, Dense, Sparse
+from snncc.ir.arrays import Array
+from snncc.mapping.descriptor import Windows
+from snncc.mapping.masks import NO_MASK
+from snncc.mapping.network import Connection
+from snncc.simulator.firing import Firing
+from snncc.simulator.jit import kernel
+from snncc.simulator.machine.calendar import Calendar
+from snncc.simulator.machine.program import MachineProgram
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """Cells of a connection: source s reaches ``reached[first[s] : first[s + 1]]``.
+
+    *of* [targets] is the cell of each target neuron; the last of the *count* cells is never reached.
+    """
+
+    count: int
+    first: Ints
+    reached: Ints
+    of: Ints
+
+
+def cells_of(connection: Connection, size: int) -> Cells:
+    """The cells of *connection* into a population of *size* neurons."""
+    entry, cell, count, of_output = pairs(connection)
+    order = np.argsort(entry, kind="stable")
+    starts = np.searchsorted(entry[order], np.arange(prod(connection.shape) + 1))
+    lengths = np.diff(starts)[connection.entries]
+    begin = np.repeat(starts[connection.entries] - (np.cumsum(lengths) - lengths), lengths)
+    reached = cell[order][begin + np.arange(lengths.sum())]
+    first = np.concatenate([[0], np.cumsum(lengths)])[connection.offsets]
+    of = np.full(size, count)
+    kept = connection.lands >= 0
+    of[connection.lands[kept]] = of_output[kept]
+    return Cells(count + 1, first, reached, of)
+
+
+def pairs(connection: Connection) -> tuple[Ints, Ints, int, Ints]:
+    """(entry, cell) of every reach, how many cells there are, and the cell of each output."""
+    entries, outputs = np.arange(prod(connection.shape)), np.arange(prod(connection.out))
+    match connection.node:
+        case Conv() as node:
+            window = connection.descriptor
+            assert isinstance(window, Windows)
+            maps, (h, w) = node.groups, connection.out[1:]
+            shared = Windows(
+                *(window.shape, (maps, h, w), window.kernel, window.stride, window.padding),
+                *(window.dilation, window.groups, True),
+            )
+            found = shared.synapses(entries, NO_MASK)
+            channel, position = np.divmod(outputs, h * w)
+            return (
+                found.event,
+                found.target,
+                maps * h * w,
+                channel * maps // connection.out[0] * h * w + position,
+            )
+        case Dense():
+            return (
+                entries,
+                entries // connection.shape[-1],
+                prod(connection.shape[:-1]),
+                outputs // connection.out[-1],
+            )
+        case Sparse() as node:
+            return node.pre.astype(np.int64), node.post.astype(np.int64), len(outputs), outputs
+        case None:
+            return entries, outputs, len(outputs), outputs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Touches:
+    """Touched neurons.
+
+    *running* at ``rows[frame] + address`` counts those of the neuron's part up to it, of each frame of the
+    senders; *before* [steps, parts] those of earlier parts of its core; *updates* [steps, units] all.
+    """
+
+    running: NDArray[np.int32]
+    rows: Ints
+    before: Ints
+    updates: Ints
+
+
+def running_touches(program: MachineProgram, plan: Calendar, firings: Mapping[str, Firing]) -> Touches:
+    """The touched neurons of a run."""
+    network, rows = program.placement.network, []
+    before, updates = np.zeros_like(plan.begin), np.zeros_like(plan.visits)
+    totals = np.zeros_like(plan.begin)
+    pieces, place = [], 0
+    for name, population in network.populations.items():
+        own = slice(program.offsets[name], program.offsets[name] + population.size)
+        touched = touched_of(program, plan, name, firings)
+        running = np.zeros(touched.shape, np.int32)
+        run_up(touched, plan.part[own], plan.of[name], running, totals)
+        if name in firings:
+            rows.append(place + np.arange(len(touched)) * population.size)
+            pieces.append(running.reshape(-1))
+            place += running.size
+    for k in plan.order:
+        core = plan.unit[k]
+        before[:, k] = updates[:, core]
+        updates[:, core] += totals[:, k]
+    updates[:, -1] = 0  # the port updates nothing
+    return Touches(np.concatenate(pieces), np.concatenate(rows), before, updates)
+
+
+def touched_of(
+    program: MachineProgram, plan: Calendar, name: str, firings: Mapping[str, Firing]
+) -> NDArray[np.bool_]:
+    """Which neurons of population *name* are touched in each of its sweeps, [frames, size]."""
+    network = program.placement.network
+    population, sweeps = network.populations[name], plan.of[name]
+    touched = np.full((len(sweeps), population.size), population.is_active)
+    if population.is_active:
+        return touched
+    for k, connection in enumerate(network.connections):
+        if connection.target != name:
+            continue
+        if k not in program.cells:
+            program.cells[k] = cells_of(connection, population.size)
+        cells: Cells = program.cells[k]
+        marks = np.zeros((len(sweeps), cells.count), bool)
+        # of each frame of the source the first sweep after its step
+        seen = np.searchsorted(sweeps, plan.of[connection.source], side="right")
+        firing = firings[connection.source]
+        mark(firing.first, firing.address, seen, cells.first, cells.reached, marks)
+        touched |= marks[:, cells.of]
+    return touched
+
+
+@kernel
+def mark(
+    first: Ints, address: Array, seen: Ints, starts: Ints, reached: Ints, marks: NDArray[np.bool_]
+) -> None:
+    """Set the cells that the spikes of each frame reach, in the sweep *seen* that comes next."""
+    for frame in range(len(seen)):
+        if seen[frame] < len(marks):
+            row = marks[seen[frame]]
+            for k in range(first[frame], first[frame + 1]):
+                for c in range(starts[address[k]], starts[address[k] + 1]):
+                    row[reached[c]] = True
+
+
+@kernel
+def run_up(
+    touched: NDArray[np.bool_], part: Array, steps: Ints, running: NDArray[np.int32], totals: Ints
+) -> None:
+    """Count the touched neurons of each part, in the order of addresses; *totals* [steps, parts]."""
+    for frame in range(len(touched)):
+        whole = totals[steps[frame]]
+        for a in range(touched.shape[1]):
+            whole[part[a]] += touched[frame, a]
+            running[frame, a] = whole[part[a]]

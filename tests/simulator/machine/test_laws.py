@@ -1,0 +1,130 @@
+"""Laws that every run on the machine obeys."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from snncc.chips import Chip, Cost, LinkKind
+from snncc.mapping import Part, Placement
+from snncc.mapping.network import Role
+from snncc.simulator.machine import Level, program_of, run_machine
+from snncc.simulator.timing import Timing
+from tests.simulator.machines import Program, programs
+
+KINDS = ("inject", "east_west", "north_south", "eject")
+
+
+def with_links(chip: Chip, change: dict[str, Any]) -> Chip:
+    return replace(chip, fabric=replace(chip.fabric, **change))
+
+
+def timed(placement: Placement, program: Program, level: Level = Level.CYCLE) -> Timing:
+    return run_machine(program_of(placement), program.trains, level)[0]
+
+
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@given(programs())
+def test_every_message_arrives(program: Program) -> None:
+    """What is sent is carried by one inject link, and worked off once by each destination."""
+    timing = timed(program.placement, program)
+    cores = program.placement.chip.fabric.cores
+    sent = int(timing.events["message_out"].sum() + timing.events["port"].sum())
+    by_name = dict(zip(timing.stations, timing.messages.tolist(), strict=True))
+    assert sum(n for name, n in by_name.items() if name.startswith("inject")) == sent
+    ejected = sum(n for name, n in by_name.items() if name.startswith("eject"))
+    assert ejected == int(timing.events["message_in"].sum()) == int(timing.messages[-cores:].sum())
+    assert np.array_equal(timing.depths.sum(axis=1)[cores + 1 :], timing.messages[cores + 1 :])
+    if not program.placement.chip.fabric.multicast:
+        assert ejected == sent
+
+
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@given(programs())
+def test_free_links_give_the_analytic_time(program: Program) -> None:
+    """With links that take no time, no bounds, and work that never waits for its messages."""
+    free = LinkKind(0, 0, 0.0, None)
+    chip = with_links(program.placement.chip, dict.fromkeys(KINDS, free))
+    chip = replace(chip, cores=tuple(replace(core, in_queue=None) for core in chip.cores))
+    o = chip.operations
+    nothing = replace(o, access=Cost(), update=Cost(), spike=Cost(), message_out=Cost())
+    instant = replace(chip, operations=nothing, port=replace(chip.port, event=Cost()))
+    placement = replace(program.placement, chip=instant)
+    cycle, analytic = timed(placement, program), timed(placement, program, Level.ANALYTIC)
+    assert np.array_equal(cycle.steps, analytic.steps)
+    assert not cycle.stalled.any()
+
+
+def longer(draw: st.DrawFn, chip: Chip) -> Chip:
+    """*chip* with one latency or interval raised."""
+    kind = draw(st.sampled_from(KINDS))
+    link: LinkKind = getattr(chip.fabric, kind)
+    field, more = draw(st.sampled_from(["interval", "latency"])), draw(st.integers(1, 9))
+    return with_links(chip, {kind: replace(link, **{field: getattr(link, field) + more})})
+
+
+@st.composite
+def slower_programs(draw: st.DrawFn) -> tuple[Program, Chip]:
+    """A program, and its chip with one link slower."""
+    program = draw(programs())
+    return program, longer(draw, program.placement.chip)
+
+
+def on_one_sender_each(program: Program) -> Placement | None:
+    """*program* with every core fed by one other core at most; None where its network cannot be placed so."""
+    placement = program.placement
+    network = placement.network
+    chip = placement.chip
+    home: dict[str, int] = {}
+    for name, population in network.populations.items():
+        if placement.is_at_port(name):
+            continue
+        home[name] = len(home)
+        if population.role is Role.NEURON and home[name] >= chip.fabric.cores:
+            return None
+    if len(home) > chip.fabric.cores:
+        return None
+    for name in home:
+        feeding = {home.get(c.source, chip.fabric.cores) for c in network.into(name)}
+        if len(feeding) > 1:
+            return None
+    parts = tuple(Part(name, core, np.arange(network.populations[name].size)) for name, core in home.items())
+    return replace(placement, parts=parts)
+
+
+def has_one_sender_each(program: Program, placement: Placement) -> bool:
+    """Whether no link is entered from two stations."""
+    wiring = program_of(placement).wiring
+    return bool((np.diff(wiring.first_edge) <= 1).all())
+
+
+class Count:
+    fixed = anomalies = arbitrated = 0
+
+
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@given(slower_programs())
+def check_monotone(drawn: tuple[Program, Chip]) -> None:
+    program, slower = drawn
+    placement = on_one_sender_each(program) or program.placement
+    before = timed(placement, program).total
+    after = timed(replace(placement, chip=slower), program).total
+    if has_one_sender_each(program, placement):
+        Count.fixed += 1
+        assert after >= before
+    else:
+        Count.arbitrated += 1
+        Count.anomalies += after < before
+
+
+def test_time_never_falls_with_a_latency_where_orders_are_fixed() -> None:
+    """With arbitration it can: a scheduling anomaly, MACHINE.md explains one."""
+    Count.fixed = Count.anomalies = Count.arbitrated = 0
+    check_monotone()
+    assert Count.fixed >= 10
+    assert Count.arbitrated >= 10
+    print(f"{Count.anomalies} anomalies in {Count.arbitrated} programs with arbitration")
