@@ -73,6 +73,11 @@ seeds: $(READY) ## Train, compile and measure the five systems (3 seeds each; so
 bench-full: $(READY) ## E-SpikeFormer at full size, compared in all of its layers
 	$(PY) -m benchmarks.espikeformer
 
+.PHONY: bench-chip
+bench-chip: $(READY) ## The chip simulator: levels, growth, cores, placements; published figures beside ours
+	$(PY) -m benchmarks.chip
+	$(PY) -m benchmarks.published
+
 .PHONY: clean
 clean: ## Remove caches and build output, but keep .venv
 	rm -rf build dist out *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -6,7 +6,7 @@ All figures are means over samples, for one inference (all timesteps) of one sam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ from snncc.ir.neuron import ARRAYS
 from snncc.reference import Run, carries_spikes, inputs_spike
 from snncc.reference.execute import stages_of
 from snncc.reference.side import side_macs
-from snncc.simulator.energy import PAPER, Accounting
+from snncc.simulator.energy import PAPER, Accounting, Layer, Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class LayerCost:
     """One synapse or neuron layer.
 
     *rate* is spikes / (neurons x timesteps). *saturations* is a total over the batch. *energy*
-    is from the counted operations, *formula_energy* from the literature's formula, both in joules.
+    is from the counted operations, the sum of its *parts*; *formula_energy* from synaptic operations by the
+    literature's formula; both in joules.
     """
 
     name: str
@@ -63,6 +64,7 @@ class LayerCost:
     saturations: int
     energy: float
     formula_energy: float
+    parts: Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,12 @@ class Costs:
         """Joules from the literature's formula."""
         return self.total("formula_energy")
 
+    @property
+    def parts(self) -> Parts:
+        """Joules from the counted operations, by what they are spent on."""
+        every = [layer.parts for layer in self.layers]
+        return Parts(*(float(sum(getattr(one, f.name) for one in every)) for f in fields(Parts)))
+
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, for JSON."""
         totals = (
@@ -127,8 +135,8 @@ class Costs:
         )
         sums = {what: self.total(what) for what in (*totals, "neuron_updates", "energy", "formula_energy")}
         return {
-            "accounting": asdict(self.accounting),
-            "total": {**sums, "saturations": int(self.total("saturations"))},
+            "accounting": self.accounting.as_dict(),
+            "total": {**sums, "parts": asdict(self.parts), "saturations": int(self.total("saturations"))},
             "latency": {**asdict(self.latency), "ticks": self.latency.ticks},
             "ann": {"macs": self.ann_macs, "energy": self.ann_energy},
             "footprint_bytes": self.footprint,
@@ -147,13 +155,13 @@ def costs(graph: SpikeGraph, run: Run, accounting: Accounting = PAPER) -> Costs:
         if node.name in run.operations or isinstance(node, Neuron) or node.name in run.spikes:
             is_spiking = bool(node.inputs) and inputs_spike(graph, node, spiking)
             layers.append(layer_cost(graph, run, node, is_spiking, averaged, accounting))
-    macs = sum(formula_size(graph, node) for node in graph.nodes)
+    macs = {node.name: formula_size(graph, node) for node in graph.nodes}
     return Costs(
         accounting=accounting,
         layers=tuple(layers),
         latency=Latency(run.timesteps * (1 + max(stages_of(graph).values())), ticks_per_timestep(graph)),
-        ann_macs=macs,
-        ann_energy=accounting.joules(mac=macs, ac=0),
+        ann_macs=sum(macs.values()),
+        ann_energy=accounting.conventional(graph, macs),
         footprint=footprint(graph),
         connection_sparsity=connection_sparsity(graph),
         activation_sparsity=activation_sparsity(graph, run),
@@ -189,6 +197,8 @@ def layer_cost(
         formula = float(side_macs(node, run.timesteps, graph.edges[node.inputs[0].source].shape)[1])
     spiking_formula = size > 0 and graph.edges[node.inputs[0].source].is_events and not is_frame(graph, node)
     formula_ac, formula_mac = (formula, 0.0) if spiking_formula else (0.0, formula)
+    layer = Layer(graph, run, node, done, is_spiking, spikes)
+    parts = accounting.parts(layer, mac=mac, ac=ac)
     return LayerCost(
         name=node.name,
         origin=node.origin,
@@ -206,8 +216,9 @@ def layer_cost(
         formula_mac=formula_mac,
         neuron_updates=float(neurons * run.timesteps) if isinstance(node, Neuron) else 0.0,
         saturations=run.saturations.get(node.name, 0),
-        energy=accounting.joules(mac=mac, ac=ac),
-        formula_energy=accounting.joules(mac=formula_mac, ac=formula_ac),
+        energy=parts.total,
+        formula_energy=accounting.parts(layer, mac=formula_mac, ac=formula_ac).total,
+        parts=parts,
     )
 
 

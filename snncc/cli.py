@@ -60,10 +60,20 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--target", default="sim", help="one of: snncc targets (default: sim)")
     one.add_argument("--encoding", default="spikes", help="spikes, graded or stream (default: spikes)")
     one.add_argument("--precision", default="integer", help="integer or float (default: integer)")
+    one.add_argument("--chip", metavar="NAME", help="a chip of `snncc targets`, or the path of a chip file")
 
     one = command(commands, "simulate", simulate_command, "run a program and report spikes, energy, latency")
     program_arguments(one)
-    one.add_argument("--timing", default="none", choices=("none",), help="level of timing (default: none)")
+    accounting_argument(one)
+    one.add_argument(
+        "--timing",
+        default="none",
+        choices=("none", "analytic", "cycle", "reserved"),
+        help="time and energy on the chip (default: none); reserved is approximate",
+    )
+    one.add_argument(
+        "--trace", type=Path, metavar="T.json", help="timeline of the first sample, for Perfetto"
+    )
     one.add_argument("--report", type=Path, metavar="FILE.html", help="write a report, one static file")
     one.add_argument("--save-output", type=Path, metavar="FILE.npz", help="write the outputs")
 
@@ -75,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
 
     one = command(commands, "evaluate", evaluate_command, "accuracy with its cost, on labeled data")
     program_arguments(one)
+    accounting_argument(one)
     one.add_argument("--timesteps", type=integers, metavar="T,T,..", help="numbers of timesteps to try")
 
     command(commands, "targets", targets_command, "list the targets")
@@ -130,12 +141,28 @@ def compile_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument("--input-bits", type=int, default=8, metavar="BITS")
     one.add_argument("--per-tensor", action="store_true", help="one scale a layer, not one a channel")
     one.add_argument("--overflow", default="saturate", help="saturate, wrap or error (default: saturate)")
+    one.add_argument("--chip", metavar="NAME", help="a chip of `snncc targets`, or the path of a chip file")
+    one.add_argument("--schedule", help="chip steps: pipelined or layered (default: pipelined if possible)")
+    one.add_argument(
+        "--cores", type=int, metavar="N", help="cores to spread over (default: as few as hold it)"
+    )
+    one.add_argument("--profile", type=Path, metavar="X.npz", help="data against which placing is improved")
+    one.add_argument("--seed", type=int, default=0, help="of the placement (default: 0)")
 
 
 def program_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument("program", type=Path, help="a program folder")
     one.add_argument("--input", type=Path, required=True, metavar="X.npz", help="data: x, and labels y")
     one.add_argument("--jobs", type=int, metavar="N", help="threads (default: all)")
+
+
+def accounting_argument(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--accounting",
+        default="paper",
+        choices=("paper", "cmos45"),
+        help="what counted operations cost (default: paper); cmos45 has memory accesses and neuron updates",
+    )
 
 
 def integers(text: str) -> tuple[int, ...]:
@@ -189,6 +216,11 @@ def compile_command(options: argparse.Namespace) -> int:
         per_channel=not options.per_tensor,
         overflow=options.overflow,
         input_range=options.input_range,
+        chip=options.chip,
+        schedule=options.schedule,
+        cores=options.cores,
+        profile=None if options.profile is None else read_data(options.profile)["x"],
+        seed=options.seed,
     )
     program.save(options.output)
     passes = [{"name": s.name, "preserves": s.made_by.preserves} for s in program.stages if s.made_by]
@@ -201,6 +233,10 @@ def compile_command(options: argparse.Namespace) -> int:
     print(f"{program.graph.name}: {len(layers)} neuron layers, {sum(layers):,} neurons")
     for one in passes:
         print(f"pass {one['name']}: {one['preserves']}")
+    if program.placement is not None:
+        from snncc.api.tables import usage_table
+
+        print(usage_table(program.placement))
     print(f"compiled for {options.target}: {options.output}")
     return 0
 
@@ -210,8 +246,13 @@ def check_command(options: argparse.Namespace) -> int:
     from snncc.api.tables import text_table
 
     problems = snncc.check(
-        graph_of(options), options.target, encoding=options.encoding, precision=options.precision
+        graph_of(options),
+        options.target,
+        encoding=options.encoding,
+        precision=options.precision,
+        chip=options.chip,
     )
+    where = options.target if options.chip is None else f"{options.target} on {options.chip}"
     if options.json:
         from dataclasses import asdict
 
@@ -219,21 +260,30 @@ def check_command(options: argparse.Namespace) -> int:
     elif problems:
         rows = [[p.where, p.what, p.need, p.have, p.hint] for p in problems]
         print(text_table("", ("where", "what", "need", "have", "hint"), rows))
-        print(f"does not fit {options.target}: {len(problems)} problem{'s' * (len(problems) != 1)}")
+        print(f"does not fit {where}: {len(problems)} problem{'s' * (len(problems) != 1)}")
     else:
-        print(f"fits {options.target}")
+        print(f"fits {where}")
     return 1 if problems else 0
 
 
 def simulate_command(options: argparse.Namespace) -> int:
     import snncc
     from snncc.api import read_data
-    from snncc.api.tables import cost_table
+    from snncc.api.tables import chip_table, cost_table
+    from snncc.api.timeline import write_timeline
 
     program = snncc.load_program(options.program)
     data = read_data(options.input)
     with progress_bar("simulate") as progress:
-        result = program.run(data["x"], threads=options.jobs, progress=progress)
+        result = program.run(
+            data["x"],
+            threads=options.jobs,
+            progress=progress,
+            timing=options.timing,
+            accounting=options.accounting,
+        )
+    if options.trace is not None:
+        write_timeline(options.trace, program, data["x"])
     if options.save_output is not None:
         save_outputs(options.save_output, result.outputs)
     if options.report is not None:
@@ -241,13 +291,13 @@ def simulate_command(options: argparse.Namespace) -> int:
 
         write_report(options.report, program, result)
     if options.json:
-        print(
-            json.dumps(
-                {"samples": result.run.batch, "counts": result.counts.as_dict(), "notes": list(result.notes)}
-            )
-        )
+        chip = None if result.chip is None else result.chip.as_dict()
+        counts, notes = result.counts.as_dict(), list(result.notes)
+        print(json.dumps({"samples": result.run.batch, "counts": counts, "chip": chip, "notes": notes}))
     else:
         print(cost_table(result.counts))
+        if result.chip is not None:
+            print(chip_table(result.chip))
         for note in result.notes:
             print(note)
     return 0
@@ -292,7 +342,13 @@ def evaluate_command(options: argparse.Namespace) -> int:
         raise BadFile(f"{options.input}: needs labels 'y'", hint="numpy.savez(path, x=..., y=...)")
     with progress_bar("evaluate") as progress:
         report = snncc.evaluate(
-            program, data["x"], data["y"], timesteps=options.timesteps, jobs=options.jobs, progress=progress
+            program,
+            data["x"],
+            data["y"],
+            timesteps=options.timesteps,
+            jobs=options.jobs,
+            progress=progress,
+            accounting=options.accounting,
         )
     if options.json:
         print(json.dumps(report.as_dict()))
@@ -305,9 +361,16 @@ def evaluate_command(options: argparse.Namespace) -> int:
 
 def targets_command(options: argparse.Namespace) -> int:
     import snncc
+    from snncc.chips import chip_names, load_chip
 
     found = {name: target.summary for name, target in sorted(snncc.targets().items())}
-    print(json.dumps(found) if options.json else "\n".join(f"{k:8} {v}" for k, v in found.items()))
+    chips = {name: load_chip(name).title for name in chip_names()}
+    if options.json:
+        print(json.dumps({"targets": found, "chips": chips}))
+        return 0
+    print("\n".join(f"{name:8} {text}" for name, text in found.items()))
+    print("chips (--chip):")
+    print("\n".join(f"{name:18} {text}" for name, text in chips.items()))
     return 0
 
 

@@ -79,7 +79,9 @@ def test_verify_evaluate_check(files: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_targets_and_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(capsys, "targets")[1].startswith("sim")
-    assert json.loads(call(capsys, "targets", "--json")[1])["sim"]
+    found = json.loads(call(capsys, "targets", "--json")[1])
+    assert found["targets"]["sim"]
+    assert "mesh" in found["chips"]
     assert "approximate" in call(capsys, "passes")[1]
     assert {row["name"] for row in json.loads(call(capsys, "passes", "--json")[1])} >= {"quantize"}
 

@@ -72,19 +72,20 @@ def evaluate(
     timesteps: Sequence[int] | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
+    accounting: str = "paper",
 ) -> Report:
     """Accuracy and cost of *program* on *x* (the model's layout) with labels *y* [B].
 
     *timesteps* asks for several numbers of timesteps (default: the one it was traced with; a sequence input
-    is cut). *jobs* is the number of threads. Raises `BadInput` for data that does not fit and for a program
-    without one output of scores [B, classes].
+    is cut). *jobs* is the number of threads, *accounting* as in `Program.run`. Raises `BadInput` for data
+    that does not fit and for a program without one output of scores [B, classes].
     """
     chosen: list[int | None] = [None] if timesteps is None else list(timesteps)
     if not chosen or any(steps is not None and steps < 1 for steps in chosen):
         raise BadInput(f"evaluate needs timesteps >= 1, not {chosen}")
     scores = []
     for steps in chosen:
-        result = program.run(x, timesteps=steps, threads=jobs, progress=progress)
+        result = program.run(x, timesteps=steps, threads=jobs, progress=progress, accounting=accounting)
         scores.append(score(result, y, steps or program.timesteps))
     return Report(tuple(scores))
 

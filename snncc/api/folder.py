@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from snncc.api.placing import CHIP_FILE, PLACEMENT_FILE, read_placement, write_placement
 from snncc.errors import BadFile, BadInput
 from snncc.ir import Encoding, SpikeGraph, load_graph, save_graph
+from snncc.mapping import Placement
 from snncc.passes import (
     ElideIdentities,
     ElideRectifier,
@@ -24,6 +26,8 @@ from snncc.passes import (
 
 FORMAT = "snncc program"
 VERSION = 1
+CHIP_VERSION = 2
+"""Of programs with a placement, which readers of version 1 would lose."""
 EXACT = (ElideIdentities, ReorderProducts, ElideRectifier, FoldBatchNorm)
 
 
@@ -42,7 +46,9 @@ class PassNote:
         raise BadInput(f"the pass {self.text} was applied when the program was compiled")
 
 
-def save_stages(folder: str | Path, target: str, stages: Sequence[Stage]) -> None:
+def save_stages(
+    folder: str | Path, target: str, stages: Sequence[Stage], placement: Placement | None = None
+) -> None:
     """Write a program to *folder*, whole or not at all; an earlier program there is replaced.
 
     Raises `BadFile` when the folder cannot be written or holds something else.
@@ -56,7 +62,7 @@ def save_stages(folder: str | Path, target: str, stages: Sequence[Stage]) -> Non
     except OSError as problem:
         raise BadFile(f"{folder}: cannot be written: {problem.strerror or problem}") from None
     try:
-        write(scratch, target, stages)
+        write(scratch, target, stages, placement)
         scratch.chmod(0o755)
         old = scratch / "old"
         if folder.exists():
@@ -70,8 +76,8 @@ def save_stages(folder: str | Path, target: str, stages: Sequence[Stage]) -> Non
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write(folder: Path, target: str, stages: Sequence[Stage]) -> None:
-    """Write stages and manifest into an empty *folder*."""
+def write(folder: Path, target: str, stages: Sequence[Stage], placement: Placement | None) -> None:
+    """Write stages, placement and manifest into an empty *folder*."""
     names = []
     for k, stage in enumerate(stages):
         file = f"{k}-{stage.name}.snn"
@@ -87,10 +93,13 @@ def write(folder: Path, target: str, stages: Sequence[Stage]) -> None:
         )
     manifest = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": VERSION if placement is None else CHIP_VERSION,
         "target": target,
+        "chip": None if placement is None else placement.chip.name,
         "stages": names,
     }
+    if placement is not None:
+        write_placement(folder, placement)
     (folder / "program.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
@@ -117,29 +126,29 @@ def is_ours(folder: Path) -> bool:
         return True
     try:
         manifest = json.loads((folder / "program.json").read_text(encoding="utf-8"))
-        ours = {"program.json", *(stage["file"] for stage in manifest["stages"])}
+        ours = {"program.json", CHIP_FILE, PLACEMENT_FILE, *(stage["file"] for stage in manifest["stages"])}
         return bool(manifest["format"] == FORMAT and names <= ours)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
-def load_stages(folder: str | Path) -> tuple[str, tuple[Stage, ...]]:
-    """Target and stages of the program in *folder*. Raises `BadFile` for whatever is wrong with it."""
+def load_stages(folder: str | Path) -> tuple[str, tuple[Stage, ...], Placement | None]:
+    """Target, stages and placement of the program in *folder*. Raises `BadFile` for what is wrong with it."""
     folder = Path(folder)
     path = folder / "program.json"
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["version"]
         items = [(str(s["file"]), note_of(s)) for s in manifest["stages"]]
-        target = str(manifest["target"])
+        target, chip = str(manifest["target"]), manifest.get("chip")
     except OSError as problem:
         what = "is no program folder" if not path.exists() else f"cannot be read: {problem.strerror}"
         raise BadFile(f"{folder}: {what}", hint="make one with: snncc compile MODEL -o FOLDER") from None
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
         raise BadFile(f"{path}: is damaged ({type(problem).__name__}: {problem})") from None
-    if not isinstance(version, int) or version > VERSION:
+    if not isinstance(version, int) or version > CHIP_VERSION:
         raise BadFile(
-            f"{path}: has version {version!r}; this snncc reads up to {VERSION}", hint="upgrade snncc"
+            f"{path}: has version {version!r}; this snncc reads up to {CHIP_VERSION}", hint="upgrade snncc"
         )
     if not items or any(Path(file).name != file for file, _ in items):
         raise BadFile(f"{path}: names stages outside its folder, or none")
@@ -147,4 +156,5 @@ def load_stages(folder: str | Path) -> tuple[str, tuple[Stage, ...]]:
     for file, note in items:
         graph = load_graph(folder / file)
         stages.append(Stage(None if note is None else promised(note, graph), graph))
-    return target, tuple(stages)
+    placement = None if chip is None else read_placement(folder, stages[-1].graph)
+    return target, tuple(stages), placement

@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from snncc.api.data import batch_axis, batches, clipping, joined, to_graph
 from snncc.api.folder import load_stages, save_stages
+from snncc.api.placing import chip_of, placed, senders, spikes_of, timed, timing_level, together
 from snncc.backends.table import target_named
 from snncc.backends.target import Attention, DoesNotFit, Options, Precision, Problem, Rounding, Target
-from snncc.errors import BadInput
-from snncc.ir import Array, BiasTicks, Encoding, Layout, Overflow, SpikeGraph
+from snncc.chips import Chip
+from snncc.errors import BadInput, CannotLower
+from snncc.ir import Array, BiasTicks, Encoding, Kind, Layout, Overflow, SpikeGraph
+from snncc.mapping import DoesNotFitChip, Placement
 from snncc.passes import Into, Pass, Stage, run_passes
 from snncc.reference import Record, Run
+from snncc.simulator.accountings import accounting_named
 from snncc.simulator.costs import Costs, Latency, costs
+
+if TYPE_CHECKING:
+    from snncc.simulator.machine import ChipRun
 
 BATCH = 64
 """Samples that run together: what is recorded of a batch is held at once."""
@@ -34,7 +41,8 @@ class Result:
     BT) for a sequence. *counts* has costs layer by layer, means over samples. *records* has trains
     [T, B, ticks, *shape] and membrane potentials [T, B, *shape] of what was asked for: in an integer program
     in steps of ``program.graph.edges[source].scale``, *source* being what the neuron reads. *notes* are
-    warnings, such as inputs beyond the calibrated range.
+    warnings, such as inputs beyond the calibrated range. *chip* has time and energy on the chip, where a
+    timing was asked for.
     """
 
     def __repr__(self) -> str:
@@ -46,6 +54,7 @@ class Result:
     records: Mapping[str, Record]
     run: Run
     notes: tuple[str, ...] = ()
+    chip: ChipRun | None = None
 
     @property
     def output(self) -> Array:
@@ -72,14 +81,19 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled network: every stage from the traced graph to the one that runs, and where it runs."""
+    """A compiled network: every stage from the traced graph to the one that runs, and where it runs.
+
+    *placement* has the chip, and which neurons live on which core; None: compiled for no chip.
+    """
 
     target: Target
     stages: tuple[Stage, ...]
+    placement: Placement | None = None
 
     def __repr__(self) -> str:
         passes = ", ".join(stage.name for stage in self.stages[1:])
-        return f"Program({self.graph.name} for {self.target.name}: {passes})"
+        chip = "" if self.placement is None else f" on {self.placement.chip.name}"
+        return f"Program({self.graph.name} for {self.target.name}{chip}: {passes})"
 
     @property
     def graph(self) -> SpikeGraph:
@@ -101,14 +115,19 @@ class Program:
         state: Mapping[str, Any] | None = None,
         keep_state: bool = False,
         progress: Progress | None = None,
+        timing: str = "none",
+        accounting: str = "paper",
     ) -> Result:
         """Run on *x*, in the model's layout, for *timesteps* (default: those it was traced with).
 
         Every sample starts from the initial state unless *state* is given: the ``run.state`` of an earlier
         result of the same samples, made with *keep_state*. *record* names layers whose trains and potentials
-        are kept. *progress* is called with (samples done, samples in all). Raises `BadInput` for data that
-        does not fit.
+        are kept. *progress* is called with (samples done, samples in all). *timing* ``analytic``, ``cycle``
+        or ``reserved`` (approximate) follows every sample on the chip for which the program was compiled
+        (simulator/MACHINE.md). *accounting* ``paper`` or ``cmos45`` says what the counted operations cost
+        (`snncc.simulator.accountings`). Raises `BadInput` for data that does not fit, `UnknownName`.
         """
+        level, prices = timing_level(timing, self.placement), accounting_named(accounting)
         steps = self.timesteps if timesteps is None else timesteps
         record = [record] if isinstance(record, str) else record
         if steps < 1 or (threads is not None and threads < 1):
@@ -120,8 +139,9 @@ class Program:
         total = data.shape[batch_axis(self.graph)] if data.ndim > batch_axis(self.graph) else 0
         done = 0
         size = total or 1
-        if state is None and not keep_state and (record or not self.graph.is_integer):
+        if state is None and not keep_state and (record or level or not self.graph.is_integer):
             size = BATCH
+        on_chip: list[ChipRun] = []
         for part in batches(self.graph, data, size):
             last = self.target.run(
                 self.graph,
@@ -131,7 +151,10 @@ class Program:
                 threads=threads,
                 state=state,
                 keep_state=keep_state,
+                firing=senders(self.placement, level),
             )
+            if level and self.placement is not None:
+                on_chip.append(timed(self.placement, last, level, threads))
             runs.append(last)
             done += last.batch
             if progress is not None:
@@ -142,20 +165,21 @@ class Program:
             if node.over.value == "sequence" and self.graph.layout is Layout.BT:
                 outputs[node.name] = np.swapaxes(outputs[node.name], 0, 1)
         notes = tuple(clipping(self.graph, data))
-        return Result(outputs, costs(self.graph, run), run.records, run, notes)
+        chip = together(on_chip) if on_chip else None
+        return Result(outputs, costs(self.graph, run, prices), run.records, run, notes, chip)
 
     def save(self, folder: str | Path) -> None:
         """Write the program to *folder*, whole or not at all; an earlier program there is replaced.
 
         Raises `BadFile` when the folder cannot be written or holds something else.
         """
-        save_stages(folder, self.target.name, self.stages)
+        save_stages(folder, self.target.name, self.stages, self.placement)
 
 
 def load_program(folder: str | Path) -> Program:
     """Read a program from *folder*. Raises `BadFile` for whatever is wrong with it."""
-    target, stages = load_stages(folder)
-    return Program(target_named(target), stages)
+    target, stages, placement = load_stages(folder)
+    return Program(target_named(target), stages, placement)
 
 
 def compile_graph(
@@ -178,6 +202,11 @@ def compile_graph(
     timesteps: int | None = None,
     input_range: tuple[float, float] | None = None,
     passes: Collection[Pass] | None = None,
+    chip: str | Chip | None = None,
+    schedule: str | None = None,
+    cores: int | None = None,
+    profile: ArrayLike | None = None,
+    seed: int = 0,
 ) -> Program:
     """Compile a traced *graph* for *target*.
 
@@ -189,8 +218,14 @@ def compile_graph(
     modules constants, as they were on the calibration data (approximate). Weights get *weight_bits*, states
     *state_bits* (16, 24, 32; None: what is needed), inputs *input_bits*; *overflow* is ``saturate``,
     ``wrap`` or ``error``.
-    *passes* replaces the target's own pipeline. Raises `DoesNotFit` with every misfit, `BadInput` for
-    options that are unknown.
+    *passes* replaces the target's own pipeline.
+
+    *chip* (a shipped name, the path of a chip file, a `Chip`) places the compiled network on a chip, for
+    timing and energy: *schedule* ``pipelined`` or ``layered`` (None: pipelined where the network allows it),
+    spread over *cores* of it (None: as few as hold it). With *profile*, data in the model's layout, the
+    placement is improved against the spikes that these data cause, with *seed* where chance decides. Raises
+    `DoesNotFit` with every misfit of the target, `DoesNotFitChip` with every limit of the chip that is
+    broken, `BadInput` for options that are unknown.
     """
     chosen = target_named(target)
     steps = graph.timesteps if timesteps is None else timesteps
@@ -227,20 +262,53 @@ def compile_graph(
     misfits = tuple(chosen.problems(graph, options))
     if misfits:
         raise DoesNotFit(chosen.name, misfits)
-    return Program(chosen, run_passes(graph, chosen.passes(options) if passes is None else tuple(passes)))
+    where = None if chip is None else chip_of(chip)
+    stages = run_passes(graph, chosen.passes(options) if passes is None else tuple(passes))
+    if where is None:
+        return Program(chosen, stages)
+    if profile is None:
+        traffic = None
+    else:
+        traffic = spikes_of(chosen, stages[-1].graph, to_graph(stages[-1].graph, profile), steps)
+    return Program(chosen, stages, placed(stages[-1].graph, where, schedule, cores, traffic, seed))
 
 
 def check(
-    graph: SpikeGraph, target: str = "sim", *, encoding: str = "spikes", precision: str = "integer"
+    graph: SpikeGraph,
+    target: str = "sim",
+    *,
+    encoding: str = "spikes",
+    precision: str = "integer",
+    chip: str | Chip | None = None,
 ) -> list[Problem]:
-    """Every way in which *graph* does not fit *target*, compiled so; an empty list where it does."""
+    """Every way in which *graph* does not fit *target* and *chip*, compiled so; none: an empty list.
+
+    Memories are counted of the graph as it is compiled by default, with 8-bit weights.
+    """
     graph.verify()
     options = Options(
         encoding=member(Encoding, encoding, "encoding"),
         precision=member(Precision, precision, "precision"),
         timesteps=graph.timesteps,
     )
-    return list(target_named(target).problems(graph, options))
+    found = list(target_named(target).problems(graph, options))
+    if chip is None or found:
+        return found
+    ranges = (0.0, 1.0) if any(node.kind is Kind.ANALOG for node in graph.inputs) else None
+    where = chip_of(chip)
+    try:
+        compile_graph(
+            graph, target=target, encoding=encoding, precision=precision, input_range=ranges, chip=where
+        )
+    except DoesNotFitChip as error:
+        return [
+            Problem(one.where, one.resource.replace("_", " "), str(one.need), str(one.have), error.hint)
+            for one in error.usages
+        ]
+    except CannotLower as error:
+        place, _, what = error.message.partition(": ")
+        return [Problem(place, what, "a core", where.name, error.hint)]
+    return []
 
 
 def member(kind: Any, value: str, what: str) -> Any:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from snncc.api.evaluation import Report
 from snncc.api.proof import Proof
+from snncc.mapping import Placement, usage
 from snncc.simulator.costs import Costs
+from snncc.simulator.timing import EVENTS
+
+if TYPE_CHECKING:
+    from snncc.simulator.machine import ChipRun
 
 PREFIXES = ((1e-15, "f"), (1e-12, "p"), (1e-9, "n"), (1e-6, "µ"), (1e-3, "m"), (1.0, ""))
 
@@ -65,7 +71,7 @@ def cost_rows(costs: Costs) -> list[list[str]]:
             f"{layer.rate:.3f}" if layer.neurons else "",
             number(layer.ac) if layer.synapses else "",
             number(layer.mac) if layer.synapses else "",
-            joules(layer.energy) if layer.synapses else "",
+            joules(layer.energy) if layer.synapses or layer.energy else "",
             str(layer.saturations) if layer.saturations else "",
         ]
         for layer in costs.layers
@@ -101,9 +107,9 @@ def summary(costs: Costs) -> str:
     steps = costs.latency.timesteps
     saturated = int(costs.total("saturations"))
     lines = [
-        f"energy ({costs.accounting.name} accounting: {costs.accounting.mac * 1e12:g} pJ/MAC, "
-        f"{costs.accounting.ac * 1e12:g} pJ/AC): {joules(costs.energy)} from counted operations, "
-        f"{joules(costs.formula_energy)} by the literature's formula",
+        f"energy ({costs.accounting.name} accounting: {costs.accounting.summary}): {joules(costs.energy)} "
+        f"from counted operations, {joules(costs.formula_energy)} by the literature's formula; "
+        "not comparable with other accountings",
         f"the same layers as a conventional network: {number(costs.ann_macs)} MAC, "
         f"{joules(costs.ann_energy)}",
         f"latency: {steps} timestep{'s' * (steps != 1)}, {ticks} tick{'s' * (ticks != 1)} "
@@ -111,9 +117,92 @@ def summary(costs: Costs) -> str:
         f"footprint {number(costs.footprint)} bytes, connection sparsity {costs.connection_sparsity:.3f}, "
         f"activation sparsity {costs.activation_sparsity:.3f}",
     ]
+    if costs.parts.total > costs.parts.ops:
+        lines.append(parts_table(costs))
     if saturated:
         lines.append(f"WARNING: states saturated {saturated} times; quantize with a wider state (state_bits)")
     return "\n".join(lines)
+
+
+def parts_table(costs: Costs) -> str:
+    """What the energy of each layer is spent on."""
+    found = [(layer.name, layer.parts) for layer in costs.layers if layer.energy]
+    rows = [
+        [name, *(joules(value) for value in (one.ops, one.memory, one.addressing, one.total))]
+        for name, one in (*found, ("total", costs.parts))
+    ]
+    title = f"energy of one inference, {costs.accounting.name} accounting"
+    return text_table(title, ("layer", "ops", "memory", "addressing", "energy"), rows)
+
+
+def seconds(value: float) -> str:
+    """A time with a unit prefix.
+
+    >>> seconds(0.0000025), seconds(0.0)
+    ('2.5 µs', '0 s')
+    """
+    return joules(value).removesuffix("J") + "s"
+
+
+def chip_table(run: ChipRun) -> str:
+    """Time and energy of one inference on a chip, and where both went."""
+    chip, low_high = run.placement.chip, run.static
+    rows = [
+        [
+            name,
+            number(run.count(name)) if name in EVENTS else "",
+            joules(energy),
+            f"{energy / run.energy:.1%}",
+        ]
+        for name, energy in run.kinds.items()
+        if energy
+    ]
+    rows.append(["total", "", joules(run.energy), ""])
+    busy = sorted(run.busy.items(), key=lambda item: -item[1])[:5]
+    loads = sorted(run.loads.items(), key=lambda item: -item[1])[:5]
+    cores = {part.core for part in run.placement.parts}
+    lines = [
+        f"on {chip.name}, {len(cores)} cores, {run.placement.schedule.value}, timing {run.level.value}",
+        f"time: {seconds(float(run.seconds.mean()))} an inference ({number(float(run.times.mean()))} x "
+        f"{seconds(chip.time_unit)}, {run.steps} chip steps, {number(run.timings[0].barrier)} each to "
+        f"synchronize), {seconds(run.time_per_timestep)} a timestep",
+        text_table("", ("event", "count", "energy", "share"), rows),
+        f"energy (accounting {chip.name}): {joules(run.energy)} of events, static power "
+        f"{joules(low_high[0])} to {joules(low_high[1])}; not comparable with other accountings",
+        f"busiest: {', '.join(f'{name} {share:.0%}' for name, share in busy)}",
+        f"links: {', '.join(f'{name} {number(load)}' for name, load in loads) or 'none used'}",
+    ]
+    if run.deepest:
+        name = max(run.deepest, key=lambda one: run.deepest[one])
+        lines.append(
+            f"deepest queue: {name}, {run.deepest[name]}; neuron units waited "
+            f"{number(run.stalled)} x {seconds(chip.time_unit)} for slots"
+        )
+    return "\n".join(lines)
+
+
+def usage_table(placement: Placement) -> str:
+    """What each core needs and has of what the chip limits."""
+    found = [one for one in usage(placement) if one.have is not None]
+    resources = list(dict.fromkeys(one.resource for one in found))
+    cells: dict[str, dict[str, str]] = {}
+    for one in found:
+        cells.setdefault(one.where, {})[one.resource] = f"{number(one.need)} / {number(one.have or 0)}"
+    rows = [[short(where), *(row.get(name, "") for name in resources)] for where, row in cells.items()]
+    heads = ("core", *(name.replace("_", " ") for name in resources))
+    return text_table(f"{placement.chip.name}, {placement.schedule.value}: needs / has", heads, rows)
+
+
+def short(text: str, width: int = 60) -> str:
+    """*text*, its middle left out where it is wider than *width*.
+
+    >>> short("core 0 (conv1, conv2, conv3)", 16)
+    'core 0 ...onv3)'
+    """
+    if len(text) <= width:
+        return text
+    head = (width - 3) // 2 + (width - 3) % 2
+    return f"{text[:head]}...{text[len(text) - (width - 3 - head) :]}"
 
 
 def proof_table(proof: Proof) -> str:
@@ -152,4 +241,6 @@ def report_table(report: Report) -> str:
         for score in report.scores
     ]
     head = ("timesteps", "accuracy", "correct", "spikes", "AC", "MAC", "energy", "ticks")
-    return text_table("", head, rows)
+    name = report.counts.accounting.name
+    note = f"energy in the accounting {name}, not comparable with other accountings"
+    return "\n".join([text_table("", head, rows), note])

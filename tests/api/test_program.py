@@ -199,7 +199,7 @@ def damage(folder: Path, what: str) -> None:
     [
         ("missing", "is no program folder"),
         ("cut", "is damaged"),
-        ("newer", "reads up to 1"),
+        ("newer", "reads up to 2"),
         ("outside", "outside its folder"),
         ("stage", "damaged"),
         ("target", "unknown target 'brain'; known: sim"),

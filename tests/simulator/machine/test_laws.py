@@ -13,7 +13,10 @@ from snncc.chips import Chip, Cost, LinkKind
 from snncc.mapping import Part, Placement
 from snncc.mapping.network import Role
 from snncc.simulator.machine import Level, program_of, run_machine
+from snncc.simulator.slow import simulate
 from snncc.simulator.timing import Timing
+from tests.simulator import tiny
+from tests.simulator.machine.test_against_slow import differences
 from tests.simulator.machines import Program, programs
 
 KINDS = ("inject", "east_west", "north_south", "eject")
@@ -100,6 +103,24 @@ def has_one_sender_each(program: Program, placement: Placement) -> bool:
     """Whether no link is entered from two stations."""
     wiring = program_of(placement).wiring
     return bool((np.diff(wiring.first_edge) <= 1).all())
+
+
+def test_the_scheduling_anomaly_of_the_page() -> None:
+    """MACHINE.md, 5.1: a step of 114 becomes one of 111 when a latency rises from 1 to 4."""
+    times = []
+    for latency in (1, 4):
+        east = LinkKind(interval=10, latency=latency)
+        chip = tiny.chip(tiny.fabric(4, east_west=east), tiny.operations(synapse=1, access=1))
+        populations = [tiny.population("a", 1, 0), tiny.population("b", 3, 0)]
+        populations += [tiny.population("c", 1, 1), tiny.population("d", 100, 1)]
+        connections = [tiny.dense("a", "c", [[1]]), tiny.dense("b", "d", np.ones((100, 3)))]
+        parts = [(p.name, core, range(p.size)) for core, p in enumerate(populations)]
+        placement = tiny.placed(chip, tiny.network(populations, connections), parts)
+        trains = tiny.trains(a=[[[1]]], b=[[[0, 0, 1]]], c=[[[0]]], d=np.zeros((1, 1, 100)))
+        timing, _ = run_machine(program_of(placement), trains)
+        assert not differences(timing, simulate(placement, trains))
+        times.append(timing.steps.tolist())
+    assert times == [[114, 100], [111, 100]]
 
 
 class Count:

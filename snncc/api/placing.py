@@ -1,0 +1,158 @@
+"""Programs on chips: placing a compiled graph, and keeping the placement in the program's folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snncc.backends.target import Target
+from snncc.chips import Chip, load_chip, parse_chip
+from snncc.errors import BadFile, BadInput, UnknownName
+from snncc.ir import Array, SpikeGraph
+from snncc.mapping import Part, Placement, Schedule, Traffic, map_network, network_of
+from snncc.reference import Run
+
+if TYPE_CHECKING:
+    from snncc.simulator.machine import ChipRun
+
+TIMINGS = ("none", "analytic", "cycle", "reserved")
+
+CHIP_FILE = "chip.toml"
+PLACEMENT_FILE = "placement.json"
+
+
+def runs_of(addresses: NDArray[np.int64]) -> list[list[int]]:
+    """Ascending *addresses* as [first, last] of each run without gaps.
+
+    >>> runs_of(np.array([0, 1, 2, 5, 7, 8]))
+    [[0, 2], [5, 5], [7, 8]]
+    """
+    cuts = np.flatnonzero(np.diff(addresses) != 1) + 1
+    return [[int(run[0]), int(run[-1])] for run in np.split(addresses, cuts) if len(run)]
+
+
+def addresses_of(runs: list[list[int]], size: int) -> NDArray[np.int64]:
+    """The addresses of *runs*; raises `ValueError` beyond a population of *size*."""
+    for first, last in runs:
+        if not 0 <= first <= last < size:
+            raise ValueError(f"addresses {first}..{last} of {size}")
+    return np.concatenate([np.arange(first, last + 1) for first, last in runs])
+
+
+def write_placement(folder: Path, placement: Placement) -> None:
+    """Write chip and placement into *folder*."""
+    (folder / CHIP_FILE).write_text(placement.chip.text, encoding="utf-8")
+    document = {
+        "chip": placement.chip.name,
+        "schedule": placement.schedule.value,
+        "parts": [
+            {"population": part.population, "core": part.core, "runs": runs_of(part.addresses)}
+            for part in placement.parts
+        ],
+    }
+    (folder / PLACEMENT_FILE).write_text(json.dumps(document) + "\n", encoding="utf-8")
+
+
+def read_placement(folder: Path, graph: SpikeGraph) -> Placement:
+    """The placement of *graph* in *folder*. Raises `BadFile` for whatever is wrong with it."""
+    path = folder / PLACEMENT_FILE
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        chip = read_chip(folder, str(document["chip"]))
+        network = network_of(graph)
+        parts = tuple(part_of(one, network.populations) for one in document["parts"])
+        schedule = Schedule(document["schedule"])
+    except OSError as problem:
+        raise BadFile(f"{path}: cannot be read: {problem.strerror or problem}") from None
+    except (ValueError, KeyError, TypeError, RecursionError, MemoryError) as problem:
+        raise BadFile(f"{path}: is damaged ({type(problem).__name__}: {problem})") from None
+    return Placement(chip, network, parts, schedule)
+
+
+def read_chip(folder: Path, name: str) -> Chip:
+    """The chip for which the program in *folder* was compiled."""
+    return parse_chip((folder / CHIP_FILE).read_text(encoding="utf-8"), name, place=str(folder / CHIP_FILE))
+
+
+def part_of(document: Mapping[str, Any], populations: Mapping[str, Any]) -> Part:
+    """One part of a placement."""
+    name, core = str(document["population"]), document["core"]
+    if type(core) is not int:
+        raise TypeError(f"core {core!r}")
+    return Part(name, core, addresses_of(document["runs"], populations[name].size))
+
+
+def chip_of(chip: str | Chip) -> Chip:
+    """The chip that a user means. Raises `UnknownName`, `BadFile`."""
+    return chip if isinstance(chip, Chip) else load_chip(chip)
+
+
+def placed(
+    graph: SpikeGraph,
+    chip: Chip,
+    schedule: str | None,
+    cores: int | None,
+    traffic: Traffic | None,
+    seed: int,
+) -> Placement:
+    """The compiled *graph* on *chip*. Raises `CannotLower` with every limit that it breaks."""
+    if schedule is not None and schedule not in list(Schedule):
+        raise UnknownName("schedule", schedule, list(Schedule))
+    wanted = None if schedule is None else Schedule(schedule)
+    network = network_of(graph)
+    return map_network(network, chip, schedule=wanted, cores=cores, traffic=traffic, seed=seed)
+
+
+def spikes_of(target: Target, graph: SpikeGraph, data: Array, timesteps: int) -> Traffic:
+    """The mean spikes of each neuron of the compiled *graph* on *data* (in the graph's layout)."""
+    from snncc.simulator import Run as Simulated  # loads numba
+
+    run = target.run(graph, data, timesteps=timesteps, firing=network_of(graph).senders)
+    assert isinstance(run, Simulated)
+    return {
+        name: np.mean([np.bincount(f.address, minlength=graph.edges[name].size) for f in each], axis=0)
+        for name, each in run.firings.items()
+    }
+
+
+def timing_level(timing: str, placement: Placement | None) -> str:
+    """The level of `snncc.simulator.machine`; '' for none. Raises `UnknownName`, `BadInput`."""
+    if timing not in TIMINGS:
+        raise UnknownName("timing", timing, TIMINGS)
+    if timing != "none" and placement is None:
+        raise BadInput(
+            f"timing {timing!r} needs a chip, and this program was compiled for none",
+            hint="compile with chip='mesh' (--chip mesh), or with a chip file of your own",
+        )
+    return "" if timing == "none" else timing
+
+
+def senders(placement: Placement | None, level: str) -> list[str]:
+    """The populations whose trains the machine needs."""
+    if placement is None or not level:
+        return []
+    return placement.network.senders
+
+
+def timed(placement: Placement, run: Run, level: str, threads: int | None) -> ChipRun:
+    """Every sample of *run* on the machine."""
+    from snncc.simulator import Run as Simulated  # loads numba
+    from snncc.simulator.machine import Level, run_chip
+
+    assert isinstance(run, Simulated)
+    return run_chip(placement, run.firings, run.timesteps, Level(level), threads=threads)
+
+
+def together(parts: Sequence[ChipRun]) -> ChipRun:
+    """The runs of all batches as one."""
+    return replace(
+        parts[0],
+        timings=tuple(timing for part in parts for timing in part.timings),
+        energies=tuple(energy for part in parts for energy in part.energies),
+    )

@@ -1,0 +1,177 @@
+"""Programs on chips: placed, timed, saved; and what does not fit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import snncc
+from snncc.api.program import Program
+from snncc.api.tables import chip_table, usage_table
+from snncc.api.timeline import write_timeline
+from snncc.chips import CoreLimits, load_chip
+from snncc.errors import BadFile, BadInput, CannotLower, SnnccError, UnknownName
+from tests.api.networks import images, lif_graph, sequences, sfa_graph
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    return snncc.compile(sfa_graph(), calibration=images(), chip="mesh", cores=4)
+
+
+@pytest.mark.parametrize("timing", ["analytic", "cycle", "reserved"])
+def test_a_timing_changes_nothing_but_adds_time_and_energy(program: Program, timing: str) -> None:
+    plain, timed = program.run(images()), program.run(images(), timing=timing)
+    assert plain.chip is None
+    assert np.array_equal(plain.output, timed.output)
+    assert plain.counts == timed.counts
+    chip = timed.chip
+    assert chip is not None
+    assert (chip.times > 0).all()
+    assert chip.seconds.shape == (len(images()),)
+    assert sum(chip.layers.values()) == pytest.approx(chip.energy)
+    assert sum(chip.kinds.values()) == pytest.approx(chip.energy)
+    # a current that several layers read is summed in each of them
+    done = {layer.name: layer.ac + layer.mac for layer in plain.counts.layers}
+    assert program.placement is not None
+    nodes = [connection.node for connection in program.placement.network.connections]
+    synapses = sum(chip.count(kind) for kind in ("dense", "conv", "sparse", "mac"))
+    assert synapses == pytest.approx(sum(done[node.name] for node in nodes if node is not None))
+
+
+def test_what_a_chip_run_says_of_itself(program: Program) -> None:
+    chip = program.run(images(), timing="cycle").chip
+    assert chip is not None
+    document = json.loads(json.dumps(chip.as_dict()))
+    assert document["chip"] == "mesh"
+    assert document["time"]["seconds"] == pytest.approx(float(chip.times.mean()) * 1e-9)
+    assert document["energy"]["static"][0] <= document["energy"]["static"][1]
+    assert chip.busy[chip.critical] == max(chip.busy.values()) <= 1
+    assert max(chip.deepest.values()) <= 4
+    text = chip_table(chip)
+    assert "on mesh, 4 cores" in text
+    assert chip.critical in text
+    assert "not comparable with other accountings" in text
+
+
+def test_slices_of_a_batch_take_what_the_batch_takes(program: Program) -> None:
+    whole = program.run(images(), timing="cycle").chip
+    alone = program.run(images()[2:3], timing="cycle", threads=1).chip
+    assert whole is not None
+    assert alone is not None
+    assert whole.times[2] == alone.times[0]
+
+
+def test_schedules_give_the_same_result_in_another_time() -> None:
+    times = []
+    outputs = []
+    for schedule in ("pipelined", "layered"):
+        one = snncc.compile(lif_graph(), calibration=sequences(), chip="mesh", schedule=schedule)
+        result = one.run(sequences(), timing="cycle")
+        assert result.chip is not None
+        times.append(result.chip.steps)
+        outputs.append(result.output)
+    assert np.array_equal(outputs[0], outputs[1])
+    assert times[0] < times[1]
+
+
+def test_a_saved_program_keeps_its_chip_and_placement(program: Program, tmp_path: Path) -> None:
+    program.save(tmp_path / "out")
+    again = snncc.load_program(tmp_path / "out")
+    assert again.placement is not None
+    assert again.placement.chip == load_chip("mesh")
+    first, second = (one.run(images(), timing="cycle").chip for one in (program, again))
+    assert first is not None
+    assert second is not None
+    assert np.array_equal(first.times, second.times)
+    assert first.energy == second.energy
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "words"),
+    [
+        ("placement.json", lambda text: text[: len(text) // 2], "is damaged"),
+        ("placement.json", lambda text: text.replace('"core": ', '"core": 99'), "on core 99"),
+        ("placement.json", lambda text: text.replace('"population": "', '"population": "no'), "is damaged"),
+        ("placement.json", lambda text: text.replace("[[0, ", "[[-5, "), "is damaged"),
+        ("placement.json", lambda text: text.replace("pipelined", "sideways"), "is damaged"),
+        ("chip.toml", lambda text: text.replace("discipline", "disciplin"), "disciplin"),
+    ],
+)
+def test_damaged_placements(program: Program, tmp_path: Path, file: str, change: object, words: str) -> None:
+    program.save(tmp_path / "out")
+    path = tmp_path / "out" / file
+    assert callable(change)
+    path.write_text(change(path.read_text()))
+    with pytest.raises(SnnccError, match=words):
+        snncc.load_program(tmp_path / "out").run(images(), timing="cycle")
+
+
+def test_missing_files_of_a_placement(program: Program, tmp_path: Path) -> None:
+    for file in ("placement.json", "chip.toml"):
+        program.save(tmp_path / file)
+        (tmp_path / file / file).unlink()
+        with pytest.raises(BadFile, match=file):
+            snncc.load_program(tmp_path / file)
+
+
+def test_a_timing_needs_a_chip(tmp_path: Path) -> None:
+    bare = snncc.compile(sfa_graph(), calibration=images())
+    with pytest.raises(BadInput, match="compiled for none"):
+        bare.run(images(), timing="cycle")
+    with pytest.raises(UnknownName, match="unknown timing"):
+        bare.run(images(), timing="cycles")
+    with pytest.raises(BadInput, match="compiled for none"):
+        write_timeline(tmp_path / "t.json", bare, images())
+
+
+def test_what_does_not_fit_is_named() -> None:
+    chip = load_chip("mesh")
+    tiny = replace(chip, cores=tuple(CoreLimits(neurons=1) for _ in chip.cores))
+    with pytest.raises(CannotLower, match="does not fit mesh"):
+        snncc.compile(sfa_graph(), calibration=images(), chip=tiny)
+    with pytest.raises(CannotLower, match="payload_bits"):
+        snncc.compile(sfa_graph(), calibration=images(), chip="loihi1-sanafe2025")
+    with pytest.raises(UnknownName, match="unknown chip"):
+        snncc.compile(sfa_graph(), calibration=images(), chip="loihi")
+    with pytest.raises(UnknownName, match="unknown schedule"):
+        snncc.compile(sfa_graph(), calibration=images(), chip="mesh", schedule="fast")
+    with pytest.raises(CannotLower, match="floats"):
+        snncc.compile(sfa_graph(), calibration=images(), chip="mesh", precision="float")
+
+
+def test_usage_names_what_each_core_needs(program: Program) -> None:
+    assert program.placement is not None
+    text = usage_table(program.placement)
+    assert text.startswith("mesh, pipelined: needs / has")
+    assert "/ 8,192" in text
+
+
+def test_the_timeline_opens_as_a_chrome_trace(program: Program, tmp_path: Path) -> None:
+    write_timeline(tmp_path / "t.json", program, images())
+    events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+    chip = program.run(images()[:1], timing="cycle").chip
+    assert chip is not None
+    spans = [event for event in events if event["ph"] == "X"]
+    assert {event["name"] for event in spans} >= {"step 0", "synchronization"}
+    end = max(event["ts"] + event["dur"] for event in spans)
+    assert end == pytest.approx(float(chip.seconds[0]) * 1e6)
+    named = {event["tid"] for event in events if event["ph"] == "M" and event["name"] == "thread_name"}
+    assert {event["tid"] for event in spans} <= named
+    arrivals = [event for event in spans if "synapses" in event["args"]]
+    assert len(arrivals) == chip.count("message_in")
+    with pytest.raises(BadFile, match="cannot be written"):
+        write_timeline(tmp_path / "none" / "t.json", program, images())
+
+
+def test_the_folder_of_a_program_on_a_chip_may_be_replaced(program: Program, tmp_path: Path) -> None:
+    program.save(tmp_path / "out")
+    snncc.compile(sfa_graph(), calibration=images()).save(tmp_path / "out")
+    assert snncc.load_program(tmp_path / "out").placement is None
+    program.save(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out")
