@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from snncc.ir.arrays import Array
 from snncc.mapping.placement import Part, Placement
 from snncc.mapping.schedule import steps_of
+
+if TYPE_CHECKING:
+    from snncc.simulator.machine.program import Sends
 
 Ints = NDArray[np.int64]
 
@@ -23,7 +27,7 @@ class Calendar:
     senders, *offset* [frames] the global number of the population's first neuron. By global number *part*
     and *local* say where a neuron is; *unit* [parts] is the part's core, *order* the parts by core, then as
     the core sweeps them. *begin* [steps, parts]: visits of the core before the part's first. *visits*
-    [steps, units], without those of the port.
+    [steps, units], without those of the port. *senders* [neurons, 4]: unit, messages, first arrival, end.
     """
 
     steps: int
@@ -37,10 +41,12 @@ class Calendar:
     order: Ints
     begin: Ints
     visits: Ints
+    senders: Array
 
 
-def calendar_of(placement: Placement, offsets: Mapping[str, int], timesteps: int) -> Calendar:
+def calendar_of(placement: Placement, offsets: Mapping[str, int], timesteps: int, sends: Sends) -> Calendar:
     """The calendar of a run of *timesteps*."""
+    first, base = sends.first, sends.base
     network, units = placement.network, placement.chip.fabric.cores + 1
     steps, of = frames_of(placement, timesteps)
     parts = parts_of(placement)
@@ -66,6 +72,9 @@ def calendar_of(placement: Placement, offsets: Mapping[str, int], timesteps: int
         order=np.argsort(unit, kind="stable"),
         begin=begin,
         visits=visits,
+        senders=np.stack([unit[part], np.diff(first), base[first[:-1]], base[first[1:]]], axis=1).astype(
+            np.int32
+        ),
     )
 
 

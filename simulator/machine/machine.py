@@ -26,7 +26,7 @@ from snncc.simulator.machine.run_kernel import (
     run_steps,
 )
 from snncc.simulator.machine.step_kernel import NEVER, Log, Records, Step, Tally, Wiring
-from snncc.simulator.machine.traffic import Lists, lists_of, sweeps_of, touches_of
+from snncc.simulator.machine.traffic import Lists, lists_of, sweeps_of, updated
 from snncc.simulator.timing import BINS, Timing
 
 Ints = NDArray[np.int64]
@@ -73,7 +73,7 @@ def run_firings(
 ) -> tuple[Timing, Happenings]:
     """As `run_machine`, from lists of spikes."""
     lists = lists_of(program, firings)
-    touches = touches_of(program, lists, firings)
+    touches = updated(program, lists, firings)
     plan, chip, stations = lists.plan, program.placement.chip, program.stations.size
     tally = tally_of(stations)
     kept = Log(*(np.zeros(size, np.int64) for size in (1, log, log, log, log)))
@@ -114,7 +114,7 @@ def count_time(program: MachineProgram, lists: Lists, updates: Ints, tally: Tall
     spikes, messages = np.zeros_like(plan.visits), np.zeros_like(plan.visits)
     work = np.zeros((plan.steps, cores), np.int64)
     frames = lists.last, lists.address, plan.step, plan.offset
-    count_steps(*frames, plan.part, plan.unit, sent, program.sends.core, spikes, messages, work, out.fired)
+    count_steps(*frames, plan.senders, program.arrivals, spikes, messages, work, out.fired)
     times = times_of(program)
     busy = plan.visits * times.access + updates * times.update + spikes * times.spike + messages * times.send
     busy[:, -1] = messages[:, -1] * times.port

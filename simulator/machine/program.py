@@ -67,6 +67,8 @@ class MachineProgram:
     sends: Sends
     offsets: Mapping[str, int]
     neurons: int
+    arrivals: Ints
+    """Core and work of each arrival, side by side."""
     stays: Ints
     """How many queues the messages of all neurons before each one go through, [neurons + 1]."""
     calendars: dict[int, Calendar] = field(default_factory=dict)
@@ -99,8 +101,9 @@ def make_program(placement: Placement) -> MachineProgram:
     trees = trees_of(routes)
     wiring = wiring_of(placement.chip.fabric, stations, trees)
     sends = joined(parts)
+    arrivals = np.stack([sends.core.astype(np.int64), sends.service], axis=1)
     stays = np.concatenate([[0], np.cumsum(trees.size[sends.root])])[sends.first]
-    return MachineProgram(placement, stations, trees, wiring, sends, offsets, int(ends[-1]), stays)
+    return MachineProgram(placement, stations, trees, wiring, sends, offsets, int(ends[-1]), arrivals, stays)
 
 
 def target_masks(placement: Placement) -> dict[str, dict[int, NDArray[np.bool_]]]:
@@ -181,7 +184,7 @@ def joined(parts: list[Sends]) -> Sends:
         first=np.concatenate([*firsts, messages[-1:]]).astype(np.int32),
         root=np.concatenate([part.root for part in parts]).astype(np.int32),
         base=np.concatenate([*bases, arrivals[-1:]]).astype(np.int32),
-        service=np.concatenate([part.service for part in parts]),
+        service=np.concatenate([part.service for part in parts]).astype(np.int64),
         core=np.concatenate([part.core for part in parts]).astype(np.int32),
         sender=np.concatenate([part.sender for part in parts]).astype(np.int32),
         synapses=np.concatenate([part.synapses for part in parts], axis=1).astype(np.int32),

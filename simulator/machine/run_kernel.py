@@ -10,6 +10,7 @@ from snncc.simulator.machine.step_kernel import Log, Records, Step, Tally, Wirin
 
 CYCLE, RESERVED = range(2)
 DIGITS = 1 << 11
+MANY = 1 << 9
 
 
 class Sweeps(NamedTuple):
@@ -87,16 +88,16 @@ def fill(sweeps: Sweeps, times: Times, sent: Sent, units: int, s: int, step: Ste
 def sort_sends(step: Step, messages: int, order: Any, spare: Any, digits: Any) -> None:
     """Put the numbers of the step's messages into *order*, by time, then by unit: a radix sort.
 
-    *spare* as long as *order*; *digits* has a power of two of counters.
+    *spare* as long as *order*; *digits* has a power of two of counters, fewer are used for few messages.
     """
     latest = 0
     for m in range(messages):
         order[m] = m
         latest = max(latest, step.time[m])
-    base, shift = len(digits), 0
-    bits = bin_of(base)
+    base = len(digits) if messages >= MANY else 1 << 7
+    bits, shift = bin_of(base), 0
     while latest >> shift:
-        digits[:] = 0
+        digits[:base] = 0
         for m in range(messages):
             digits[step.time[m] >> shift & (base - 1)] += 1
         place = 0
@@ -131,18 +132,22 @@ def reserved_step(
         while size:
             size -= 1
             node, time = r.node[size], r.arrival[size]
-            s = w.station[node]
-            time = max(time, free[s])
-            tally.messages[s] += 1
             low, high = w.first_child[node], w.first_child[node + 1]
-            if low == high:
-                free[s] = time + step.service[base + w.leaf[node]]
-                end = max(end, free[s])
-                continue
-            free[s] = time + w.interval[s]
-            for c in range(high - 1, low - 1, -1):
-                r.node[size], r.arrival[size] = w.child[c], time + w.latency[s]
-                size += 1
+            while low < high:
+                s = w.station[node]
+                time = max(time, free[s])
+                tally.messages[s] += 1
+                free[s] = time + w.interval[s]
+                time += w.latency[s]
+                for c in range(high - 1, low, -1):
+                    r.node[size], r.arrival[size] = w.child[c], time
+                    size += 1
+                node = w.child[low]
+                low, high = w.first_child[node], w.first_child[node + 1]
+            s = w.station[node]
+            tally.messages[s] += 1
+            free[s] = max(time, free[s]) + step.service[base + w.leaf[node]]
+            end = max(end, free[s])
     return end
 
 
@@ -260,27 +265,26 @@ def count_steps(
     address: Any,
     step: Any,
     offset: Any,
-    part: Any,
-    unit: Any,
-    sent: Sent,
-    core: Any,
+    senders: Any,
+    arrivals: Any,
     spikes: Any,
     messages: Any,
     work: Any,
     fired: Any,
 ) -> None:
-    """Count, by step and unit, spikes, messages sent and time at work on arrivals; *fired* by neuron."""
-    first, base, service = sent.first, sent.base, sent.service
+    """Count, by step and unit, spikes, messages sent and time at work on arrivals; *fired* by neuron.
+
+    By neuron *senders* has [unit, messages, first arrival, end of them], by arrival *arrivals* [core, work].
+    """
     k = 0
     for frame in range(len(last)):
         s, start = step[frame], offset[frame]
         for j in range(k, last[frame]):
             neuron = start + address[j]
-            u = unit[part[neuron]]
-            low, high = first[neuron], first[neuron + 1]
+            u = senders[neuron, 0]
             spikes[s, u] += 1
-            messages[s, u] += high - low
+            messages[s, u] += senders[neuron, 1]
             fired[neuron] += 1
-            for a in range(base[low], base[high]):
-                work[s, core[a]] += service[a]
+            for a in range(senders[neuron, 2], senders[neuron, 3]):
+                work[s, arrivals[a, 0]] += arrivals[a, 1]
         k = last[frame]

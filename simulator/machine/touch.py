@@ -88,12 +88,16 @@ def pairs(connection: Connection) -> tuple[Ints, Ints, int, Ints]:
             return entries, outputs, len(outputs), outputs
 
 
+ALL, NONE = -1, -2
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Touches:
     """Touched neurons.
 
     *running* at ``rows[frame] + address`` counts those of the neuron's part up to it, of each frame of the
-    senders; *before* [steps, parts] those of earlier parts of its core; *updates* [steps, units] all.
+    senders (where rows[frame] is `ALL` or `NONE`, all or none of the part are); *before* [steps, parts] has
+    those of earlier parts of its core; *updates* [steps, units] all.
     """
 
     running: NDArray[np.int32]
@@ -102,43 +106,63 @@ class Touches:
     updates: Ints
 
 
-def running_touches(program: MachineProgram, plan: Calendar, firings: Mapping[str, Firing]) -> Touches:
+def touches_of(program: MachineProgram, plan: Calendar, firings: Mapping[str, Firing]) -> Touches:
     """The touched neurons of a run."""
-    network, rows = program.placement.network, []
-    before, updates = np.zeros_like(plan.begin), np.zeros_like(plan.visits)
-    totals = np.zeros_like(plan.begin)
-    pieces, place = [], 0
+    network = program.placement.network
+    totals, rows, pieces, place = np.zeros_like(plan.begin), [], [np.zeros(0, np.int32)], 0
+    fixed = {name: fixed_touch(program, name) for name in network.populations}
+    if ALL in fixed.values():
+        for k, part in enumerate(plan.parts):
+            if fixed[part.population] == ALL:
+                totals[plan.of[part.population], k] = len(part.addresses)
     for name, population in network.populations.items():
-        own = slice(program.offsets[name], program.offsets[name] + population.size)
-        touched = touched_of(program, plan, name, firings)
-        running = np.zeros(touched.shape, np.int32)
-        run_up(touched, plan.part[own], plan.of[name], running, totals)
-        if name in firings:
-            rows.append(place + np.arange(len(touched)) * population.size)
+        known, frames = fixed[name], len(plan.of[name])
+        if known is not None:
+            starts = np.full(frames, known)
+        else:
+            own = slice(program.offsets[name], program.offsets[name] + population.size)
+            running = np.zeros((frames, population.size), np.int32)
+            run_up(touched_of(program, plan, name, firings), plan.part[own], plan.of[name], running, totals)
             pieces.append(running.reshape(-1))
+            starts = place + np.arange(frames) * population.size
             place += running.size
-    for k in plan.order:
-        core = plan.unit[k]
-        before[:, k] = updates[:, core]
-        updates[:, core] += totals[:, k]
+        if name in firings:
+            rows.append(starts)
+    before, updates = np.zeros_like(plan.begin), np.zeros_like(plan.visits)
+    add_up(plan.order, plan.unit, totals, before, updates)
     updates[:, -1] = 0  # the port updates nothing
     return Touches(np.concatenate(pieces), np.concatenate(rows), before, updates)
+
+
+def fixed_touch(program: MachineProgram, name: str) -> int | None:
+    """Whether `ALL` or `NONE` of a population are touched whatever happens; None: that depends."""
+    network = program.placement.network
+    if network.populations[name].is_active:
+        return ALL
+    return None if any(connection.target == name for connection in network.connections) else NONE
+
+
+@kernel
+def add_up(order: Ints, unit: Ints, totals: Ints, before: Ints, updates: Ints) -> None:
+    """Sum *totals* [steps, parts] over the parts of each unit, in their order."""
+    for s in range(len(totals)):
+        for k in order:
+            before[s, k] = updates[s, unit[k]]
+            updates[s, unit[k]] += totals[s, k]
 
 
 def touched_of(
     program: MachineProgram, plan: Calendar, name: str, firings: Mapping[str, Firing]
 ) -> NDArray[np.bool_]:
     """Which neurons of population *name* are touched in each of its sweeps, [frames, size]."""
-    network = program.placement.network
-    population, sweeps = network.populations[name], plan.of[name]
-    touched = np.full((len(sweeps), population.size), population.is_active)
-    if population.is_active:
-        return touched
+    network, sweeps = program.placement.network, plan.of[name]
+    size = network.populations[name].size
+    touched = np.zeros((len(sweeps), size), bool)
     for k, connection in enumerate(network.connections):
         if connection.target != name:
             continue
         if k not in program.cells:
-            program.cells[k] = cells_of(connection, population.size)
+            program.cells[k] = cells_of(connection, size)
         cells: Cells = program.cells[k]
         marks = np.zeros((len(sweeps), cells.count), bool)
         # of each frame of the source the first sweep after its step

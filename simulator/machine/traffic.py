@@ -15,7 +15,7 @@ from snncc.simulator.jit import kernel
 from snncc.simulator.machine.calendar import Calendar, calendar_of
 from snncc.simulator.machine.program import MachineProgram
 from snncc.simulator.machine.run_kernel import Sweeps
-from snncc.simulator.machine.touch import Touches, running_touches
+from snncc.simulator.machine.touch import ALL, Touches, touches_of
 
 Ints = NDArray[np.int64]
 
@@ -23,7 +23,7 @@ Ints = NDArray[np.int64]
 def calendar(program: MachineProgram, timesteps: int) -> Calendar:
     """The calendar of *program* for a number of timesteps; kept for the next sample."""
     if timesteps not in program.calendars:
-        found = calendar_of(program.placement, program.offsets, timesteps)
+        found = calendar_of(program.placement, program.offsets, timesteps, program.sends)
         program.calendars[timesteps] = found
     return program.calendars[timesteps]
 
@@ -79,11 +79,11 @@ def sweeps_of(program: MachineProgram, lists: Lists, touches: Touches | None) ->
     return Sweeps(first, visit, count, neuron, plan.visits.reshape(-1), known.updates.reshape(-1))
 
 
-def touches_of(program: MachineProgram, lists: Lists, firings: Mapping[str, Firing]) -> Touches | None:
+def updated(program: MachineProgram, lists: Lists, firings: Mapping[str, Firing]) -> Touches | None:
     """Which neurons are updated, where that is not all of them."""
     if program.placement.chip.touch is not Touch.TOUCHED:
         return None
-    return running_touches(program, lists.plan, firings)
+    return touches_of(program, lists.plan, firings)
 
 
 @kernel
@@ -148,5 +148,7 @@ def place_spikes(
             visit[slot], neuron[slot] = begin[s, p] + local[number], number
             count[slot] = visit[slot] + 1
             if is_touched:
-                count[slot] = before[s, p] + running[rows[frame] + address[k]]
+                row = rows[frame]
+                so_far = local[number] + 1 if row == ALL else 0
+                count[slot] = before[s, p] + (so_far if row <= ALL else running[row + address[k]])
             k += 1

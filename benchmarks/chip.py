@@ -1,0 +1,270 @@
+"""The chip simulator: what its levels cost, how it grows, what cores and placements bring.
+
+Writes ``benchmarks/CHIP.md`` and ``benchmarks/chip.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import in_turns, machine
+from benchmarks.workloads import WORKLOADS, Workload
+from snncc import simulator
+from snncc.chips import Chip, CoreLimits, load_chip
+from snncc.mapping import Network, Placement, map_network, network_of
+from snncc.simulator.firing import Firing
+from snncc.simulator.machine import Level, energy_of, program_of
+from snncc.simulator.machine.batch import fired_of
+from snncc.simulator.machine.machine import run_firings
+
+HERE = Path(__file__).resolve().parent
+KINDS = ("inject", "east_west", "north_south", "eject")
+CORES = (1, 4, 16, 64)
+
+
+def unbounded(chip: Chip) -> Chip:
+    """*chip* with queues that never fill up."""
+    links = {kind: replace(getattr(chip.fabric, kind), capacity=None) for kind in KINDS}
+    cores = tuple(replace(core, in_queue=None) for core in chip.cores)
+    return replace(chip, fabric=replace(chip.fabric, **links), cores=cores)
+
+
+def roomy(chip: Chip) -> Chip:
+    """*chip* with cores that hold any network."""
+    cores = tuple(CoreLimits(in_queue=core.in_queue) for core in chip.cores)
+    return replace(chip, cores=cores)
+
+
+def network(load: Workload) -> Network:
+    """The network of *load*, for as many timesteps as it runs."""
+    return network_of(replace(load.graph, timesteps=load.timesteps))
+
+
+def fired(load: Workload, placement: Placement) -> dict[str, Firing]:
+    """What the populations of *load* send for its first sample."""
+    run = simulator.run(
+        load.graph, load.data(1), timesteps=load.timesteps, firing=placement.network.senders, threads=1
+    )
+    return {name: each[0] for name, each in run.firings.items()}
+
+
+def level_row(name: str, rounds: int) -> list[str]:
+    """The cost of each level against the functional one."""
+    load = WORKLOADS[name]()
+    chip = load_chip("mesh")
+    net = network(load)
+    bounded, free = map_network(net, chip), map_network(net, unbounded(chip))
+    x = load.data(1)
+
+    def functional() -> object:
+        return simulator.run(load.graph, x, timesteps=load.timesteps, threads=1)
+
+    def on(placement: Placement, level: Level) -> object:
+        run = simulator.run(load.graph, x, timesteps=load.timesteps, firing=net.senders, threads=1)
+        firings = {one: each[0] for one, each in run.firings.items()}
+        return run_firings(program_of(placement), firings, level)
+
+    times = in_turns(
+        {
+            "functional": functional,
+            "analytic": lambda: on(bounded, Level.ANALYTIC),
+            "reserved": lambda: on(bounded, Level.RESERVED),
+            "cycle, unbounded": lambda: on(free, Level.CYCLE),
+            "cycle": lambda: on(bounded, Level.CYCLE),
+        },
+        rounds,
+    )
+    firings = fired(load, bounded)
+    exact, _ = run_firings(program_of(bounded), firings)
+    unlimited, _ = run_firings(program_of(free), firings)
+    near, _ = run_firings(program_of(bounded), firings, Level.RESERVED)
+    base = times["functional"]
+    levels = [f"{times[level] / base:.1f}x" for level in times if level != "functional"]
+    cores = len({part.core for part in bounded.parts})
+    carried = int(exact.events["message_out"].sum())
+    return [
+        name,
+        str(cores),
+        f"{carried:,}",
+        f"{base * 1e3:.2f}",
+        *levels,
+        f"{times['cycle, unbounded'] / carried * 1e9:.0f} / {times['cycle'] / carried * 1e9:.0f}",
+        f"{exact.total:,}",
+        f"{unlimited.total:,}",
+        f"{(near.total / unlimited.total - 1):+.3%}",
+    ]
+
+
+def growth_rows() -> list[list[str]]:
+    """Time against events, over three decades: random spikes on the placement of W2, queues unbounded."""
+    load = WORKLOADS["W2"]()
+    placement = map_network(network(load), unbounded(load_chip("mesh")))
+    program = program_of(placement)
+    rng = np.random.default_rng(0)
+    rows = []
+    for rate in (0.0001, 0.001, 0.01, 0.1):
+        firings = {
+            name: random_firing(rng, placement.network.populations[name].size, load.timesteps, rate)
+            for name in placement.network.senders
+        }
+        spikes = sum(len(firing.address) for firing in firings.values())
+        times = in_turns({level: partial(run_firings, program, firings, level) for level in Level}, 5)
+        each = [f"{times[level] / spikes * 1e9:.0f}" for level in Level]
+        rows.append([f"{rate:g}", f"{spikes:,}", *each])
+    return rows
+
+
+def random_firing(rng: np.random.Generator, size: int, frames: int, rate: float) -> Firing:
+    """Spikes at *rate*, in every frame."""
+    spikes = rng.random((frames, size)) < rate
+    frame, address = np.nonzero(spikes)
+    return Firing(np.searchsorted(frame, np.arange(frames + 1)), address.astype(np.int32))
+
+
+def scaling(name: str) -> list[tuple[int, int, float, float]]:
+    """Cores, time units, joules of events, share of the time that the busiest unit works."""
+    load, chip = WORKLOADS[name](), roomy(load_chip("mesh"))
+    rows = []
+    for cores in CORES:
+        placement = map_network(network(load), chip, cores=cores)
+        firings, program = fired(load, placement), program_of(placement)
+        timing, _ = run_firings(program, firings)
+        energy = energy_of(program, timing, fired_of(program, firings))
+        rows.append((cores, timing.total, energy.events, timing.busy.max() / timing.total))
+    return rows
+
+
+def placement_rows(name: str) -> list[list[str]]:
+    """Random, greedy and improved placements of one network on 64 cores."""
+    load, chip = WORKLOADS[name](), roomy(load_chip("mesh"))
+    net = network(load)
+    greedy = map_network(net, chip, cores=64)
+    firings = fired(load, greedy)
+    traffic = {one: np.bincount(f.address, minlength=net.populations[one].size) for one, f in firings.items()}
+    rows = []
+    base: dict[str, float] = {}
+    for what, placement in (
+        ("random (seed 0)", map_network(net, chip, cores=64, placing="random")),
+        ("greedy", greedy),
+        ("improved against the trace", map_network(net, chip, cores=64, traffic=traffic)),
+    ):
+        timing, _ = run_firings(program_of(placement), firings)
+        moved = sum(
+            int(n)
+            for n, station in zip(timing.messages, timing.stations, strict=True)
+            if station.split()[0] in ("east", "west", "south", "north")
+        )
+        found = {"hops": float(moved), "time": float(timing.total)}
+        base = base or found
+        rows.append(
+            [
+                what,
+                f"{moved:,} ({moved / base['hops'] - 1:+.0%})",
+                f"{timing.total:,} ({timing.total / base['time'] - 1:+.1%})",
+            ]
+        )
+    return rows
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    return [
+        f"| {' | '.join(head)} |",
+        f"|{'-|' * len(head)}",
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+    ]
+
+
+def draw(found: Mapping[str, list[tuple[int, int, float, float]]]) -> None:
+    """Time and energy against the number of cores."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for name, rows in found.items():
+        cores = [row[0] for row in rows]
+        left.plot(cores, [row[1] * 1e-6 for row in rows], "o-", label=name)
+        right.plot(cores, [row[2] * 1e6 for row in rows], "o-", label=name)
+    ideal = next(iter(found.values()))
+    left.plot(CORES, [ideal[0][1] * 1e-6 / n for n in CORES], ":", color="gray", label="1 / cores")
+    for axes, what in ((left, "time of one inference (ms)"), (right, "energy of events (µJ)")):
+        axes.set(xscale="log", yscale="log", xlabel="cores of the mesh", ylabel=what, xticks=CORES)
+        axes.set_xticklabels([str(n) for n in CORES])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    figure.savefig(HERE / "chip.png", dpi=120)
+
+
+def page(rounds: int) -> str:
+    """All tables."""
+    levels = [level_row(name, rounds) for name in WORKLOADS]
+    found = {name: scaling(name) for name in WORKLOADS}
+    draw(found)
+    scale = [
+        [name, *(f"{time:,} / {joules * 1e6:.4g} / {busy:.0%}" for _, time, joules, busy in rows)]
+        for name, rows in found.items()
+    ]
+    head = ["", "cores", "messages", "functional, ms", "analytic", "reserved", "cycle, unbounded queues"]
+    head += ["cycle", "ns a message (unbounded / bounded)", "time units", "time units, unbounded"]
+    head += ["reserved against it"]
+    lines = [
+        "# The chip simulator",
+        "",
+        f"{machine()}.",
+        "",
+        "`python -m benchmarks.chip`. Jobs of a table in turns, medians, one thread, one sample. The chip is",
+        "`mesh` (1 ns a time unit, queues of 8, of 1024 before a core). Each level includes the functional",
+        "run that finds the spikes; `reserved` is an approximation (no bounds, links reserved one by one).",
+        "",
+        "## Levels against the functional simulator",
+        "",
+        *table(head, levels),
+        "## Growth with events",
+        "",
+        "Random spikes on the placement of W2, unbounded queues: nanoseconds a spike.",
+        "",
+        *table(["rate", "spikes", *(level.value for level in Level)], growth_rows()),
+        "## Cores",
+        "",
+        "The same network spread over more cores (memories without limits): time units of one inference /",
+        "µJ of all events / share of the time in which the busiest unit works.",
+        "",
+        *table(["", *(f"{n} core{'s' * (n > 1)}" for n in CORES)], scale),
+        "![time and energy against cores](chip.png)",
+        "",
+        "## Placements",
+        "",
+        "64 cores, one sample. *Messages x hops*: what links between routers carried, forks counted once.",
+        "",
+    ]
+    for name in WORKLOADS:
+        lines += [f"### {name}", ""]
+        lines += table(["placement", "messages x hops", "time units"], placement_rows(name))
+    lines.append(
+        f"Peak memory of all of this: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.chip", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="times that each job is run")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    text = page(parser.parse_args().rounds)
+    (HERE / "CHIP.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
