@@ -8,6 +8,8 @@
     ├── CannotLower         a pass or target cannot take a node
     ├── NotEqual            a check found that two executions differ
     ├── StateOverflow       a state left its width during a run
+    ├── Runaway             a loop on a self-timed chip excites itself
+    ├── Deadlock            queues of a self-timed chip wait for each other
     ├── BadInput            data, options or files of the user's are wrong
     │   ├── BadFile         a file is missing, damaged, unsafe, too new, or not writable
     │   └── UnknownName     a name that is in no table
@@ -91,4 +93,27 @@ class StateOverflow(SnnccError):
             f"{layer}: the {what} of neuron {neuron} reaches {have} in sample {sample}; "
             f"its width holds {low}..{high}",
             hint="quantize with a wider state, or with overflow 'saturate'",
+        )
+
+
+class Runaway(SnnccError):
+    """On a self-timed chip one event from outside causes more and more spikes."""
+
+    def __init__(self, population: str, address: int, timestep: int, most: int) -> None:
+        super().__init__(
+            f"{population}: the event of its neuron {address} in timestep {timestep} causes more than "
+            f"{most} spikes",
+            hint="a loop that excites itself needs higher thresholds, or lower weights",
+        )
+
+
+class Deadlock(SnnccError):
+    """On a self-timed chip queues are full that wait for each other: *cycle*, in order."""
+
+    def __init__(self, cycle: Iterable[str]) -> None:
+        self.cycle = tuple(cycle)
+        super().__init__(
+            "deadlock: each of these queues is full and waits for a slot of the next: "
+            + " -> ".join([*self.cycle, self.cycle[0]]),
+            hint="give them more slots, place the loop in another way, or let full queues drop",
         )

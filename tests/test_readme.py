@@ -15,8 +15,9 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 def test_python_blocks_run(capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"<!-- run -->\n```python\n(.*?)```", README, re.DOTALL)
     assert blocks
+    names: dict[str, object] = {}  # a block goes on from those before it
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+        exec(compile(block, "README.md", "exec"), names)
     assert "the proof holds" in capsys.readouterr().out
 
 

@@ -21,10 +21,11 @@ import snncc
 from examples.digits.data import Digits, load
 from examples.digits.model import TIMESTEPS, lif_net, sfa_net
 from snncc.api.report import write_report
-from snncc.api.tables import cost_table, proof_table
+from snncc.api.tables import chip_table, cost_table, proof_table, usage_table
 
 HERE = Path(__file__).resolve().parent
-CALIBRATION = 256  # training images from which ranges are measured
+CALIBRATION = 256  # training images from which ranges and spikes are measured
+CHIP, CORES = "mesh", 4
 
 
 def main() -> None:
@@ -77,13 +78,15 @@ def show(
     start = time.perf_counter()
     graph = snncc.trace(model, calibration, timesteps=timesteps, layout=layout)
     expanded = snncc.compile(graph, target="sim", precision="float")
-    program = snncc.compile(graph, target="sim", calibration=calibration)
+    program = snncc.compile(
+        graph, target="sim", calibration=calibration, chip=CHIP, cores=CORES, profile=calibration
+    )
     print(f"traced and compiled for sim in {time.perf_counter() - start:.1f} s: {', '.join(passes(program))}")
 
     with torch.no_grad():
         scores = model(torch.from_numpy(test)).numpy()
     start = time.perf_counter()
-    result = program.run(test)
+    result = program.run(test, timing="cycle")
     seconds = time.perf_counter() - start
     rows = [
         ("in PyTorch", scores),
@@ -95,6 +98,8 @@ def show(
         correct = int((output.argmax(1) == digits.test_y).sum())
         print(f"accuracy {text:22} {100 * correct / total:6.2f} %  ({correct}/{total})")
     print(f"\nsimulated {len(digits.test_y)} images in {seconds:.2f} s\n{cost_table(result.counts)}")
+    if program.placement is not None and result.chip is not None:
+        print(f"\n{usage_table(program.placement)}\n\n{chip_table(result.chip)}")
 
     proof = snncc.verify(program, model, test, samples=samples)
     print(f"\n{proof_table(proof)}")
