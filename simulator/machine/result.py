@@ -19,12 +19,25 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Differing:
+    """On a self-timed chip: *spikes* of a layer, and by how many they differ, neuron by neuron.
+
+    *order*: from the canonical order of events; *timesteps*: from the graph's timesteps.
+    """
+
+    spikes: int
+    order: int
+    timesteps: int
+
+
 @dataclass(frozen=True, eq=False)
 class ChipRun:
     """A batch on a chip, at one level of timing; every sample by itself.
 
     Times are counts of the chip's time unit, energies joules. What is said of a station is a sum or maximum
-    over the batch; *busy* shares are of the whole time.
+    over the batch; *busy* shares are of the whole time. On a self-timed chip *differing* says of each sample
+    and layer how its spikes differ, and *dropped* events were lost in all.
     """
 
     placement: Placement
@@ -32,6 +45,8 @@ class ChipRun:
     timings: tuple[Timing, ...]
     energies: tuple[Energy, ...]
     timesteps: int
+    differing: tuple[Mapping[str, Differing], ...] = ()
+    dropped: int = 0
 
     @cached_property
     def times(self) -> Ints:
@@ -120,6 +135,21 @@ class ChipRun:
         """The time that neuron units of one inference waited for a slot, summed over them, on the mean."""
         return float(np.mean([timing.stalled.sum() for timing in self.timings]))
 
+    @property
+    def notes(self) -> list[str]:
+        """What a user of a self-timed chip must know."""
+        layers = [layer for sample in self.differing for layer in sample.values()]
+        if not layers:
+            return []
+        spikes, order, steps = (
+            sum(getattr(one, f) for one in layers) for f in ("spikes", "order", "timesteps")
+        )
+        text = [
+            f"{self.placement.chip.name} is self-timed: of its {spikes} spikes {steps} differ from those of "
+            f"the graph's timesteps, {order} from the canonical order of events; outputs are the graph's"
+        ]
+        return text + ([f"{self.dropped} events were dropped at full queues"] if self.dropped else [])
+
     def count(self, event: str) -> float:
         """Events of one inference by their name in `snncc.simulator.timing.EVENTS`, on the mean."""
         return float(np.mean([timing.events[event].sum() for timing in self.timings]))
@@ -160,4 +190,9 @@ class ChipRun:
             "link_messages": dict(self.loads),
             "deepest_queues": dict(self.deepest),
             "queue_depths": self.depths.tolist(),
+            "differing": [
+                {name: [one.spikes, one.order, one.timesteps] for name, one in sample.items()}
+                for sample in self.differing
+            ],
+            "dropped": self.dropped,
         }

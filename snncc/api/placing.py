@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snncc.backends.target import Target
-from snncc.chips import Chip, load_chip, parse_chip
+from snncc.chips import Chip, Discipline, load_chip, parse_chip
 from snncc.errors import BadFile, BadInput, UnknownName
 from snncc.ir import Array, SpikeGraph
 from snncc.mapping import Part, Placement, Schedule, Traffic, map_network, network_of
@@ -21,6 +21,7 @@ from snncc.reference import Run
 if TYPE_CHECKING:
     from snncc.simulator.machine import ChipRun
 
+DROPS = ("error", "count")
 TIMINGS = ("none", "analytic", "cycle", "reserved")
 
 CHIP_FILE = "chip.toml"
@@ -140,13 +141,45 @@ def senders(placement: Placement | None, level: str) -> list[str]:
     return placement.network.senders
 
 
-def timed(placement: Placement, run: Run, level: str, threads: int | None) -> ChipRun:
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How a program is timed on its chip: *level* ('' for not at all), and for self-timed chips two more.
+
+    A timestep begins every *period* (seconds) at the earliest; *may_drop*: events may be lost at full queues.
+    """
+
+    level: str
+    period: float
+    may_drop: bool
+
+
+def clock_of(timing: str, period: float, drops: str, placement: Placement | None) -> Clock:
+    """How a user wants a program to be timed. Raises `UnknownName`, `BadInput`."""
+    level = timing_level(timing, placement)
+    if drops not in DROPS:
+        raise UnknownName("treatment of drops", drops, DROPS)
+    if not 0 <= period < float("inf"):
+        raise BadInput(f"a period is a number of seconds, 0 or more, not {period}")
+    self_timed = placement is not None and placement.chip.discipline is Discipline.EVENT
+    if not self_timed and (period or drops != "error"):
+        raise BadInput("period and drops are for self-timed chips, whose discipline is 'event'")
+    if level and self_timed and level != "cycle":
+        raise BadInput(f"a self-timed chip has no level {level!r}", hint="timing='cycle', --timing cycle")
+    return Clock(level, period, drops == "count")
+
+
+def timed(graph: SpikeGraph, placement: Placement, run: Run, clock: Clock, threads: int | None) -> ChipRun:
     """Every sample of *run* on the machine."""
     from snncc.simulator import Run as Simulated  # loads numba
-    from snncc.simulator.machine import Level, run_chip
+    from snncc.simulator.machine import Level, run_chip, run_self_timed
 
     assert isinstance(run, Simulated)
-    return run_chip(placement, run.firings, run.timesteps, Level(level), threads=threads)
+    if placement.chip.discipline is Discipline.EVENT:
+        period, may_drop = round(clock.period / placement.chip.time_unit), clock.may_drop
+        return run_self_timed(
+            *(graph, placement, run.firings, run.timesteps), period=period, may_drop=may_drop, threads=threads
+        )
+    return run_chip(placement, run.firings, run.timesteps, Level(clock.level), threads=threads)
 
 
 def together(parts: Sequence[ChipRun]) -> ChipRun:
@@ -155,4 +188,6 @@ def together(parts: Sequence[ChipRun]) -> ChipRun:
         parts[0],
         timings=tuple(timing for part in parts for timing in part.timings),
         energies=tuple(energy for part in parts for energy in part.energies),
+        differing=tuple(sample for part in parts for sample in part.differing),
+        dropped=sum(part.dropped for part in parts),
     )

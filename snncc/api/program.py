@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from snncc.api.data import batch_axis, batches, clipping, joined, to_graph
 from snncc.api.folder import load_stages, save_stages
-from snncc.api.placing import chip_of, placed, senders, spikes_of, timed, timing_level, together
+from snncc.api.placing import chip_of, clock_of, placed, senders, spikes_of, timed, together
 from snncc.backends.table import target_named
 from snncc.backends.target import Attention, DoesNotFit, Options, Precision, Problem, Rounding, Target
 from snncc.chips import Chip
@@ -116,6 +116,8 @@ class Program:
         keep_state: bool = False,
         progress: Progress | None = None,
         timing: str = "none",
+        period: float = 0.0,
+        drops: str = "error",
         accounting: str = "paper",
     ) -> Result:
         """Run on *x*, in the model's layout, for *timesteps* (default: those it was traced with).
@@ -124,10 +126,12 @@ class Program:
         result of the same samples, made with *keep_state*. *record* names layers whose trains and potentials
         are kept. *progress* is called with (samples done, samples in all). *timing* ``analytic``, ``cycle``
         or ``reserved`` (approximate) follows every sample on the chip for which the program was compiled
-        (simulator/MACHINE.md). *accounting* ``paper`` or ``cmos45`` says what the counted operations cost
+        (simulator/MACHINE.md). On a self-timed chip a timestep begins every *period* seconds at the
+        earliest, and events that are lost at full queues are an error, or, with *drops* ``count``, counted.
+        *accounting* ``paper`` or ``cmos45`` says what the counted operations cost
         (`snncc.simulator.accountings`). Raises `BadInput` for data that does not fit, `UnknownName`.
         """
-        level, prices = timing_level(timing, self.placement), accounting_named(accounting)
+        clock, prices = clock_of(timing, period, drops, self.placement), accounting_named(accounting)
         steps = self.timesteps if timesteps is None else timesteps
         record = [record] if isinstance(record, str) else record
         if steps < 1 or (threads is not None and threads < 1):
@@ -139,7 +143,7 @@ class Program:
         total = data.shape[batch_axis(self.graph)] if data.ndim > batch_axis(self.graph) else 0
         done = 0
         size = total or 1
-        if state is None and not keep_state and (record or level or not self.graph.is_integer):
+        if state is None and not keep_state and (record or clock.level or not self.graph.is_integer):
             size = BATCH
         on_chip: list[ChipRun] = []
         for part in batches(self.graph, data, size):
@@ -151,10 +155,10 @@ class Program:
                 threads=threads,
                 state=state,
                 keep_state=keep_state,
-                firing=senders(self.placement, level),
+                firing=senders(self.placement, clock.level),
             )
-            if level and self.placement is not None:
-                on_chip.append(timed(self.placement, last, level, threads))
+            if clock.level and self.placement is not None:
+                on_chip.append(timed(self.graph, self.placement, last, clock, threads))
             runs.append(last)
             done += last.batch
             if progress is not None:
@@ -164,8 +168,8 @@ class Program:
         for node in self.graph.outputs:
             if node.over.value == "sequence" and self.graph.layout is Layout.BT:
                 outputs[node.name] = np.swapaxes(outputs[node.name], 0, 1)
-        notes = tuple(clipping(self.graph, data))
         chip = together(on_chip) if on_chip else None
+        notes = (*clipping(self.graph, data), *(chip.notes if chip is not None else ()))
         return Result(outputs, costs(self.graph, run, prices), run.records, run, notes, chip)
 
     def save(self, folder: str | Path) -> None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from snncc.chips.lines import Path
+from snncc.chips.model import Discipline
 from snncc.chips.reader import Reader
 
 MOST_CORES = 1 << 20
@@ -20,6 +21,7 @@ def check_relations(reader: Reader, values: dict[str, Any]) -> None:
         *core_counts(values),
         *credits_due(values),
         *barrier_order(values),
+        *loops_take_time(values),
         *power_ranges(values),
         *products(values),
         *unused_sources(reader),
@@ -66,6 +68,13 @@ def barrier_order(values: dict[str, Any]) -> Iterator[Problem]:
     for k, row in enumerate(rows):
         if row["tiles"] > tiles:
             yield ("barrier", k, "tiles"), f"needs at most the {tiles} tiles of the chip, has {row['tiles']}"
+
+
+def loops_take_time(values: dict[str, Any]) -> Iterator[Problem]:
+    """A loop of events that takes no time has no order of events."""
+    if values["discipline"] is Discipline.EVENT and not values["operations"]["message_in"]["time"]:
+        path = ("operations", "message_in", "time")
+        yield path, "needs at least 1 time unit on a self-timed chip, has 0: a loop of events must take time"
 
 
 def power_ranges(values: dict[str, Any]) -> Iterator[Problem]:

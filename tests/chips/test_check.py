@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from importlib import resources
+
 from snncc.chips import parse_chip
 from tests.chips.texts import EXAMPLE, changed, line_number, problem, problems
 
@@ -75,3 +77,12 @@ def test_unused_source() -> None:
     text = changed("[fabric]", 'extra = "A book"\n[fabric]')
     line = line_number(text, "extra")
     assert problem(text) == f"x:{line}: sources.extra: no number has this source"
+
+
+def test_a_loop_of_events_must_take_time() -> None:
+    text = resources.files("snncc.chips").joinpath("speck2f.toml").read_text("utf-8")
+    line = line_number(text, "time", after="[operations.message_in]")
+    lines = text.splitlines()
+    lines[line - 1] = lines[line - 1].replace("value = 0.1", "value = 0")
+    need = "needs at least 1 time unit on a self-timed chip, has 0: a loop of events must take time"
+    assert problem("\n".join(lines)) == f"x:{line}: operations.message_in.time: {need}"

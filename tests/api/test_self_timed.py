@@ -1,0 +1,112 @@
+"""Programs on self-timed chips."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import snncc
+from snncc.api.program import Program
+from snncc.api.tables import chip_table
+from snncc.chips import Overflow, load_chip
+from snncc.errors import BadInput, CannotLower, UnknownName
+from snncc.ir import Conv, Dense, Input, Kind, Neuron, NeuronParameters, Numbers, Output, Over, SpikeGraph, wires
+from tests.api.networks import images, sfa_graph
+
+T = 6
+
+
+def graph(leak: bool = False) -> SpikeGraph:
+    """Integrate-and-fire neurons: a convolution, then a dense layer."""
+    rng = np.random.default_rng(5)
+    plain = NeuronParameters(theta=np.array(40), rho=np.array(40), v_bits=16)
+    second = replace(plain, leak=np.array(15), leak_shift=4) if leak else plain
+    return SpikeGraph(
+        name="events",
+        timesteps=T,
+        numbers=Numbers.INTEGER,
+        nodes=(
+            Input(name="x", shape=(2, 8, 8), kind=Kind.SPIKE),
+            Conv(
+                name="conv",
+                inputs=wires("x"),
+                weight=rng.integers(-20, 40, (4, 2, 3, 3)).astype(np.int8),
+                stride=(2, 2),
+                padding=(1, 1, 1, 1),
+            ),
+            Neuron(name="n1", inputs=wires("conv"), parameters=plain),
+            snncc.ir.Reshape(name="flat", inputs=wires("n1"), shape=(64,)),
+            Dense(name="head", inputs=wires("flat"), weight=rng.integers(-20, 30, (10, 64)).astype(np.int8)),
+            Neuron(name="n2", inputs=wires("head"), parameters=second),
+            Output(name="y", inputs=wires("n2"), over=Over.SUM),
+        ),
+    )
+
+
+def spikes() -> np.ndarray:
+    return (np.random.default_rng(6).random((T, 3, 2, 8, 8)) < 0.2).astype(np.uint8)
+
+
+def compiled(chip: object = "speck2f", **leak: bool) -> Program:
+    return snncc.compile(graph(**leak), chip=chip, passes=())  # type: ignore[arg-type]
+
+
+def test_a_self_timed_chip_says_by_how_much_its_spikes_differ() -> None:
+    result = compiled().run(spikes(), timing="cycle")
+    chip = result.chip
+    assert chip is not None
+    assert (chip.times > 0).all()
+    layers = chip.differing[0]
+    assert layers.keys() == {"n1", "n2"}
+    assert all(layer.spikes > 10 for layer in layers.values())
+    assert sum(layer.timesteps for sample in chip.differing for layer in sample.values()) > 0
+    (note,) = result.notes
+    assert "is self-timed" in note
+    assert sum(chip.kinds.values()) == pytest.approx(chip.energy)
+    assert sum(chip.layers.values()) == pytest.approx(chip.energy)
+    assert "on speck2f" in chip_table(chip)
+    assert chip.as_dict()["differing"][0]["n1"][0] == layers["n1"].spikes
+
+
+def test_a_chain_of_single_cores_fires_in_the_canonical_order() -> None:
+    chip = compiled().run(spikes(), timing="cycle").chip
+    assert chip is not None
+    assert all(layer.order == 0 for sample in chip.differing for layer in sample.values())
+
+
+def test_a_period_stretches_the_run() -> None:
+    program = compiled()
+    fast, slow = (program.run(spikes(), timing="cycle", period=period).chip for period in (0.0, 1e-3))
+    assert fast is not None
+    assert slow is not None
+    assert (slow.seconds >= (T - 1) * 1e-3).all()
+    assert (fast.seconds < slow.seconds).all()
+
+
+def test_lost_events_are_an_error_unless_they_are_counted() -> None:
+    speck = load_chip("speck2f")
+    cores = tuple(replace(core, in_queue=1) for core in speck.cores)
+    program = compiled(replace(speck, overflow=Overflow.DROP, cores=cores))
+    with pytest.raises(BadInput, match="events of a sample were dropped"):
+        program.run(spikes(), timing="cycle")
+    result = program.run(spikes(), timing="cycle", drops="count")
+    assert result.chip is not None
+    assert result.chip.dropped > 0
+    assert any("dropped" in note for note in result.notes)
+
+
+def test_what_has_no_meaning_on_a_self_timed_chip() -> None:
+    program = compiled()
+    with pytest.raises(BadInput, match="has no level 'analytic'"):
+        program.run(spikes(), timing="analytic")
+    with pytest.raises(UnknownName, match="treatment of drops"):
+        program.run(spikes(), timing="cycle", drops="some")
+    with pytest.raises(BadInput, match="period"):
+        program.run(spikes(), timing="cycle", period=-1.0)
+    with pytest.raises(CannotLower, match="leak"):
+        compiled(leak=True).run(spikes(), timing="cycle")
+    on_mesh = snncc.compile(sfa_graph(), calibration=images(), chip="mesh")
+    with pytest.raises(BadInput, match="self-timed chips"):
+        on_mesh.run(images(), timing="cycle", period=1.0)
