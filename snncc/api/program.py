@@ -19,6 +19,7 @@ from snncc.chips import Chip
 from snncc.errors import BadInput, CannotLower
 from snncc.ir import Array, BiasTicks, Encoding, Kind, Layout, Overflow, SpikeGraph
 from snncc.mapping import DoesNotFitChip, Placement
+from snncc.mapping.demand import HINTS
 from snncc.passes import Into, Pass, Stage, run_passes
 from snncc.reference import Record, Run
 from snncc.simulator.accountings import accounting_named
@@ -267,6 +268,10 @@ def compile_graph(
     if misfits:
         raise DoesNotFit(chosen.name, misfits)
     where = None if chip is None else chip_of(chip)
+    if where is None and (schedule is not None or cores is not None or profile is not None):
+        raise BadInput("schedule, cores and profile need a chip", hint="chip='mesh', --chip mesh")
+    if seed < 0:
+        raise BadInput(f"a seed is 0 or more, not {seed}")
     stages = run_passes(graph, chosen.passes(options) if passes is None else tuple(passes))
     if where is None:
         return Program(chosen, stages)
@@ -306,7 +311,10 @@ def check(
         )
     except DoesNotFitChip as error:
         return [
-            Problem(one.where, one.resource.replace("_", " "), str(one.need), str(one.have), error.hint)
+            Problem(
+                *(one.where, one.resource.replace("_", " "), str(one.need), str(one.have)),
+                HINTS.get(one.resource, ""),
+            )
             for one in error.usages
         ]
     except CannotLower as error:

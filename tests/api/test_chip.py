@@ -141,8 +141,19 @@ def test_what_does_not_fit_is_named() -> None:
         snncc.compile(sfa_graph(), calibration=images(), chip="loihi")
     with pytest.raises(UnknownName, match="unknown schedule"):
         snncc.compile(sfa_graph(), calibration=images(), chip="mesh", schedule="fast")
+    with pytest.raises(BadInput, match="need a chip"):
+        snncc.compile(sfa_graph(), calibration=images(), cores=4)
+    with pytest.raises(BadInput, match="seed"):
+        snncc.compile(sfa_graph(), calibration=images(), chip="mesh", seed=-1)
     with pytest.raises(CannotLower, match="floats"):
         snncc.compile(sfa_graph(), calibration=images(), chip="mesh", precision="float")
+
+
+def test_check_lists_what_a_chip_lacks() -> None:
+    (problem,) = snncc.check(sfa_graph(), chip="loihi1-sanafe2025")
+    assert (problem.where, problem.what, problem.have) == ("x", "payload bits", "0")
+    assert "bare spikes" in problem.hint
+    assert snncc.check(sfa_graph(), chip="mesh") == []
 
 
 def test_usage_names_what_each_core_needs(program: Program) -> None:

@@ -12,7 +12,19 @@ from snncc.api.program import Program
 from snncc.api.tables import chip_table
 from snncc.chips import Overflow, load_chip
 from snncc.errors import BadInput, CannotLower, UnknownName
-from snncc.ir import Conv, Dense, Input, Kind, Neuron, NeuronParameters, Numbers, Output, Over, SpikeGraph, wires
+from snncc.ir import (
+    Conv,
+    Dense,
+    Input,
+    Kind,
+    Neuron,
+    NeuronParameters,
+    Numbers,
+    Output,
+    Over,
+    SpikeGraph,
+    wires,
+)
 from tests.api.networks import images, sfa_graph
 
 T = 6
