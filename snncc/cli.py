@@ -65,16 +65,14 @@ def parser() -> argparse.ArgumentParser:
     one = command(commands, "simulate", simulate_command, "run a program and report spikes, energy, latency")
     program_arguments(one)
     accounting_argument(one)
-    one.add_argument(
-        "--timing",
-        default="none",
-        choices=("none", "analytic", "cycle", "reserved"),
-        help="time and energy on the chip (default: none); reserved is approximate",
-    )
+    timing_argument(one)
+    one.add_argument("--period", type=float, default=0.0, metavar="S", help="of timesteps: self-timed chips")
+    one.add_argument("--drops", default="error", help="of events, on self-timed chips: error or count")
     one.add_argument(
         "--trace", type=Path, metavar="T.json", help="timeline of the first sample, for Perfetto"
     )
     one.add_argument("--report", type=Path, metavar="FILE.html", help="write a report, one static file")
+    one.add_argument("--floor-plan", type=Path, metavar="FILE", help="draw the chip: .png, .svg or .pdf")
     one.add_argument("--save-output", type=Path, metavar="FILE.npz", help="write the outputs")
 
     one = command(commands, "verify", verify_command, "show that the program computes what the model does")
@@ -86,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     one = command(commands, "evaluate", evaluate_command, "accuracy with its cost, on labeled data")
     program_arguments(one)
     accounting_argument(one)
+    timing_argument(one)
     one.add_argument("--timesteps", type=integers, metavar="T,T,..", help="numbers of timesteps to try")
 
     command(commands, "targets", targets_command, "list the targets")
@@ -154,6 +153,15 @@ def program_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument("program", type=Path, help="a program folder")
     one.add_argument("--input", type=Path, required=True, metavar="X.npz", help="data: x, and labels y")
     one.add_argument("--jobs", type=int, metavar="N", help="threads (default: all)")
+
+
+def timing_argument(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--timing",
+        default="none",
+        choices=("none", "analytic", "cycle", "reserved"),
+        help="time and energy on the chip (default: none); reserved is approximate",
+    )
 
 
 def accounting_argument(one: argparse.ArgumentParser) -> None:
@@ -272,6 +280,8 @@ def simulate_command(options: argparse.Namespace) -> int:
     from snncc.api.tables import chip_table, cost_table
     from snncc.api.timeline import write_timeline
 
+    if options.floor_plan is not None and options.timing == "none":
+        raise BadInput("--floor-plan needs a timing", hint="add --timing analytic, cycle or reserved")
     program = snncc.load_program(options.program)
     data = read_data(options.input)
     with progress_bar("simulate") as progress:
@@ -280,6 +290,8 @@ def simulate_command(options: argparse.Namespace) -> int:
             threads=options.jobs,
             progress=progress,
             timing=options.timing,
+            period=options.period,
+            drops=options.drops,
             accounting=options.accounting,
         )
     if options.trace is not None:
@@ -290,6 +302,8 @@ def simulate_command(options: argparse.Namespace) -> int:
         from snncc.api.report import write_report
 
         write_report(options.report, program, result)
+    if options.floor_plan is not None and result.chip is not None:
+        snncc.measure.floor_plan(result.chip, options.floor_plan)
     if options.json:
         chip = None if result.chip is None else result.chip.as_dict()
         counts, notes = result.counts.as_dict(), list(result.notes)
@@ -349,6 +363,7 @@ def evaluate_command(options: argparse.Namespace) -> int:
             jobs=options.jobs,
             progress=progress,
             accounting=options.accounting,
+            timing=options.timing,
         )
     if options.json:
         print(json.dumps(report.as_dict()))

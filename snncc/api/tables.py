@@ -113,7 +113,7 @@ def summary(costs: Costs) -> str:
         f"the same layers as a conventional network: {number(costs.ann_macs)} MAC, "
         f"{joules(costs.ann_energy)}",
         f"latency: {steps} timestep{'s' * (steps != 1)}, {ticks} tick{'s' * (ticks != 1)} "
-        "(seconds need a chip file)",
+        "(seconds: on a chip, with a timing)",
         f"footprint {number(costs.footprint)} bytes, connection sparsity {costs.connection_sparsity:.3f}, "
         f"activation sparsity {costs.activation_sparsity:.3f}",
     ]
@@ -144,9 +144,11 @@ def seconds(value: float) -> str:
     return joules(value).removesuffix("J") + "s"
 
 
-def chip_table(run: ChipRun) -> str:
-    """Time and energy of one inference on a chip, and where both went."""
-    chip, low_high = run.placement.chip, run.static
+EVENT_HEAD = ("event", "count", "energy", "share")
+
+
+def event_rows(run: ChipRun) -> list[list[str]]:
+    """One row for each kind of event that took energy, and the total, of one inference."""
     rows = [
         [
             name,
@@ -157,7 +159,12 @@ def chip_table(run: ChipRun) -> str:
         for name, energy in run.kinds.items()
         if energy
     ]
-    rows.append(["total", "", joules(run.energy), ""])
+    return [*rows, ["total", "", joules(run.energy), ""]]
+
+
+def chip_table(run: ChipRun) -> str:
+    """Time and energy of one inference on a chip, and where both went."""
+    chip, low_high = run.placement.chip, run.static
     busy = sorted(run.busy.items(), key=lambda item: -item[1])[:5]
     loads = sorted(run.loads.items(), key=lambda item: -item[1])[:5]
     cores = {part.core for part in run.placement.parts}
@@ -166,7 +173,7 @@ def chip_table(run: ChipRun) -> str:
         f"time: {seconds(float(run.seconds.mean()))} an inference ({number(float(run.times.mean()))} x "
         f"{seconds(chip.time_unit)}, {run.steps} chip steps, {number(run.timings[0].barrier)} each to "
         f"synchronize), {seconds(run.time_per_timestep)} a timestep",
-        text_table("", ("event", "count", "energy", "share"), rows),
+        text_table("", EVENT_HEAD, event_rows(run)),
         f"energy (accounting {chip.name}): {joules(run.energy)} of events, static power "
         f"{joules(low_high[0])} to {joules(low_high[1])}; not comparable with other accountings",
         f"busiest: {', '.join(f'{name} {share:.0%}' for name, share in busy)}",
@@ -181,15 +188,20 @@ def chip_table(run: ChipRun) -> str:
     return "\n".join(lines)
 
 
-def usage_table(placement: Placement) -> str:
-    """What each core needs and has of what the chip limits."""
+def usage_rows(placement: Placement) -> tuple[tuple[str, ...], list[list[str]]]:
+    """What each core needs and has of what the chip limits: the heads, and one row a core or part."""
     found = [one for one in usage(placement) if one.have is not None]
     resources = list(dict.fromkeys(one.resource for one in found))
     cells: dict[str, dict[str, str]] = {}
     for one in found:
         cells.setdefault(one.where, {})[one.resource] = f"{number(one.need)} / {number(one.have or 0)}"
     rows = [[short(where), *(row.get(name, "") for name in resources)] for where, row in cells.items()]
-    heads = ("core", *(name.replace("_", " ") for name in resources))
+    return ("core", *(name.replace("_", " ") for name in resources)), rows
+
+
+def usage_table(placement: Placement) -> str:
+    """What each core needs and has of what the chip limits."""
+    heads, rows = usage_rows(placement)
     return text_table(f"{placement.chip.name}, {placement.schedule.value}: needs / has", heads, rows)
 
 
@@ -237,10 +249,20 @@ def report_table(report: Report) -> str:
             number(score.counts.total("mac")),
             joules(score.counts.energy),
             str(score.counts.latency.ticks),
+            *(
+                []
+                if score.chip is None
+                else [seconds(float(score.chip.seconds.mean())), joules(score.chip.energy)]
+            ),
         ]
         for score in report.scores
     ]
-    head = ("timesteps", "accuracy", "correct", "spikes", "AC", "MAC", "energy", "ticks")
+    head = ["timesteps", "accuracy", "correct", "spikes", "AC", "MAC", "energy", "ticks"]
     name = report.counts.accounting.name
     note = f"energy in the accounting {name}, not comparable with other accountings"
+    chip = report.scores[-1].chip
+    if chip is not None:
+        on = chip.placement.chip.name
+        head += [f"time on {on}", f"energy on {on}"]
+        note += f"; on {on}: timing {chip.level.value}, events without static power"
     return "\n".join([text_table("", head, rows), note])

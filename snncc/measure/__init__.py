@@ -1,6 +1,6 @@
-"""Measures of what a network did: firing rates, membrane potentials, quantization error, energy shift.
+"""Measures of what a network did: firing rates, membrane potentials, quantization error, energy shift; plots.
 
-Every function takes the graph that ran and what the run yielded, a `snncc.Result` or the ``Run`` of an
+Every measure takes the graph that ran and what the run yielded, a `snncc.Result` or the ``Run`` of an
 executor::
 
     result = program.run(x, record=["conv1.lif"])
@@ -8,6 +8,8 @@ executor::
     snncc.measure.channel_rates(program.graph, result, "conv1.lif")       # C-SFR
     snncc.measure.peak_to_threshold(program.graph, result, "conv1.lif", channel=3)
     snncc.measure.plots.rates(program.graph, result).savefig("rates.png")
+    snncc.measure.raster(program.graph, result, ["conv1.lif"], "spikes.svg")
+    snncc.measure.floor_plan(program.run(x, timing="cycle").chip, "chip.svg", heat="energy")
 
 =====================  ======================  =================  ===================
 measure                function                yields             needs a record
@@ -37,6 +39,7 @@ tick that of spike firing approximation (E-SpikeFormer).
 from snncc.measure import plots
 from snncc.measure.access import Ran, spiking_layers
 from snncc.measure.energy import EnergyShift, energy_shift
+from snncc.measure.floor_drawing import floor_plan
 from snncc.measure.membrane import (
     Distribution,
     distribution,
@@ -45,6 +48,7 @@ from snncc.measure.membrane import (
     quantization_error,
 )
 from snncc.measure.rates import average_rate, channel_rates, neuron_rates, tick_rates, timestep_rates
+from snncc.measure.spike_raster import raster
 
 __all__ = [
     "Distribution",
@@ -54,11 +58,13 @@ __all__ = [
     "channel_rates",
     "distribution",
     "energy_shift",
+    "floor_plan",
     "neuron_rates",
     "peak_to_threshold",
     "plots",
     "potentials",
     "quantization_error",
+    "raster",
     "spiking_layers",
     "tick_rates",
     "timestep_rates",

@@ -12,7 +12,7 @@ import pytest
 
 import snncc
 from snncc.api.program import Program
-from snncc.api.tables import chip_table, usage_table
+from snncc.api.tables import chip_table, report_table, usage_table
 from snncc.api.timeline import write_timeline
 from snncc.chips import CoreLimits, load_chip
 from snncc.errors import BadFile, BadInput, CannotLower, SnnccError, UnknownName
@@ -154,6 +154,17 @@ def test_check_lists_what_a_chip_lacks() -> None:
     assert (problem.where, problem.what, problem.have) == ("x", "payload bits", "0")
     assert "bare spikes" in problem.hint
     assert snncc.check(sfa_graph(), chip="mesh") == []
+
+
+def test_evaluate_gives_time_and_energy_beside_accuracy(program: Program) -> None:
+    labels = program.run(images()).output.argmax(axis=1)
+    report = snncc.evaluate(program, images(), labels, timing="analytic")
+    assert report.accuracy == 1
+    chip = report.scores[0].chip
+    assert chip is not None
+    assert chip.energy > 0
+    assert "time on mesh" in report_table(report)
+    assert report.as_dict()["scores"][0]["chip"]["chip"] == "mesh"
 
 
 def test_usage_names_what_each_core_needs(program: Program) -> None:
