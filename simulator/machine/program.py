@@ -124,26 +124,37 @@ def sends_of(
     routes: Routes,
 ) -> Sends:
     """What the neurons of one population send; their messages and arrivals are counted from 0."""
-    counts: dict[int, Ints] = {}
+    counts: dict[int, Array] = {}
     for connection in placement.network.out_of(population.name):
         kind = kind_of(connection, population)
         for core, mask in masks.get(connection.target, {}).items():
-            table = counts.setdefault(core, np.zeros((len(KINDS), population.size), np.int64))
-            table[kind] += connection.counts(mask)
-    cores = np.array(sorted(counts), np.int64)
-    whole = np.array([counts[core] for core in cores]).reshape(len(cores), len(KINDS), population.size)
-    sender, column = np.nonzero(whole.sum(axis=1).T)
-    synapses = whole[column, :, sender].T.reshape(len(KINDS), -1)
+            table = counts.setdefault(core, np.zeros((len(KINDS), population.size), np.int32))
+            table[kind] += connection.counts(mask).astype(np.int32)
+    sender, cores, synapses = arrivals_of(counts)
     homes = placement.core_of(population.name)
     if placement.chip.fabric.multicast:
-        first, root, base = forked(homes, sender, cores[column], routes)
+        first, root, base = forked(homes, sender, cores, routes)
     else:
         first = np.searchsorted(sender, np.arange(population.size + 1))
         units = placement.chip.fabric.cores + 1
-        pairs, which = np.unique(homes[sender] * units + cores[column], return_inverse=True)
+        pairs, which = np.unique(homes[sender] * units + cores, return_inverse=True)
         roots = np.array([routes.root(int(pair) // units, [int(pair) % units]) for pair in pairs], np.int64)
         root, base = roots[which.reshape(-1)], np.arange(len(sender))
-    return Sends(first, root, base, service_of(placement, synapses), cores[column], sender + offset, synapses)
+    return Sends(first, root, base, service_of(placement, synapses), cores, sender + offset, synapses)
+
+
+def arrivals_of(counts: Mapping[int, Array]) -> tuple[Ints, Ints, Array]:
+    """Sender, core and synapses [kinds, arrivals] of all arrivals, by sender, then by core.
+
+    *counts* has the synapses [kinds, size] from each neuron into each core.
+    """
+    reached = {core: np.flatnonzero(counts[core].any(axis=0)) for core in sorted(counts)}
+    sender = np.concatenate([np.zeros(0, np.int64), *reached.values()])
+    cores = np.repeat(np.array([*reached], np.int64), [len(which) for which in reached.values()])
+    tables = [counts[core][:, which] for core, which in reached.items()]
+    synapses = np.concatenate([np.zeros((len(KINDS), 0), np.int32), *tables], axis=1)
+    order = np.argsort(sender, kind="stable")
+    return sender[order], cores[order], synapses[:, order]
 
 
 def kind_of(connection: Connection, population: Population) -> int:
