@@ -11,7 +11,7 @@ from snncc.errors import CannotLower
 from snncc.ir import Emit, Encoding, Neuron, NeuronParameters, Rectifier, Reset, ResetAt, SpikeGraph, place
 from snncc.mapping.network import Connection, Population, Role
 from snncc.mapping.placement import Placement
-from snncc.mapping.schedule import check_parts
+from snncc.mapping.schedule import check_parts, check_queues
 
 BARRIER = "run it by the discipline 'barrier'"
 Problem = tuple[str, str]
@@ -101,13 +101,4 @@ def check_event_chip(chip: Chip) -> None:
         raise CannotLower(
             f"{chip.name}: message_in takes {message_in}, it must take at least 1, so that a loop takes time"
         )
-    fabric = chip.fabric
-    kinds = (fabric.inject, fabric.east_west, fabric.north_south, fabric.eject)
-    capacities = [*(kind.capacity for kind in kinds), *(core.in_queue for core in chip.cores)]
-    bounded = [capacity for capacity in capacities if capacity is not None]
-    if bounded and min(bounded) < 1:
-        raise CannotLower(f"{chip.name}: a queue has {min(bounded)} slots, it needs 1")
-    if bounded and fabric.credit < 1:
-        raise CannotLower(
-            f"{chip.name}: queues are bounded, so credit must be at least 1, not {fabric.credit}"
-        )
+    check_queues(chip)

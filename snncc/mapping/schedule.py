@@ -64,6 +64,11 @@ def check_chip(chip: Chip) -> None:
         raise CannotLower(
             f"{chip.name}: full queues {chip.overflow.value!r}; with the discipline 'barrier' senders stall"
         )
+    check_queues(chip)
+
+
+def check_queues(chip: Chip) -> None:
+    """Raise for queues without slots, and for slots that are free at the very time that they are left."""
     fabric = chip.fabric
     kinds = (fabric.inject, fabric.east_west, fabric.north_south, fabric.eject)
     capacities = [*(kind.capacity for kind in kinds), *(core.in_queue for core in chip.cores)]
