@@ -278,11 +278,13 @@ def simulate_command(options: argparse.Namespace) -> int:
     import snncc
     from snncc.api import read_data
     from snncc.api.tables import chip_table, cost_table
-    from snncc.api.timeline import write_timeline
+    from snncc.api.timeline import check_timeline, write_timeline
 
     if options.floor_plan is not None and options.timing == "none":
         raise BadInput("--floor-plan needs a timing", hint="add --timing analytic, cycle or reserved")
     program = snncc.load_program(options.program)
+    if options.trace is not None:
+        check_timeline(program)
     data = read_data(options.input)
     with progress_bar("simulate") as progress:
         result = program.run(
@@ -294,8 +296,6 @@ def simulate_command(options: argparse.Namespace) -> int:
             drops=options.drops,
             accounting=options.accounting,
         )
-    if options.trace is not None:
-        write_timeline(options.trace, program, data["x"])
     if options.save_output is not None:
         save_outputs(options.save_output, result.outputs)
     if options.report is not None:
@@ -304,6 +304,8 @@ def simulate_command(options: argparse.Namespace) -> int:
         write_report(options.report, program, result)
     if options.floor_plan is not None and result.chip is not None:
         snncc.measure.floor_plan(result.chip, options.floor_plan)
+    if options.trace is not None:
+        write_timeline(options.trace, program, data["x"])
     if options.json:
         chip = None if result.chip is None else result.chip.as_dict()
         counts, notes = result.counts.as_dict(), list(result.notes)

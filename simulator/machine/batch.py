@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from snncc.errors import BadInput
 from snncc.mapping.placement import Placement
 from snncc.simulator.firing import Firing
 from snncc.simulator.machine.energy import Energy, energy_of
@@ -55,4 +56,8 @@ def timeline(
     program = program_of(placement)
     own = {name: each[sample] for name, each in firings.items()}
     timing, happened = run_firings(program, own, Level.CYCLE, log=most)
+    if len(happened.station) == most:
+        raise BadInput(
+            f"a timeline holds {most:,} happenings, this sample has more", hint="run fewer timesteps"
+        )
     return program, timing, happened

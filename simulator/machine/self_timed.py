@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -62,6 +63,8 @@ def run_self_timed(
         fired = {name: train.sum(axis=0) for name, train in timed.spikes.items()}
         fired |= {name: inputs[name].sum(axis=(0, 1)) for name in inputs}
         energy = energy_of(costs, timed.timing, fired)
+        if dropped:
+            energy = replace(energy, layers={})  # whose events were lost is not known
         return timed.timing, energy, differing(timed, canonical, own), dropped
 
     samples = range(len(next(iter(firings.values()))))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from snncc.errors import BadFile
+from snncc.ir.write import replace_file
 from snncc.simulator.machine.machine import Happenings
 from snncc.simulator.machine.program import MachineProgram
 from snncc.simulator.timing import Timing
@@ -60,7 +60,4 @@ def write_trace(path: str | Path, program: MachineProgram, timing: Timing, happe
         "displayTimeUnit": "ns",
         "traceEvents": list(trace_events(program, timing, happened)),
     }
-    try:
-        Path(path).write_text(json.dumps(document), encoding="utf-8")
-    except OSError as problem:
-        raise BadFile(f"{path}: cannot be written: {problem.strerror or problem}") from None
+    replace_file(Path(path), json.dumps(document).encode("utf-8"))

@@ -15,13 +15,16 @@ from snncc.backends.target import Target
 from snncc.chips import Chip, Discipline, load_chip, parse_chip
 from snncc.errors import BadFile, BadInput, UnknownName
 from snncc.ir import Array, SpikeGraph
-from snncc.mapping import Part, Placement, Schedule, Traffic, map_network, network_of
+from snncc.mapping import Part, Placement, Schedule, Traffic, map_network, network_of, usage
+from snncc.mapping.schedule import check_schedule
 from snncc.reference import Run
 
 if TYPE_CHECKING:
     from snncc.simulator.machine import ChipRun
 
 DROPS = ("error", "count")
+LONGEST = 1 << 40
+"""Units of time in a period."""
 TIMINGS = ("none", "analytic", "cycle", "reserved")
 
 CHIP_FILE = "chip.toml"
@@ -47,7 +50,13 @@ def addresses_of(runs: list[list[int]], size: int) -> NDArray[np.int64]:
 
 
 def write_placement(folder: Path, placement: Placement) -> None:
-    """Write chip and placement into *folder*."""
+    """Write chip and placement into *folder*. Raises `BadInput` for a chip that no chip file describes."""
+    chip = placement.chip
+    if not chip.text or parse_chip(chip.text, chip.name) != chip:
+        raise BadInput(
+            f"{chip.name}: this chip was changed in Python, so no chip file describes it",
+            hint="write a chip file (docs/chips.md) and load that",
+        )
     (folder / CHIP_FILE).write_text(placement.chip.text, encoding="utf-8")
     document = {
         "chip": placement.chip.name,
@@ -73,7 +82,22 @@ def read_placement(folder: Path, graph: SpikeGraph) -> Placement:
         raise BadFile(f"{path}: cannot be read: {problem.strerror or problem}") from None
     except (ValueError, KeyError, TypeError, RecursionError, MemoryError) as problem:
         raise BadFile(f"{path}: is damaged ({type(problem).__name__}: {problem})") from None
-    return Placement(chip, network, parts, schedule)
+    placement = Placement(chip, network, parts, schedule)
+    check_runs(graph, placement)
+    over = [one for one in usage(placement) if one.is_over]
+    if over:
+        raise BadFile(f"{path}: breaks limits of {chip.name}: " + "; ".join(map(str, over)))
+    return placement
+
+
+def check_runs(graph: SpikeGraph, placement: Placement) -> None:
+    """Raise `CannotLower` or `InvalidGraph` where *graph* cannot run on its chip."""
+    if placement.chip.discipline is Discipline.EVENT:
+        from snncc.simulator.event_check import check_events  # loads numba
+
+        check_events(graph, placement)
+    else:
+        check_schedule(placement)
 
 
 def read_chip(folder: Path, name: str) -> Chip:
@@ -91,7 +115,11 @@ def part_of(document: Mapping[str, Any], populations: Mapping[str, Any]) -> Part
 
 def chip_of(chip: str | Chip) -> Chip:
     """The chip that a user means. Raises `UnknownName`, `BadFile`."""
-    return chip if isinstance(chip, Chip) else load_chip(chip)
+    if isinstance(chip, Chip):
+        return chip
+    if not isinstance(chip, str | Path):
+        raise BadInput(f"a chip is a name, a path, or a Chip, not {chip!r}")
+    return load_chip(chip)
 
 
 def placed(
@@ -104,10 +132,22 @@ def placed(
 ) -> Placement:
     """The compiled *graph* on *chip*. Raises `CannotLower` with every limit that it breaks."""
     if schedule is not None and schedule not in list(Schedule):
-        raise UnknownName("schedule", schedule, list(Schedule))
+        raise UnknownName("schedule", str(schedule), list(Schedule))
+    if type(seed) is not int or seed < 0:
+        raise BadInput(f"a seed is a whole number, 0 or more, not {seed!r}")
+    if cores is not None and type(cores) is not int:
+        raise BadInput(f"cores must be a whole number, not {cores!r}")
     wanted = None if schedule is None else Schedule(schedule)
     network = network_of(graph)
-    return map_network(network, chip, schedule=wanted, cores=cores, traffic=traffic, seed=seed)
+    placement = map_network(network, chip, schedule=wanted, cores=cores, traffic=traffic, seed=seed)
+    used = len({part.core for part in placement.parts})
+    if cores is not None and used != cores:
+        raise BadInput(
+            f"{chip.name}: the network could be spread over {used} cores within all limits, not over {cores}",
+            hint="ask for that number, or for none",
+        )
+    check_runs(graph, placement)
+    return placement
 
 
 def spikes_of(target: Target, graph: SpikeGraph, data: Array, timesteps: int) -> Traffic:
@@ -125,7 +165,7 @@ def spikes_of(target: Target, graph: SpikeGraph, data: Array, timesteps: int) ->
 def timing_level(timing: str, placement: Placement | None) -> str:
     """The level of `snncc.simulator.machine`; '' for none. Raises `UnknownName`, `BadInput`."""
     if timing not in TIMINGS:
-        raise UnknownName("timing", timing, TIMINGS)
+        raise UnknownName("timing", str(timing), TIMINGS)
     if timing != "none" and placement is None:
         raise BadInput(
             f"timing {timing!r} needs a chip, and this program was compiled for none",
@@ -145,11 +185,12 @@ def senders(placement: Placement | None, level: str) -> list[str]:
 class Clock:
     """How a program is timed on its chip: *level* ('' for not at all), and for self-timed chips two more.
 
-    A timestep begins every *period* (seconds) at the earliest; *may_drop*: events may be lost at full queues.
+    A timestep begins every *period* (units of the chip's time) at the earliest; *may_drop*: events may be
+    lost at full queues.
     """
 
     level: str
-    period: float
+    period: int
     may_drop: bool
 
 
@@ -157,15 +198,31 @@ def clock_of(timing: str, period: float, drops: str, placement: Placement | None
     """How a user wants a program to be timed. Raises `UnknownName`, `BadInput`."""
     level = timing_level(timing, placement)
     if drops not in DROPS:
-        raise UnknownName("treatment of drops", drops, DROPS)
-    if not 0 <= period < float("inf"):
-        raise BadInput(f"a period is a number of seconds, 0 or more, not {period}")
+        raise UnknownName("treatment of drops", str(drops), DROPS)
+    if not isinstance(period, int | float) or not 0 <= period < float("inf"):
+        raise BadInput(f"a period is a number of seconds, 0 or more, not {period!r}")
     self_timed = placement is not None and placement.chip.discipline is Discipline.EVENT
-    if not self_timed and (period or drops != "error"):
-        raise BadInput("period and drops are for self-timed chips, whose discipline is 'event'")
+    if not (self_timed and level) and (period or drops != "error"):
+        raise BadInput(
+            "period and drops are for a timing on a self-timed chip, whose discipline is 'event'",
+            hint="timing='cycle', --timing cycle",
+        )
     if level and self_timed and level != "cycle":
         raise BadInput(f"a self-timed chip has no level {level!r}", hint="timing='cycle', --timing cycle")
-    return Clock(level, period, drops == "count")
+    return Clock(level, units_of(period, placement), drops == "count")
+
+
+def units_of(period: float, placement: Placement | None) -> int:
+    """*period* in units of the chip's time. Raises `BadInput` where it is not a whole number of them."""
+    if placement is None or not period:
+        return 0
+    units = period / placement.chip.time_unit
+    if units > LONGEST or abs(units - round(units)) > 1e-6 * units or round(units) < 1:
+        raise BadInput(
+            f"a period of {period:g} s is {units:.6g} x {placement.chip.time_unit:g} s, the unit of "
+            f"{placement.chip.name}: it must be a whole number of them, at most {LONGEST}"
+        )
+    return round(units)
 
 
 def timed(graph: SpikeGraph, placement: Placement, run: Run, clock: Clock, threads: int | None) -> ChipRun:
@@ -175,7 +232,7 @@ def timed(graph: SpikeGraph, placement: Placement, run: Run, clock: Clock, threa
 
     assert isinstance(run, Simulated)
     if placement.chip.discipline is Discipline.EVENT:
-        period, may_drop = round(clock.period / placement.chip.time_unit), clock.may_drop
+        period, may_drop = clock.period, clock.may_drop
         return run_self_timed(
             *(graph, placement, run.firings, run.timesteps), period=period, may_drop=may_drop, threads=threads
         )

@@ -139,6 +139,8 @@ class Program:
             raise BadInput(f"a run has at least one timestep and one thread, not {steps} and {threads}")
         if state is not None and not state:
             raise BadInput("the state is empty", hint="make it with run(..., keep_state=True)")
+        if state is not None and clock.level and self.placement is not None:
+            raise BadInput("a timing on a chip starts from the initial state", hint="run without state")
         data = to_graph(self.graph, x, timesteps)
         runs: list[Run] = []
         total = data.shape[batch_axis(self.graph)] if data.ndim > batch_axis(self.graph) else 0
@@ -270,8 +272,6 @@ def compile_graph(
     where = None if chip is None else chip_of(chip)
     if where is None and (schedule is not None or cores is not None or profile is not None):
         raise BadInput("schedule, cores and profile need a chip", hint="chip='mesh', --chip mesh")
-    if seed < 0:
-        raise BadInput(f"a seed is 0 or more, not {seed}")
     stages = run_passes(graph, chosen.passes(options) if passes is None else tuple(passes))
     if where is None:
         return Program(chosen, stages)
@@ -306,6 +306,9 @@ def check(
     ranges = (0.0, 1.0) if any(node.kind is Kind.ANALOG for node in graph.inputs) else None
     where = chip_of(chip)
     try:
+        if graph.is_integer:
+            placed(graph, where, None, None, None, 0)
+            return []
         compile_graph(
             graph, target=target, encoding=encoding, precision=precision, input_range=ranges, chip=where
         )

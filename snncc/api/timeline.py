@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike
 
 from snncc.api.placing import timing_level
 from snncc.api.program import Program
+from snncc.chips import Discipline
+from snncc.errors import BadInput
 from snncc.ir import Layout
 
 
@@ -20,11 +22,21 @@ def write_timeline(path: str | Path, program: Program, x: ArrayLike) -> None:
     from snncc.simulator import Run as Simulated  # loads numba
     from snncc.simulator.machine import timeline, write_trace
 
-    timing_level("cycle", program.placement)
+    check_timeline(program)
     placement = program.placement
     assert placement is not None
     axis = 1 if program.graph.layout is Layout.TB else 0
-    first = np.take(np.asarray(x), [0], axis=axis)
+    data = np.asarray(x)
+    if data.ndim <= axis or not data.shape[axis]:
+        raise BadInput(f"a timeline needs a sample; the data has the shape {list(data.shape)}")
+    first = np.take(data, [0], axis=axis)
     run = program.run(first, timing="analytic").run
     assert isinstance(run, Simulated)
     write_trace(path, *timeline(placement, run.firings))
+
+
+def check_timeline(program: Program) -> None:
+    """Raise `BadInput` for a program whose chip has no timeline."""
+    timing_level("cycle", program.placement)
+    if program.placement is not None and program.placement.chip.discipline is Discipline.EVENT:
+        raise BadInput(f"{program.placement.chip.name}: no timeline is made of a self-timed chip")

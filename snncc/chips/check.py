@@ -7,10 +7,10 @@ from itertools import pairwise
 from typing import Any
 
 from snncc.chips.lines import Path
-from snncc.chips.model import Discipline
+from snncc.chips.model import Discipline, Entry, Overflow
 from snncc.chips.reader import Reader
 
-MOST_CORES = 1 << 20
+MOST_CORES = 1 << 12
 
 Problem = tuple[Path, str]
 
@@ -22,6 +22,7 @@ def check_relations(reader: Reader, values: dict[str, Any]) -> None:
         *credits_due(values),
         *barrier_order(values),
         *loops_take_time(values),
+        *disciplines(values),
         *power_ranges(values),
         *products(values),
         *unused_sources(reader),
@@ -75,6 +76,14 @@ def loops_take_time(values: dict[str, Any]) -> Iterator[Problem]:
     if values["discipline"] is Discipline.EVENT and not values["operations"]["message_in"]["time"]:
         path = ("operations", "message_in", "time")
         yield path, "needs at least 1 time unit on a self-timed chip, has 0: a loop of events must take time"
+
+
+def disciplines(values: dict[str, Any]) -> Iterator[Problem]:
+    """What the machine's disciplines do not know."""
+    if values["discipline"] is Discipline.BARRIER and values["overflow"] is Overflow.DROP:
+        yield ("overflow",), "needs to be 'stall' with the discipline 'barrier', is 'drop'"
+    if values["discipline"] is Discipline.EVENT and values["entry"] is Entry.CORES:
+        yield ("entry",), "needs to be 'port' with the discipline 'event', is 'cores'"
 
 
 def power_ranges(values: dict[str, Any]) -> Iterator[Problem]:

@@ -56,7 +56,7 @@ WHOLE = frozenset({Dimension.COUNT, Dimension.BITS, Dimension.WORDS, Dimension.S
 
 MOST: Mapping[Dimension, int] = {
     Dimension.CLOCK: 1,
-    Dimension.TIME: 2**40,
+    Dimension.TIME: 2**31,
     Dimension.ENERGY: 10**12,
     Dimension.POWER: 10**6,
     Dimension.COUNT: 2**40,

@@ -20,8 +20,8 @@ HINTS = {
     "delay": "use the schedule 'layered'",
     "fan_out": "cut the layers behind it into fewer parts, or remove branches",
     "in_axons": "reduce the fan-in of the layers",
-    "payload_bits": "send bare spikes (encoding='spikes'; an input of spikes, not of numbers), or take a chip "
-    "whose messages carry numbers",
+    "payload_bits": "send bare spikes (encoding='spikes'; an input of spikes, not of numbers), or take a "
+    "chip whose messages carry numbers",
     "state_bits": "quantize with a narrower state",
     "synapse_bits": "reduce the fan-in of the layers, or quantize with fewer weight bits",
     "weight_bits": "quantize with fewer weight bits",

@@ -120,6 +120,31 @@ def test_missing_files_of_a_placement(program: Program, tmp_path: Path) -> None:
             snncc.load_program(tmp_path / file)
 
 
+def test_a_chip_that_was_changed_in_python_is_not_saved(tmp_path: Path) -> None:
+    chip = load_chip("mesh")
+    changed = replace(chip, time_unit=2e-9)
+    program = snncc.compile(sfa_graph(), calibration=images(), chip=changed)
+    assert program.run(images(), timing="analytic").chip is not None
+    with pytest.raises(BadInput, match="changed in Python"):
+        program.save(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_loaded_placement_keeps_the_limits_of_its_chip(program: Program, tmp_path: Path) -> None:
+    program.save(tmp_path / "out")
+    path = tmp_path / "out" / "chip.toml"
+    path.write_text(path.read_text().replace("neurons = { value = 8192", "neurons = { value = 1"))
+    with pytest.raises(BadFile, match="breaks limits of mesh"):
+        snncc.load_program(tmp_path / "out")
+
+
+def test_cores_that_cannot_be_used_are_an_error() -> None:
+    with pytest.raises(BadInput, match="whole number"):
+        snncc.compile(sfa_graph(), calibration=images(), chip="mesh", cores=2.5)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="name, a path, or a Chip"):
+        snncc.compile(sfa_graph(), calibration=images(), chip=5)  # type: ignore[arg-type]
+
+
 def test_a_timing_needs_a_chip(tmp_path: Path) -> None:
     bare = snncc.compile(sfa_graph(), calibration=images())
     with pytest.raises(BadInput, match="compiled for none"):
@@ -189,6 +214,8 @@ def test_the_timeline_opens_as_a_chrome_trace(program: Program, tmp_path: Path) 
     assert len(arrivals) == chip.count("message_in")
     with pytest.raises(BadFile, match="cannot be written"):
         write_timeline(tmp_path / "none" / "t.json", program, images())
+    with pytest.raises(BadInput, match="needs a sample"):
+        write_timeline(tmp_path / "t.json", program, images()[:0])
 
 
 def test_the_folder_of_a_program_on_a_chip_may_be_replaced(program: Program, tmp_path: Path) -> None:

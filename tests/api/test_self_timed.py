@@ -106,6 +106,8 @@ def test_lost_events_are_an_error_unless_they_are_counted() -> None:
     result = program.run(spikes(), timing="cycle", drops="count")
     assert result.chip is not None
     assert result.chip.dropped > 0
+    assert result.chip.layers == {}
+    assert result.chip.energy > 0
     assert any("dropped" in note for note in result.notes)
 
 
@@ -117,8 +119,18 @@ def test_what_has_no_meaning_on_a_self_timed_chip() -> None:
         program.run(spikes(), timing="cycle", drops="some")
     with pytest.raises(BadInput, match="period"):
         program.run(spikes(), timing="cycle", period=-1.0)
+    for period in (1e300, 1e9, 3e-11):
+        with pytest.raises(BadInput, match="whole number"):
+            program.run(spikes(), timing="cycle", period=period)
+    with pytest.raises(BadInput, match="for a timing"):
+        program.run(spikes(), period=1e-3)
+    state = program.run(spikes(), keep_state=True).run.state
+    with pytest.raises(BadInput, match="initial state"):
+        program.run(spikes(), timing="cycle", state=state)
     with pytest.raises(CannotLower, match="leak"):
-        compiled(leak=True).run(spikes(), timing="cycle")
+        compiled(leak=True)
+    assert [problem.where for problem in snncc.check(graph(leak=True), chip="speck2f")] == ["n2 (Neuron)"]
+    assert snncc.check(graph(), chip="speck2f") == []
     on_mesh = snncc.compile(sfa_graph(), calibration=images(), chip="mesh")
-    with pytest.raises(BadInput, match="self-timed chips"):
+    with pytest.raises(BadInput, match="self-timed chip"):
         on_mesh.run(images(), timing="cycle", period=1.0)

@@ -23,7 +23,7 @@ def test_too_few_cores() -> None:
 def test_far_too_many_cores() -> None:
     text = changed("value = 2", "value = 100000000000", after="columns")
     text = changed("value = 2", "value = 100000000000", text, after="rows")
-    assert "fabric: needs at most 1048576 cores, has 10000000000000000000000" in problems(text)[0]
+    assert "fabric: needs at most 4096 cores, has 10000000000000000000000" in problems(text)[0]
 
 
 def test_finite_queues_need_credit() -> None:
@@ -77,6 +77,13 @@ def test_unused_source() -> None:
     text = changed("[fabric]", 'extra = "A book"\n[fabric]')
     line = line_number(text, "extra")
     assert problem(text) == f"x:{line}: sources.extra: no number has this source"
+
+
+def test_full_queues_stall_where_there_is_a_barrier() -> None:
+    text = changed('overflow = "stall"', 'overflow = "drop"')
+    line = line_number(text, "overflow")
+    need = "needs to be 'stall' with the discipline 'barrier', is 'drop'"
+    assert problem(text) == f"x:{line}: overflow: {need}"
 
 
 def test_a_loop_of_events_must_take_time() -> None:
