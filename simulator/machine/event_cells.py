@@ -26,13 +26,16 @@ def cells_of(program: EventProgram, home: Ints, width: int) -> Cells:
     names = program.slots.names
     v, floor, least, rho, reset = (np.zeros(count, np.int64) for _ in range(5))
     upper, lower = np.full(len(names), reach), np.full(len(names), -reach)
+    is_narrow = False
     for p, name in enumerate(names):
         if name not in program.neurons:
             continue
         of, at = program.neurons[name], program.slots.of[name]
         v[at], least[at], rho[at], reset[at] = of.v_init, of.least, of.rho, of.v_reset
         if of.clamp_low is not None:
-            floor[at] = np.clip(of.clamp_low - of.least, -reach, reach)
+            lowest = of.clamp_low - of.least
+            is_narrow |= bool(np.any(np.abs(lowest) > reach))  # a clipped clamp would act too early
+            floor[at] = np.clip(lowest, -reach, reach)
         if of.fires:
             lower[p], upper[p] = quiet_range(of, reach)
     by_name = [program.neurons.get(name) for name in names]
@@ -40,7 +43,7 @@ def cells_of(program: EventProgram, home: Ints, width: int) -> Cells:
     population = np.repeat(np.arange(len(names)), np.diff(program.slots.begins))
     own = np.stack([least, rho, reset, population, home, *[v * 0] * 3], axis=1)
     fault = np.zeros(3, np.int64)
-    if count and max(-d.min(), d.max()) > reach:
+    if is_narrow or (count and max(-d.min(), d.max()) > reach):
         fault[0] = NARROW
     return Cells(
         d=np.clip(d, -reach, reach).astype(kind),

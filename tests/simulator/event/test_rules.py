@@ -77,6 +77,14 @@ def test_neuron(run: Any, p: NeuronParameters, weights: list[int], expected: Any
     assert told(run(one(p, weights, [[1] * len(weights)]))) == expected
 
 
+def test_a_clamp_far_below_the_threshold(run: Any) -> None:
+    """Farther than narrow potentials reach: they are kept in more bits."""
+    narrow = replace(dense("x", "a", [[-100] * 200]), weight=np.full((1, 200), -100, np.int8))
+    graph = graph_of(spikes_in(200), narrow, neuron("a", iaf(4, clamp_low=np.array(-18000)), "x"))
+    sample = hand(graph, free_chip(1), [("a", 0, [0])], x=[[1] * 200])
+    assert told(run(sample)) == (0, [-18000], 0)
+
+
 def test_shift(run: Any) -> None:
     assert told(run(one(iaf(9), [1, 1], [[1, 1]], shift=2)))[1] == [8]
 
