@@ -194,7 +194,7 @@ class Clock:
     may_drop: bool
 
 
-def clock_of(timing: str, period: float, drops: str, placement: Placement | None) -> Clock:
+def clock_of(timing: str, period: Any, drops: str, placement: Placement | None) -> Clock:
     """How a user wants a program to be timed. Raises `UnknownName`, `BadInput`."""
     level = timing_level(timing, placement)
     if drops not in DROPS:

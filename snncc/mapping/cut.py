@@ -54,8 +54,8 @@ class Cutter:
         most = max(known, default=0)
         return -(-size // most) if most else size
 
-    def gridded(self, population: str, count: int) -> list[Piece]:
-        """The best grid of *count* boxes, all of which fit; [] if there is none."""
+    def middles(self, population: str, count: int) -> list[tuple[Piece, Shape]]:
+        """Grids of *count* boxes with a largest box of each, which fits; fewest in-axons first."""
         shape = self.shape(population)
         possible = []
         for grid in grids(shape, count):
@@ -64,12 +64,20 @@ class Cutter:
                 continue
             piece = self.demands.boxed(population, box)
             if self.fits(piece):
-                possible.append((piece.demand.in_axons, grid))
-        for _, grid in sorted(possible):
-            found = [self.demands.boxed(population, box) for box in boxes(shape, grid)]
+                possible.append((piece, grid))
+        return sorted(possible, key=lambda one: (one[0].demand.in_axons, one[1]))
+
+    def gridded(self, population: str, count: int) -> list[Piece]:
+        """The best grid of *count* boxes, all of which fit; [] if there is none."""
+        for _, grid in self.middles(population, count):
+            found = self.boxed(population, grid)
             if all(map(self.fits, found)):
                 return found
         return []
+
+    def boxed(self, population: str, grid: Shape) -> list[Piece]:
+        """The pieces of a *grid*."""
+        return [self.demands.boxed(population, box) for box in boxes(self.shape(population), grid)]
 
     def refusal(self, population: str) -> Sequence[Usage]:
         """Why *population* cannot be cut: one neuron is too much for any core, or there are too few cores."""

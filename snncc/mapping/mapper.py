@@ -13,9 +13,9 @@ from snncc.mapping.load import Held, Load
 from snncc.mapping.network import Network
 from snncc.mapping.place import greedy, region, scattered, snake
 from snncc.mapping.placement import Part, Placement, Schedule
-from snncc.mapping.scaled import spread
+from snncc.mapping.scaled import guided, spread
 from snncc.mapping.split import split
-from snncc.mapping.traffic import Traffic, spikes_of
+from snncc.mapping.traffic import Traffic, spikes_of, trace_of
 
 Placing = Literal["greedy", "random"]
 
@@ -34,7 +34,8 @@ def map_network(
 
     *schedule* None: pipelined where all connections can be, else layered. *placing* "greedy": near to what
     they exchange messages with; "random": by *seed*, for comparison. With *traffic*, measured, the placement
-    is then improved against it (`improve`), which may spread parts over more cores (of those *cores*).
+    is then improved against it (`improve`), which may spread parts over more cores. With *cores* as well (and
+    "greedy") the network is first cut for that traffic (`guided`): parts that make no step wait for one core.
 
     Raises `DoesNotFitChip` with every limit that is broken, `BadInput` for wrong options.
     """
@@ -47,8 +48,11 @@ def map_network(
         broken += late(network, chip)
     if broken:
         raise DoesNotFitChip(chip.name, broken)
-    spikes = spikes_of(network, traffic)
+    schedule = schedule or scheduled(network, chip)
     demands = Demands(network, chip)
+    trace = trace_of(network, traffic)
+    is_guided = traffic is not None and cores is not None and placing == "greedy"
+    spikes = spikes_of(network, None if is_guided else traffic)
     if cores is None:
         allowed = snake(chip, chip.fabric.columns, chip.fabric.rows)
         held = split(demands, allowed)
@@ -57,8 +61,12 @@ def map_network(
         held = spread(demands, spikes, allowed)
     load = Load(demands, held)
     placed = greedy(load, spikes, allowed) if placing == "greedy" else scattered(load, allowed, seed)
-    placement = placement_of(demands, placed, schedule or scheduled(network, chip))
-    return placement if traffic is None else improve(placement, traffic, seed, allowed)
+    placement = placement_of(demands, placed, schedule)
+    if traffic is None:
+        return placement
+    if is_guided:
+        placement = guided(placement, demands, trace, allowed)
+    return improve(placement, traffic, seed, allowed, is_bound=is_guided)
 
 
 def placement_of(demands: Demands, held: list[Held], schedule: Schedule) -> Placement:

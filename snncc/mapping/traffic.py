@@ -16,14 +16,22 @@ from snncc.mapping.network import Network, Role
 from snncc.mapping.placement import Placement
 
 Traffic = Mapping[str, ArrayLike]
-"""Of each population the mean number of spikes of each neuron in one inference, [size] or one number."""
+"""Of each population the mean number of spikes of each neuron in one inference, [size] or one number.
+
+Or, [timesteps, size], in each timestep: then placements are made for how spikes follow one another.
+"""
+Trace = Mapping[str, NDArray[np.float32]]
+"""Of each population the mean number of spikes of each neuron in a timestep, [timesteps or 1, size]."""
 Floats = NDArray[np.float64]
 RATE = 0.1
 """Spikes of a neuron in a tick where nothing was measured."""
 
 
-def spikes_of(network: Network, traffic: Traffic | None) -> dict[str, Floats]:
-    """Spikes of each neuron in one inference, [size]; `RATE` in each tick where there is no *traffic*."""
+def trace_of(network: Network, traffic: Traffic | None) -> Trace:
+    """Spikes of each neuron in each timestep, [timesteps, size]; [1, size] where all timesteps are alike.
+
+    `RATE` in each tick where there is no *traffic*.
+    """
     found = {}
     for name, population in network.populations.items():
         if population.role is Role.READOUT:
@@ -35,11 +43,25 @@ def spikes_of(network: Network, traffic: Traffic | None) -> dict[str, Floats]:
         else:
             given = traffic[name]
         values = np.asarray(given, np.float64)
-        flat = values if values.ndim == 0 else values.reshape(-1)
-        if flat.shape not in ((), (population.size,)) or not np.all(np.isfinite(flat) & (flat >= 0)):
+        if values.ndim and values.size == network.timesteps * population.size:
+            values = values.reshape(network.timesteps, -1)
+        else:
+            values = (values if values.ndim == 0 else values.reshape(1, -1)) / network.timesteps
+        if values.shape[1:] not in ((), (population.size,)) or not np.all(
+            np.isfinite(values) & (values >= 0)
+        ):
             raise BadInput(f"{name}: its traffic must be {population.size} mean spikes, none below 0")
-        found[name] = np.broadcast_to(flat, (population.size,))
+        steps = len(values) if values.ndim else 1
+        found[name] = np.broadcast_to(values, (steps, population.size)).astype(np.float32)
     return found
+
+
+def spikes_of(network: Network, traffic: Traffic | None) -> dict[str, Floats]:
+    """Spikes of each neuron in one inference, [size]."""
+    return {
+        name: each.sum(axis=0, dtype=np.float64) * (network.timesteps / len(each))
+        for name, each in trace_of(network, traffic).items()
+    }
 
 
 def hops(chip: Chip) -> Floats:
@@ -86,19 +108,8 @@ def work(demands: Demands, piece: Piece, spikes: Mapping[str, Floats]) -> tuple[
             graded = network.populations[connection.source].payload_bits
             cost = costs.synapse["mac" if graded else connection.kind].time
             counts = wiring.cut(piece.addresses).per_source
-            synapses += cost * float(counts @ spikes[connection.source]) / costs.lanes
+            synapses += cost * float(-(-counts // costs.lanes) @ spikes[connection.source])
     return sweeps * (costs.access.time + costs.update.time) + fired * costs.spike.time, synapses
-
-
-def busy(load: Load, sent: Floats, works: Mapping[Piece, tuple[float, float]]) -> Floats:
-    """The longer of the times at work of the two units of each core; *works* by piece (`work`)."""
-    cores, costs = load.chip.fabric.cores, load.chip.operations
-    units = np.zeros((2, cores))
-    for piece, core in load.held:
-        units[:, core] += works[piece]
-    units[0] += sent[:-1].sum(axis=1) * costs.message_out.time
-    units[1] += sent.sum(axis=0) * costs.message_in.time
-    return units.max(axis=0)
 
 
 def distance(placement: Placement, traffic: Traffic | None = None) -> float:

@@ -175,12 +175,22 @@ def test_wrong_options() -> None:
 @pytest.mark.parametrize(("room", "used"), [(16, 2), (3, 1)])
 def test_parts_leave_a_busy_core_where_there_is_room(room: int, used: int) -> None:
     chip = grid_chip(2, 1, [CoreLimits(neurons=24), CoreLimits(neurons=room)])
-    start = put(chain((8, 8, 8)), 2, 1, *((f"p{k}", 0, list(range(8))) for k in range(3)))
-    start = replace(start, chip=chip)
-    traffic = dict.fromkeys(start.network.populations, 1.0)
+    start = put(
+        replace(chain((8, 8, 8)), timesteps=9), 2, 1, *((f"p{k}", 0, list(range(8))) for k in range(3))
+    )
+    start = replace(start, chip=chip, schedule=Schedule.PIPELINED)
+    traffic = dict.fromkeys(start.network.populations, 0.9)
     better = improve(start, traffic)
     assert len({part.core for part in better.parts}) == used
     assert (cost(better, start, traffic) < 2.0) == (used == 2)
+
+
+def test_parts_stay_together_where_only_one_works_in_a_step() -> None:
+    """Layered, a step is as long as before if the parts are on two cores: nothing is gained by messages."""
+    parts = [(f"p{k}", 0, list(range(8))) for k in range(3)]
+    start = put(replace(chain((8, 8, 8)), timesteps=9), 2, 1, *parts)
+    better = improve(start, dict.fromkeys(start.network.populations, 0.9))
+    assert {part.core for part in better.parts} == {0}
 
 
 def fork(size: int, *sizes: int) -> Network:
