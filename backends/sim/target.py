@@ -29,7 +29,7 @@ class Simulator:
     """Event-driven simulation: integers on the fast simulator, floats on the reference executor."""
 
     name = "sim"
-    summary = "the simulator itself: spikes, operations, energy from counts (no chip file: no seconds)"
+    summary = "the simulator itself: spikes, operations, energy from counts; on a chip (--chip) time as well"
 
     def problems(self, graph: SpikeGraph, options: Options) -> Iterator[Problem]:
         """What integers cannot hold, and counts that cannot be encoded as asked."""

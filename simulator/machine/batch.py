@@ -52,7 +52,7 @@ def run_chip(
 def timeline(
     placement: Placement, firings: Mapping[str, Sequence[Firing]], sample: int = 0, most: int = 1_000_000
 ) -> tuple[MachineProgram, Timing, Happenings]:
-    """What happened on the machine with one sample; at most so many happenings."""
+    """What happened on the machine with one sample. Raises `BadInput` for *most* happenings or more."""
     program = program_of(placement)
     own = {name: each[sample] for name, each in firings.items()}
     timing, happened = run_firings(program, own, Level.CYCLE, log=most)
