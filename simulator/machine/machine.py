@@ -77,7 +77,7 @@ def run_firings(
     plan, chip, stations = lists.plan, program.placement.chip, program.stations.size
     tally = tally_of(stations)
     kept = Log(*(np.zeros(size, np.int64) for size in (1, log, log, log, log)))
-    sizes = plan.steps, program.wiring.units, program.wiring.units, program.neurons, 1
+    sizes = plan.steps, program.wiring.units, program.wiring.units, program.neurons
     out = Results(*(np.zeros(n, np.int64) for n in sizes))
     barrier = chip.barrier_time(program.placement.tiles)
     updates = plan.visits if touches is None else touches.updates

@@ -48,13 +48,12 @@ class Sent(NamedTuple):
 
 
 class Results(NamedTuple):
-    """What a run fills: *steps* [S]; by unit *spikes*, *sent*; *fired* [neurons]; *blocked* [1] steps."""
+    """What a run fills: *steps* [S]; by unit *spikes*, *sent*; *fired* [neurons]."""
 
     steps: Any
     spikes: Any
     sent: Any
     fired: Any
-    blocked: Any
 
 
 @inner
@@ -252,7 +251,6 @@ def run_steps(
             if time < 0:
                 commit(w, now, tally, False)
                 log.used[0] = used
-                out.blocked[0] += 1
                 time = blocked_step(w, step, r, moment, now, log, start)
             commit(w, now, tally, True)
         out.steps[s] = time
