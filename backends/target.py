@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from snncc.errors import SnnccError
@@ -91,6 +92,10 @@ class Target(Protocol):
 
     name: str
     summary: str
+    chip: str | None
+    """The chip that a graph is placed on where the user names none; None: no chip."""
+    engines: tuple[str, ...]
+    """Software of others that runs what is emitted, for `run_engine`."""
 
     def problems(self, graph: SpikeGraph, options: Options) -> Iterator[Problem]:
         """Every way in which *graph* does not fit."""
@@ -116,5 +121,28 @@ class Target(Protocol):
         """Execute a compiled graph; with *keep_state* the result can be gone on from.
 
         *firing* names the nodes whose spikes a chip's timing needs.
+        """
+        ...
+
+    def emit(self, graph: SpikeGraph, folder: Path) -> None:
+        """Write what a user loads onto the target into the empty *folder*; nothing where there is nothing."""
+        ...
+
+    def run_engine(
+        self,
+        engine: str,
+        graph: SpikeGraph,
+        x: Data,
+        *,
+        timesteps: int,
+        record: Collection[str] = (),
+        folder: Path | None = None,
+        python: str | None = None,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Execute a compiled graph on *engine*, from what was emitted to *folder* (None: emitted anew).
+
+        *python* is the interpreter of the engine's own environment. The run has outputs, spikes, and the
+        trains and potentials of what *record* names; it counts no operations. Raises `EngineFailed`.
         """
         ...

@@ -10,6 +10,7 @@
     ├── StateOverflow       a state left its width during a run
     ├── Runaway             a loop on a self-timed chip excites itself
     ├── Deadlock            queues of a self-timed chip wait for each other
+    ├── EngineFailed        software of others that runs an emitted program is missing, or failed
     ├── BadInput            data, options or files of the user's are wrong
     │   ├── BadFile         a file is missing, damaged, unsafe, too new, or not writable
     │   └── UnknownName     a name that is in no table
@@ -74,6 +75,10 @@ class UnknownName(BadInput):
         close = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {close[0]!r}?" if close else ""
         super().__init__(f"unknown {kind} {name!r}; known: {', '.join(names) or 'none'}", hint=hint)
+
+
+class EngineFailed(SnnccError):
+    """Software of others that runs an emitted program is missing, or it failed."""
 
 
 class MissingDependency(SnnccError):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from snncc.backends.target import Attention, Options, Precision, Problem, Progress, Rounding
+from snncc.errors import UnknownName
 from snncc.ir import DynamicSynapse, Emit, Encoding, SpikeGraph, place
 from snncc.passes import (
     ElideIdentities,
@@ -30,6 +32,8 @@ class Simulator:
 
     name = "sim"
     summary = "the simulator itself: spikes, operations, energy from counts; on a chip (--chip) time as well"
+    chip: str | None = None
+    engines: tuple[str, ...] = ()
 
     def problems(self, graph: SpikeGraph, options: Options) -> Iterator[Problem]:
         """What integers cannot hold, and counts that cannot be encoded as asked."""
@@ -111,3 +115,21 @@ class Simulator:
             progress=progress,
             firing=firing,
         )
+
+    def emit(self, graph: SpikeGraph, folder: Path) -> None:
+        """Nothing: the program folder has the graphs."""
+
+    def run_engine(
+        self,
+        engine: str,
+        graph: SpikeGraph,
+        x: Data,
+        *,
+        timesteps: int,
+        record: Collection[str] = (),
+        folder: Path | None = None,
+        python: str | None = None,
+        progress: Progress | None = None,
+    ) -> Run:
+        """There is no other engine. Raises `UnknownName`."""
+        raise UnknownName("engine", engine, ())

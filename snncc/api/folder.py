@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,15 @@ class PassNote:
 
 
 def save_stages(
-    folder: str | Path, target: str, stages: Sequence[Stage], placement: Placement | None = None
+    folder: str | Path,
+    target: str,
+    stages: Sequence[Stage],
+    placement: Placement | None = None,
+    emit: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a program to *folder*, whole or not at all; an earlier program there is replaced.
 
+    *emit* writes what the target loads into the empty folder that it is given: the subfolder *target*.
     Raises `BadFile` when the folder cannot be written or holds something else.
     """
     folder = Path(folder)
@@ -62,7 +67,7 @@ def save_stages(
     except OSError as problem:
         raise BadFile(f"{folder}: cannot be written: {problem.strerror or problem}") from None
     try:
-        write(scratch, target, stages, placement)
+        write(scratch, target, stages, placement, emit)
         scratch.chmod(0o755)
         old = scratch / "old"
         if folder.exists():
@@ -76,8 +81,20 @@ def save_stages(
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def write(folder: Path, target: str, stages: Sequence[Stage], placement: Placement | None) -> None:
-    """Write stages, placement and manifest into an empty *folder*."""
+def write(
+    folder: Path,
+    target: str,
+    stages: Sequence[Stage],
+    placement: Placement | None,
+    emit: Callable[[Path], None] | None,
+) -> None:
+    """Write stages, placement, manifest and what *emit* emits into an empty *folder*."""
+    emitted = folder / target
+    if emit is not None:
+        emitted.mkdir()
+        emit(emitted)
+        if not any(emitted.iterdir()):
+            emitted.rmdir()
     names = []
     for k, stage in enumerate(stages):
         file = f"{k}-{stage.name}.snn"
@@ -96,6 +113,7 @@ def write(folder: Path, target: str, stages: Sequence[Stage], placement: Placeme
         "version": VERSION if placement is None else CHIP_VERSION,
         "target": target,
         "chip": None if placement is None else placement.chip.name,
+        "emitted": emitted.is_dir(),
         "stages": names,
     }
     if placement is not None:
@@ -127,6 +145,8 @@ def is_ours(folder: Path) -> bool:
     try:
         manifest = json.loads((folder / "program.json").read_text(encoding="utf-8"))
         ours = {"program.json", CHIP_FILE, PLACEMENT_FILE, *(stage["file"] for stage in manifest["stages"])}
+        if manifest.get("emitted"):
+            ours.add(manifest["target"])
         return bool(manifest["format"] == FORMAT and names <= ours)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False

@@ -16,7 +16,7 @@ from snncc.api.placing import chip_of, clock_of, placed, senders, spikes_of, tim
 from snncc.backends.table import target_named
 from snncc.backends.target import Attention, DoesNotFit, Options, Precision, Problem, Rounding, Target
 from snncc.chips import Chip
-from snncc.errors import BadInput, CannotLower
+from snncc.errors import BadInput, CannotLower, UnknownName
 from snncc.ir import Array, BiasTicks, Encoding, Kind, Layout, Overflow, SpikeGraph
 from snncc.mapping import DoesNotFitChip, Placement
 from snncc.mapping.demand import HINTS
@@ -84,12 +84,14 @@ class Result:
 class Program:
     """A compiled network: every stage from the traced graph to the one that runs, and where it runs.
 
-    *placement* has the chip, and which neurons live on which core; None: compiled for no chip.
+    *placement* has the chip, and which neurons live on which core; None: compiled for no chip. *folder* is
+    where the program was loaded from.
     """
 
     target: Target
     stages: tuple[Stage, ...]
     placement: Placement | None = None
+    folder: Path | None = None
 
     def __repr__(self) -> str:
         passes = ", ".join(stage.name for stage in self.stages[1:])
@@ -175,18 +177,51 @@ class Program:
         notes = (*clipping(self.graph, data), *(chip.notes if chip is not None else ()))
         return Result(outputs, costs(self.graph, run, prices), run.records, run, notes, chip)
 
+    def run_engine(
+        self,
+        engine: str,
+        x: ArrayLike,
+        *,
+        record: Collection[str] = (),
+        timesteps: int | None = None,
+        python: str | None = None,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Run what the target emitted on *engine*, software of others (``lava``, ``sinabs``).
+
+        *x* and *timesteps* are as in `run`, *python* the interpreter of the engine's environment. Returns
+        outputs [B, *shape] or [T, B, *shape], and of the layers in *record* trains and potentials. Raises
+        `UnknownName`, `EngineFailed`, `BadInput`.
+        """
+        if engine not in self.target.engines:
+            raise UnknownName("engine", engine, self.target.engines)
+        steps = self.timesteps if timesteps is None else timesteps
+        data = to_graph(self.graph, x, timesteps)
+        folder = None if self.folder is None else self.folder / self.target.name
+        return self.target.run_engine(
+            *(engine, self.graph, data),
+            timesteps=steps,
+            record=[record] if isinstance(record, str) else record,
+            folder=folder if folder is not None and folder.is_dir() else None,
+            python=python,
+            progress=progress,
+        )
+
     def save(self, folder: str | Path) -> None:
         """Write the program to *folder*, whole or not at all; an earlier program there is replaced.
 
         Raises `BadFile` when the folder cannot be written or holds something else.
         """
-        save_stages(folder, self.target.name, self.stages, self.placement)
+        save_stages(
+            *(folder, self.target.name, self.stages, self.placement),
+            emit=lambda empty: self.target.emit(self.graph, empty),
+        )
 
 
 def load_program(folder: str | Path) -> Program:
     """Read a program from *folder*. Raises `BadFile` for whatever is wrong with it."""
     target, stages, placement = load_stages(folder)
-    return Program(target_named(target), stages, placement)
+    return Program(target_named(target), stages, placement, Path(folder))
 
 
 def compile_graph(
@@ -269,6 +304,7 @@ def compile_graph(
     misfits = tuple(chosen.problems(graph, options))
     if misfits:
         raise DoesNotFit(chosen.name, misfits)
+    chip = chosen.chip if chip is None else chip
     where = None if chip is None else chip_of(chip)
     if where is None and (schedule is not None or cores is not None or profile is not None):
         raise BadInput("schedule, cores and profile need a chip", hint="chip='mesh', --chip mesh")
@@ -300,7 +336,9 @@ def check(
         precision=member(Precision, precision, "precision"),
         timesteps=graph.timesteps,
     )
-    found = list(target_named(target).problems(graph, options))
+    chosen = target_named(target)
+    found = list(chosen.problems(graph, options))
+    chip = chosen.chip if chip is None else chip
     if chip is None or found:
         return found
     ranges = (0.0, 1.0) if any(node.kind is Kind.ANALOG for node in graph.inputs) else None
