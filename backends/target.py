@@ -105,6 +105,10 @@ class Target(Protocol):
         """What brings a traced graph to the target."""
         ...
 
+    def finish(self, graph: SpikeGraph) -> None:
+        """Check the compiled *graph*, as it left the passes. Raises `DoesNotFit` with every misfit."""
+        ...
+
     def run(
         self,
         graph: SpikeGraph,

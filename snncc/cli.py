@@ -17,6 +17,7 @@ from snncc import __version__
 from snncc.errors import BadFile, BadInput, SnnccError
 
 if TYPE_CHECKING:
+    from snncc.api import Program
     from snncc.ir import SpikeGraph
 
 Command = Callable[[argparse.Namespace], int]
@@ -74,12 +75,14 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--report", type=Path, metavar="FILE.html", help="write a report, one static file")
     one.add_argument("--floor-plan", type=Path, metavar="FILE", help="draw the chip: .png, .svg or .pdf")
     one.add_argument("--save-output", type=Path, metavar="FILE.npz", help="write the outputs")
+    engine_arguments(one)
 
     one = command(commands, "verify", verify_command, "show that the program computes what the model does")
     program_arguments(one)
     one.add_argument("--model", type=Path, help="the model that was compiled")
     model_flags(one)
     one.add_argument("--samples", type=int, default=64, metavar="N", help="compare the first N (default: 64)")
+    engine_arguments(one)
 
     one = command(commands, "evaluate", evaluate_command, "accuracy with its cost, on labeled data")
     program_arguments(one)
@@ -153,6 +156,16 @@ def program_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument("program", type=Path, help="a program folder")
     one.add_argument("--input", type=Path, required=True, metavar="X.npz", help="data: x, and labels y")
     one.add_argument("--jobs", type=int, metavar="N", help="threads (default: all)")
+
+
+def engine_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--engine", help="run what was emitted on software of others: lava or sinabs")
+    one.add_argument(
+        "--engine-python",
+        "--lava-python",
+        metavar="PYTHON",
+        help="the interpreter of that software's own environment",
+    )
 
 
 def timing_argument(one: argparse.ArgumentParser) -> None:
@@ -286,6 +299,8 @@ def simulate_command(options: argparse.Namespace) -> int:
     if options.trace is not None:
         check_timeline(program)
     data = read_data(options.input)
+    if options.engine is not None:
+        return engine_command(options, program, data["x"])
     with progress_bar("simulate") as progress:
         result = program.run(
             data["x"],
@@ -319,6 +334,25 @@ def simulate_command(options: argparse.Namespace) -> int:
     return 0
 
 
+def engine_command(options: argparse.Namespace, program: Program, x: Any) -> int:
+    from snncc.api.tables import text_table
+
+    ours = {"--timing": options.timing != "none", "--report": options.report, "--trace": options.trace}
+    for flag, is_given in ours.items():
+        if is_given:
+            raise BadInput(f"{flag} is for our simulator, not for the engine {options.engine}")
+    run = program.run_engine(options.engine, x, python=options.engine_python)
+    if options.save_output is not None:
+        save_outputs(options.save_output, run.outputs)
+    spikes = {name: float(counts.sum()) / run.batch for name, counts in run.spikes.items()}
+    if options.json:
+        print(json.dumps({"engine": options.engine, "samples": run.batch, "spikes": spikes}))
+        return 0
+    rows = [[name, f"{value:,.1f}"] for name, value in spikes.items()]
+    print(text_table(f"{run.batch} samples on {options.engine}", ("layer", "spikes a sample"), rows))
+    return 0
+
+
 def save_outputs(path: Path, outputs: Any) -> None:
     import io
 
@@ -342,7 +376,13 @@ def verify_command(options: argparse.Namespace) -> int:
         model = snncc.load_model(options.model, factory=options.factory, trust=options.trust)
     data = read_data(options.input)
     with progress_bar("verify") as progress:
-        proof = snncc.verify(program, model, data["x"], samples=options.samples, progress=progress)
+        proof = snncc.verify(
+            *(program, model, data["x"]),
+            samples=options.samples,
+            progress=progress,
+            engine=options.engine,
+            python=options.engine_python,
+        )
     print(json.dumps(proof.as_dict()) if options.json else proof_table(proof))
     return 0 if proof.holds else 1
 

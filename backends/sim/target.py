@@ -86,6 +86,9 @@ class Simulator:
             )
         return tuple(chosen)
 
+    def finish(self, graph: SpikeGraph) -> None:
+        """Whatever the passes make runs."""
+
     def run(
         self,
         graph: SpikeGraph,
@@ -100,13 +103,8 @@ class Simulator:
         firing: Collection[str] = (),
     ) -> Run:
         """Execute on the fast simulator, or on the reference executor for a float graph."""
-        if not graph.is_integer:
-            return run_reference(graph, x, timesteps=timesteps, record=record, state=state, progress=progress)
-        from snncc.simulator import run  # loads numba
-
-        return run(
-            graph,
-            x,
+        return run_simulator(
+            *(graph, x),
             timesteps=timesteps,
             record=record,
             threads=threads,
@@ -133,3 +131,33 @@ class Simulator:
     ) -> Run:
         """There is no other engine. Raises `UnknownName`."""
         raise UnknownName("engine", engine, ())
+
+
+def run_simulator(
+    graph: SpikeGraph,
+    x: Data,
+    *,
+    timesteps: int,
+    record: Collection[str],
+    threads: int | None,
+    state: Mapping[str, Any] | None,
+    keep_state: bool,
+    progress: Progress | None,
+    firing: Collection[str],
+) -> Run:
+    """Integers on the fast simulator, floats on the reference executor: what every target of ours runs on."""
+    if not graph.is_integer:
+        return run_reference(graph, x, timesteps=timesteps, record=record, state=state, progress=progress)
+    from snncc.simulator import run  # loads numba
+
+    return run(
+        graph,
+        x,
+        timesteps=timesteps,
+        record=record,
+        threads=threads,
+        state=state,
+        keep_state=keep_state,
+        progress=progress,
+        firing=firing,
+    )

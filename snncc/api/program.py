@@ -193,15 +193,27 @@ class Program:
         outputs [B, *shape] or [T, B, *shape], and of the layers in *record* trains and potentials. Raises
         `UnknownName`, `EngineFailed`, `BadInput`.
         """
+        names = [record] if isinstance(record, str) else record
+        steps = self.timesteps if timesteps is None else timesteps
+        return self.engine_run(engine, to_graph(self.graph, x, timesteps), names, steps, python, progress)
+
+    def engine_run(
+        self,
+        engine: str,
+        data: Array,
+        record: Collection[str],
+        timesteps: int,
+        python: str | None = None,
+        progress: Progress | None = None,
+    ) -> Run:
+        """As `run_engine`, on data in the graph's layout."""
         if engine not in self.target.engines:
             raise UnknownName("engine", engine, self.target.engines)
-        steps = self.timesteps if timesteps is None else timesteps
-        data = to_graph(self.graph, x, timesteps)
         folder = None if self.folder is None else self.folder / self.target.name
         return self.target.run_engine(
             *(engine, self.graph, data),
-            timesteps=steps,
-            record=[record] if isinstance(record, str) else record,
+            timesteps=timesteps,
+            record=record,
             folder=folder if folder is not None and folder.is_dir() else None,
             python=python,
             progress=progress,
@@ -309,6 +321,8 @@ def compile_graph(
     if where is None and (schedule is not None or cores is not None or profile is not None):
         raise BadInput("schedule, cores and profile need a chip", hint="chip='mesh', --chip mesh")
     stages = run_passes(graph, chosen.passes(options) if passes is None else tuple(passes))
+    if passes is None:
+        chosen.finish(stages[-1].graph)
     if where is None:
         return Program(chosen, stages)
     if profile is None:

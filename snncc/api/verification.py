@@ -53,19 +53,23 @@ def verify(
     *,
     samples: int | None = 64,
     progress: Progress | None = None,
+    engine: str | None = None,
+    python: str | None = None,
 ) -> Proof:
     """Compare every stage of *program* on the first *samples* of *x* (None: all), in the model's layout.
 
-    *model* is the model the program was compiled from; None leaves out the first stage. The proof says what
-    was found; ``proof.check()`` raises `NotEqual` where a claim does not hold. Raises `BadInput` for data
-    that does not fit, `NotEqual` where *model* is not the one that was compiled.
+    *model* is the model the program was compiled from; None leaves out the first stage. With *engine*, the
+    software of others that runs what the target emitted (`Program.run_engine`; *python* is its interpreter),
+    that is compared as well. The proof says what was found; ``proof.check()`` raises `NotEqual` where a claim
+    does not hold. Raises `BadInput` for data that does not fit, `NotEqual` where *model* is not the one that
+    was compiled.
     """
     graph = program.stages[0].graph
     data = first_samples(graph, to_graph(graph, x), samples)
     count = data.shape[batch_axis(graph)]
     checks: list[StageCheck] = []
     notes: list[str] = []
-    total = len(program.stages) + 1
+    total = len(program.stages) + 1 + (engine is not None)
 
     def done(check: StageCheck) -> None:
         checks.append(check)
@@ -87,6 +91,8 @@ def verify(
         notes.append(
             "the program computes with floats, on the reference executor itself: no target to compare"
         )
+    if engine is not None:
+        done(check_engine(program, engine, python, data, before))
     notes += [f"note: {name} never fires on this data" for name in silent(program.graph, before)]
     notes += clipping(program.graph, data)
     return Proof(tuple(checks), count, tuple(notes))
@@ -271,6 +277,32 @@ def check_target(program: Program, data: Array, reference: Run) -> StageCheck:
         layers=tuple(layers),
         samples=run.batch,
         output_error=error,
+        changed_predictions=changed_predictions(reference.outputs, run.outputs),
+    )
+
+
+def check_engine(
+    program: Program, engine: str, python: str | None, data: Array, reference: Run
+) -> StageCheck:
+    """Software of others, running what was emitted, against the reference executor: bit for bit."""
+    names = [node.name for node in program.graph.neurons]
+    run = program.engine_run(engine, data, record=names, timesteps=program.timesteps, python=python)
+    layers = []
+    for node in program.graph.neurons:
+        need, have = reference.records[node.name], run.records[node.name]
+        checks = [compare_trains(node, need, have)]
+        if need.u_post is not None and have.u_post is not None:
+            checks.append(
+                compare_values(node.name, node.origin, need.u_post, have.u_post, exactly=True, what="u_post")
+            )
+        layers.append(merged(checks))
+    layers += output_checks(program.graph, reference.outputs, run.outputs)
+    return StageCheck(
+        name=f"integer graph -> {engine}",
+        claim=Claim.BIT_FOR_BIT,
+        layers=tuple(layers),
+        samples=run.batch,
+        output_error=output_error(reference.outputs, run.outputs),
         changed_predictions=changed_predictions(reference.outputs, run.outputs),
     )
 

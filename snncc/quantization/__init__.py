@@ -1,6 +1,8 @@
 """From real numbers to a chip's integers."""
 
 from snncc.quantization.audit import beyond_rounding
+from snncc.quantization.currents import current_bounds
 from snncc.quantization.quantize import Quantize
+from snncc.quantization.scales import Grid
 
-__all__ = ["Quantize", "beyond_rounding"]
+__all__ = ["Grid", "Quantize", "beyond_rounding", "current_bounds"]

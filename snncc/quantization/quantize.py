@@ -33,9 +33,10 @@ from snncc.ir.arrays import simplest
 from snncc.ir.infer import edge_after
 from snncc.ir.rules import Misfit
 from snncc.passes.pipeline import Preserves
+from snncc.quantization.currents import current_bounds
 from snncc.quantization.neurons import integer_parameters, with_steps
-from snncc.quantization.ranges import Ranges, bounded, measured
-from snncc.quantization.scales import Group, choose_scale, groups_of
+from snncc.quantization.ranges import Extremes, Ranges, bounded, measured
+from snncc.quantization.scales import Grid, Group, choose_scale, groups_of
 from snncc.quantization.skips import (
     GAIN_BITS,
     compares_counts,
@@ -61,7 +62,8 @@ class Quantize:
     state gets *state_bits* (16, 24 or 32; None: the smallest that holds what was measured, times two, or
     what the weights allow). Analog inputs get *input_bits*, unsigned where the data is not negative.
     *calibration* is data in the layout of `snncc.reference.run`; without it, *input_ranges* (node name to
-    low, high) and static bounds are used. *overflow* says what a state does beyond its width.
+    low, high) and static bounds are used. *overflow* says what a state does beyond its width, *grid* what
+    the chip demands of thresholds and states.
     """
 
     weight_bits: int = 8
@@ -72,6 +74,7 @@ class Quantize:
     timesteps: int | None = None
     calibration: Data | None = field(default=None, repr=False)
     input_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    grid: Grid = field(default_factory=Grid)
     name: ClassVar[str] = "quantize"
     preserves: ClassVar[Preserves] = Preserves.APPROXIMATE
 
@@ -109,6 +112,30 @@ class Quantize:
         return measured(graph, self.calibration, self.timesteps)
 
 
+PROOF = 1.01
+"""Currents that are proved to fit have this much room, for the rounding of weights."""
+
+
+def largest_currents(graph: SpikeGraph, ranges: Ranges, options: Quantize) -> dict[str, Array]:
+    """For each neuron the largest synaptic current that its inputs can build up."""
+    grids = {name: input_grid(extremes, options) for name, extremes in ranges.inputs.items()}
+    inputs = {name: (scale * least, scale * most) for name, (scale, least, most) in grids.items()}
+    bounds = current_bounds(graph, inputs)
+    found = {}
+    for node in graph.neurons:
+        low, high = bounds[node.name]
+        p = node.parameters
+        with np.errstate(divide="ignore"):
+            gain = np.where(p.leak_i < 1, 1 / np.maximum(1 - p.leak_i, 0), np.inf)
+        found[node.name] = np.maximum(-low, high) * gain + np.abs(p.i_init)
+        if not np.all(np.isfinite(found[node.name])):
+            raise CannotLower(
+                f"{place(node)}: what reaches it in a timestep has no bound",
+                hint="give the neurons before it a max_count, and its current a leak below 1",
+            )
+    return found
+
+
 N = TypeVar("N", bound=Node)
 
 
@@ -119,6 +146,7 @@ class Quantizer:
         self.options, self.graph, self.ranges, self.table = options, graph, ranges, table
         self.edges: dict[str, Edge] = {}
         self.done: set[int] = set()
+        self.currents = largest_currents(graph, ranges, options) if options.grid.proves_current else {}
 
     def build(self) -> SpikeGraph:
         """The integer graph."""
@@ -170,12 +198,15 @@ class Quantizer:
                 {source: self.carried(source) for source in group.sources},
                 weight_bits=self.options.weight_bits,
                 state_limit=limit,
+                grid=self.options.grid,
             )
             self.done.add(id(group))
         return group
 
     def reach(self, name: str) -> Array:
-        """The largest potential of a neuron, with room."""
+        """The largest potential of a neuron, with room; or the largest current that could ever be."""
+        if self.options.grid.proves_current:
+            return self.currents[name] * PROOF
         return self.ranges.potentials[name] * (MARGIN if self.ranges.is_measured else 1.0)
 
     def carried(self, name: str) -> float:
@@ -235,16 +266,7 @@ class Quantizer:
                 return node
 
     def convert_input(self, node: Input) -> Input:
-        low, high, step = self.ranges.inputs[node.name]
-        bits = self.options.input_bits
-        if low >= 0:
-            least, most = 0, 2**bits - 1
-            scale = (high or 1.0) / most
-        else:
-            least, most = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-            scale = max(-low / -least, high / most)
-        if step > 0 and least * step <= low and high <= most * step:
-            scale = step
+        scale, least, most = input_grid(self.ranges.inputs[node.name], self.options)
         return replace(node, scale=sealed(scale), low=least, high=most)
 
     def convert_synapse(self, node: Dense | Conv | Sparse) -> Node:
@@ -276,6 +298,23 @@ class Quantizer:
         if bits is None:
             raise CannotLower(f"{place(node)}: its state needs {reach:.3g} steps, 32 bits hold {2**31 - 1}")
         return replace(node, parameters=integer_parameters(p, grid, bits, self.options.overflow))
+
+
+def input_grid(extremes: Extremes, options: Quantize) -> tuple[float, int, int]:
+    """Scale, smallest and largest integer of an analog input.
+
+    Data on a grid of their own keep it where it has few enough steps; where currents are proved to fit, the
+    range then has no more bits than the data need.
+    """
+    low, high, step = extremes
+    widths = [options.input_bits]
+    if step > 0 and options.grid.proves_current:
+        widths = list(range(2, options.input_bits + 1))
+    for bits in widths:
+        least, most = (0, 2**bits - 1) if low >= 0 else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        if step > 0 and least * step <= low and high <= most * step:
+            return step, least, most
+    return ((high or 1.0) / most if low >= 0 else max(-low / -least, high / most)), least, most
 
 
 def over_time(node: Affine, before: Array, after: Array) -> Array:

@@ -27,6 +27,7 @@ from snncc.ir import (
     Output,
     Pad,
     Pool,
+    Reset,
     Shape,
     Sparse,
     SpikeGraph,
@@ -39,6 +40,20 @@ BRANCH_BITS = 4
 """No branch of a stream needs a rounding error this many bits below that of the worst branch."""
 THRESHOLD_STEPS = 16
 """A reset amount is at least this many steps of its grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What a chip demands of the grids of its layers.
+
+    *is_uniform*: one whole number is the threshold, and one the reset amount, of all neurons of a layer.
+    *finer*: each step of a weight is at least ``2**finer`` steps of the state. *proves_current*: the sum of
+    the inputs of a timestep never leaves the state's width, whatever fires.
+    """
+
+    is_uniform: bool = False
+    finer: int = 0
+    proves_current: bool = False
 
 
 @dataclass(slots=True)
@@ -146,6 +161,7 @@ def choose_scale(
     *,
     weight_bits: int,
     state_limit: float,
+    grid: Grid,
 ) -> None:
     """Set the scale and the shifts of *group*; *carried* is the largest number that enters each source.
 
@@ -164,18 +180,46 @@ def choose_scale(
     group.shifts = {name: shift_for(n / finest) for name, n in whole.items()}
     scale = np.max([n / 2.0 ** group.shifts[name] for name, n in need.items()], axis=0)
     scale = np.where(scale > 0, scale, finest)
-    resets = reset_amounts(group, graph)
+    least = least_scale(group, graph, potentials, state_limit)
+    resets = reset_amounts(group, graph, at_thresholds=grid.is_uniform)
+    if grid.is_uniform and group.neurons:
+        if resets is None:
+            names = ", ".join(place(graph.by_name[name]) for name in group.neurons)
+            raise CannotLower(
+                f"{names}: have thresholds that differ from each other by channel, and read one stream",
+                hint="fold batch normalization into the weights (fold='weights')",
+            )
+        finer = max(grid.finer, finer_steps(scale, resets))
+        scale = np.maximum(scale / 2.0**finer, least)
+        steps = np.floor((resets / scale).min() * (1 + 1e-12) / 2.0**grid.finer)
+        scale = resets / (np.maximum(steps, 1) * 2.0**grid.finer)
+        group.shifts = {name: shift + finer for name, shift in group.shifts.items()}
+        group.scale = np.maximum(scale, least)
+        return
+    finer = grid.finer if resets is None else max(grid.finer, finer_steps(scale, resets))
+    scale = scale / 2.0**finer
+    group.shifts = {name: shift + finer for name, shift in group.shifts.items()}
     if resets is not None:
-        extra = shift_for(float((THRESHOLD_STEPS * scale / resets).max()))
-        scale = scale / 2.0**extra
-        group.shifts = {name: shift + extra for name, shift in group.shifts.items()}
         scale = resets / np.maximum(np.floor(resets / scale * (1 + 1e-12)), 1)
+    group.scale = np.maximum(scale, least)
+
+
+def finer_steps(scale: Array, resets: Array) -> int:
+    """The power of two by which *scale* is divided so that reset amounts have `THRESHOLD_STEPS`."""
+    return shift_for(float((THRESHOLD_STEPS * scale / resets).max()))
+
+
+def least_scale(
+    group: Group, graph: SpikeGraph, potentials: Mapping[str, Array], state_limit: float
+) -> Array:
+    """The finest scale at which every neuron's *potentials* stay within *state_limit*."""
+    least = np.zeros(())
     for name in group.neurons:
         factor = group.factors[graph.by_name[name].inputs[0].source]
         shape = graph.edges[name].shape
         reach = over_grid(potentials[name], shape, is_per_channel=group.is_per_channel)
-        scale = np.maximum(scale, reach * (1 + 1e-9) / (state_limit * factor))
-    group.scale = scale
+        least = np.maximum(least, reach * (1 + 1e-9) / (state_limit * factor))
+    return least
 
 
 def finest_step(need: Mapping[str, float], carried: Mapping[str, float]) -> float:
@@ -194,15 +238,20 @@ def shift_for(ratio: float) -> int:
     return max(0, int(np.ceil(np.log2(ratio) - 1e-9))) if ratio > 0 else 0
 
 
-def reset_amounts(group: Group, graph: SpikeGraph) -> Array | None:
-    """The one reset amount of each cell in units of the group, or None where neurons differ."""
+def reset_amounts(group: Group, graph: SpikeGraph, *, at_thresholds: bool) -> Array | None:
+    """The one reset amount of each cell in units of the group, or None where neurons differ.
+
+    *at_thresholds*: where a spike does not subtract, the first threshold.
+    """
     amounts: list[Array] = []
     for name in group.neurons:
         node = graph.by_name[name]
         if not isinstance(node, Neuron):
             continue
         shape = graph.edges[name].shape
-        rho = node.parameters.rho / group.factors[node.inputs[0].source]
+        p = node.parameters
+        amount = p.theta if at_thresholds and p.reset is not Reset.SUBTRACT else p.rho
+        rho = amount / group.factors[node.inputs[0].source]
         high = over_grid(rho, shape, is_per_channel=group.is_per_channel)
         low = -over_grid(-rho, shape, is_per_channel=group.is_per_channel)
         if np.any(high - low > 1e-12 * high):

@@ -1,0 +1,1 @@
+"""Loihi through Lava: a self-contained program, its legal numbers, and how it runs on Lava's CPU models."""

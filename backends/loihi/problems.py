@@ -1,0 +1,145 @@
+"""Every way in which a traced graph does not fit Loihi, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from snncc.backends.loihi.passes import is_spike
+from snncc.backends.target import Attention, Options, Precision, Problem
+from snncc.ir import (
+    Add,
+    Affine,
+    Array,
+    Concat,
+    Conv,
+    Dense,
+    DynamicSynapse,
+    Emit,
+    Encoding,
+    Gate,
+    Input,
+    LeakRounding,
+    Maximum,
+    MaxPool,
+    Mul,
+    Neuron,
+    Node,
+    Order,
+    Output,
+    Pad,
+    Pool,
+    ResetAt,
+    Reshape,
+    SideOperation,
+    Slice,
+    Sparse,
+    SpikeGraph,
+    Transpose,
+    place,
+)
+
+LINEAR = (Dense, Conv, Sparse, Pool, Affine, Pad, Add, Reshape, Transpose, Concat, Slice)
+PLAIN = (Input, Neuron, Output, *LINEAR)
+
+
+def problems(graph: SpikeGraph, options: Options) -> Iterator[Problem]:
+    """All misfits of *graph*, compiled with *options*."""
+    if options.precision is not Precision.INTEGER:
+        yield Problem(graph.name, "numbers", "floats", "integers", "leave out precision='float'")
+    if options.encoding is Encoding.STREAM:
+        hint = "use the encoding spikes or graded: both are exact"
+        yield Problem(graph.name, "encoding of counts", "stream", "spikes or graded", hint)
+    if not graph.neurons:
+        yield Problem(graph.name, "neurons", "at least one layer", "none", "put neurons into the network")
+    for node in graph.nodes:
+        yield from of_node(node, graph, options)
+        if any(wire.initial is not None for wire in node.inputs):
+            what = "values of a delayed wire before the first timestep"
+            yield Problem(place(node), what, "given values", "nothing", "start from zero")
+
+
+def of_node(node: Node, graph: SpikeGraph, options: Options) -> Iterator[Problem]:
+    """Misfits of one node."""
+    match node:
+        case Neuron():
+            yield from of_neuron(node, graph)
+        case Dense() | Conv() | Sparse() if node.delay is not None:
+            hint = "give the whole connection one delay"
+            yield Problem(place(node), "delays", "one for each synapse", "one for each connection", hint)
+        case MaxPool() if is_spike(graph.edges[node.inputs[0].source]):
+            pass
+        case SideOperation() | Mul() if options.attention is Attention.STATIC:
+            pass
+        case Affine() if node.per_timestep:
+            hint = "normalize with the same numbers in every timestep"
+            yield Problem(place(node), "normalization", "numbers for each timestep", "fixed weights", hint)
+        case _ if not isinstance(node, PLAIN):
+            yield Problem(place(node), *NOT_THERE[type(node)])
+
+
+NOT_THERE: dict[type, tuple[str, str, str, str]] = {
+    MaxPool: (
+        *("maximum over a window", "a comparison of numbers", "sums and thresholds"),
+        "pool spikes of one a timestep, or pool by averages",
+    ),
+    Maximum: ("maximum of two signals", "a comparison", "sums and thresholds", "add the trains instead"),
+    Mul: ("product of two signals", "a multiplier", "weights that are fixed", "attention='static'"),
+    SideOperation: ("computation on whole trains", "a host", "cores only", "attention='static'"),
+    DynamicSynapse: (
+        *("product of two trains", "synapses whose weights are spikes", "weights that are fixed"),
+        "simulate it instead: --target sim",
+    ),
+    Gate: ("gate over time", "a host", "cores only", "drop the gated timesteps before the chip"),
+}
+
+
+def of_neuron(node: Neuron, graph: SpikeGraph) -> Iterator[Problem]:
+    """What of a neuron neither Lava's LIF nor a program of ours for a core can do."""
+    p, where = node.parameters, place(node)
+    if p.emit is not Emit.COUNT:
+        yield Problem(where, "output of the neuron", "real numbers", "spikes", "use a neuron that spikes")
+    if p.max_count is None:
+        yield Problem(where, "spikes in a timestep", "any number", "a bound", "give the neuron a max_count")
+    if p.order is not Order.LEAK_FIRST:
+        hint = "scale the weights by the leak, and leak first"
+        yield Problem(where, "order", "leak after the input", "leak before the input", hint)
+    if p.reset_at is not ResetAt.SAME:
+        hint = "use a neuron that resets in the timestep of its spike"
+        yield Problem(where, "reset", f"in the {p.reset_at} timestep", "in the same timestep", hint)
+    if p.refractory:
+        yield Problem(where, "refractory time", str(p.refractory), "0", "leave it out")
+    if p.leak_rounding is not LeakRounding.ZERO:
+        yield Problem(where, "rounding of the leak", "down", "toward zero")
+    for name, leak in (("leak of the potential", p.leak), ("leak of the current", p.leak_i)):
+        if not is_one(leak):
+            yield Problem(where, name, "one for each neuron", "one for the layer", "use one leak a layer")
+        elif not 0 <= leak.flat[0] <= 1:
+            yield Problem(where, name, f"{leak.flat[0]:g}", "0 to 1")
+    if p.has_current and (np.any(p.bias) or has_bias(graph, node)):
+        hint = "drive the layer by an input instead"
+        yield Problem(where, "bias of a current with memory", "into the current", "into the potential", hint)
+
+
+def has_bias(graph: SpikeGraph, node: Neuron) -> bool:
+    """Whether a constant reaches *node* through its synapses."""
+    return any(reaches(graph, wire.source) for wire in node.inputs)
+
+
+def reaches(graph: SpikeGraph, name: str) -> bool:
+    """Whether the node *name* delivers something when nothing spikes."""
+    node: Any = graph.by_name[name]
+    if isinstance(node, Dense | Conv | Sparse):
+        return node.bias is not None and bool(np.any(node.bias))
+    if isinstance(node, Affine):
+        return bool(np.any(node.offset)) or any(reaches(graph, w.source) for w in node.inputs)
+    if not isinstance(node, LINEAR) or graph.edges[name].is_events:
+        return False
+    return any(reaches(graph, wire.source) for wire in node.inputs)
+
+
+def is_one(value: Array) -> bool:
+    """Whether all numbers of *value* are the same."""
+    return bool(value.size) and bool(np.all(value == value.flat[0]))
