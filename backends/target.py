@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from snncc.chips import Chip
 from snncc.errors import SnnccError
 from snncc.ir import BiasTicks, Encoding, Overflow, SpikeGraph
 from snncc.passes import Into, Pass
@@ -59,6 +60,7 @@ class Options:
     per_channel: bool = True
     overflow: Overflow = Overflow.SATURATE
     timesteps: int = 1
+    chip: Chip | None = None
     calibration: Data | None = field(default=None, repr=False)
     input_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -88,14 +90,32 @@ class DoesNotFit(SnnccError):
 
 
 class Target(Protocol):
-    """A place where a graph can run."""
+    """A place where a graph can run.
 
-    name: str
-    summary: str
-    chip: str | None
-    """The chip that a graph is placed on where the user names none; None: no chip."""
-    engines: tuple[str, ...]
-    """Software of others that runs what is emitted, for `run_engine`."""
+    *chip* is the chip that a graph is placed on where the user names none (None: no chip), *engines* are the
+    software of others that runs what is emitted, for `run_engine`.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def summary(self) -> str: ...
+
+    @property
+    def chip(self) -> str | None: ...
+
+    @property
+    def engines(self) -> tuple[str, ...]: ...
+
+    @property
+    def settings(self) -> Mapping[str, int]:
+        """What is kept of the target in a program folder, beside its name."""
+        ...
+
+    def with_settings(self, settings: Mapping[str, int]) -> Target:
+        """The target with *settings*. Raises `BadInput` for those that it does not have."""
+        ...
 
     def problems(self, graph: SpikeGraph, options: Options) -> Iterator[Problem]:
         """Every way in which *graph* does not fit."""

@@ -150,6 +150,9 @@ def compile_arguments(one: argparse.ArgumentParser) -> None:
     )
     one.add_argument("--profile", type=Path, metavar="X.npz", help="data against which placing is improved")
     one.add_argument("--seed", type=int, default=0, help="of the placement (default: 0)")
+    one.add_argument(
+        "--stretch", type=int, default=1, metavar="N", help="loihi: chip steps of a timestep, for long loops"
+    )
 
 
 def program_arguments(one: argparse.ArgumentParser) -> None:
@@ -242,6 +245,7 @@ def compile_command(options: argparse.Namespace) -> int:
         cores=options.cores,
         profile=None if options.profile is None else read_data(options.profile)["x"],
         seed=options.seed,
+        stretch=options.stretch,
     )
     program.save(options.output)
     passes = [{"name": s.name, "preserves": s.made_by.preserves} for s in program.stages if s.made_by]

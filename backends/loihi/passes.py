@@ -11,6 +11,7 @@ from snncc.backends.loihi.limits import BIAS_EXPONENT_MOST, BIAS_MANTISSA_MOST, 
 from snncc.ir import (
     Array,
     Conv,
+    Dense,
     Edge,
     Kind,
     MaxPool,
@@ -19,6 +20,9 @@ from snncc.ir import (
     Node,
     Reset,
     ResetAt,
+    Reshape,
+    Shape,
+    Sparse,
     SpikeGraph,
     wires,
 )
@@ -36,6 +40,62 @@ class MoveBiases:
 
     def __call__(self, graph: SpikeGraph) -> SpikeGraph:
         return with_biases_in_neurons(graph)
+
+
+@dataclass(frozen=True, slots=True)
+class BiasByNeuron:
+    """A bias of a current with memory comes from a neuron that always fires: Loihi adds to potentials."""
+
+    name: ClassVar[str] = "bias-by-neuron"
+    preserves: ClassVar[Preserves] = Preserves.EXACT
+
+    def __call__(self, graph: SpikeGraph) -> SpikeGraph:
+        driven = {n.name for n in graph.neurons if n.parameters.has_current and np.any(n.parameters.bias)}
+        if not driven:
+            return graph
+        nodes: list[Node] = []
+        for node in graph.nodes:
+            if isinstance(node, Neuron) and node.name in driven:
+                shape = graph.edges[node.name].shape
+                nodes += driven_by_neuron(node, shape)
+                plain = replace(node.parameters, bias=np.zeros(()))
+                inputs = (*node.inputs, *wires(f"{node.name}.bias"))
+                nodes.append(replace(node, inputs=inputs, parameters=plain))
+                continue
+            nodes.append(node)
+            if node is graph.inputs[0]:
+                nodes += always_firing(node)
+        return graph.with_nodes(nodes)
+
+
+ALWAYS = "always"
+
+
+def always_firing(source: Node) -> tuple[Node, ...]:
+    """One neuron that fires in every timestep; *source* gives it a place in the graph, and nothing else."""
+    none = np.zeros(0, np.int64)
+    silent = Sparse(
+        name=f"{ALWAYS}.none",
+        inputs=wires(source.name),
+        weight=np.zeros(0),
+        pre=none,
+        post=none,
+        shape=(1,),
+        is_added=True,
+    )
+    fires = NeuronParameters(bias=np.ones(()), reset=Reset.VALUE)
+    return silent, Neuron(name=ALWAYS, inputs=wires(silent.name), parameters=fires)
+
+
+def driven_by_neuron(node: Neuron, shape: Shape) -> tuple[Node, ...]:
+    """The synapses that bring the bias of *node*."""
+    bias = np.broadcast_to(node.parameters.bias, shape).reshape(-1, 1)
+    name = f"{node.name}.bias"
+    if len(shape) == 1:
+        one = Dense(name=name, inputs=wires(ALWAYS), weight=bias, origin=node.origin, is_added=True)
+        return (one,)
+    flat = Dense(name=f"{name}.flat", inputs=wires(ALWAYS), weight=bias, origin=node.origin, is_added=True)
+    return flat, Reshape(name=name, inputs=wires(flat.name), shape=shape)
 
 
 @dataclass(frozen=True, slots=True)

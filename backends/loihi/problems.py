@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from snncc.backends.loihi.passes import is_spike
+from snncc.backends.loihi.passes import is_spike, is_stock
 from snncc.backends.target import Attention, Options, Precision, Problem
+from snncc.chips import Chip
 from snncc.ir import (
     Add,
     Affine,
@@ -27,7 +27,6 @@ from snncc.ir import (
     Mul,
     Neuron,
     Node,
-    Order,
     Output,
     Pad,
     Pool,
@@ -40,6 +39,7 @@ from snncc.ir import (
     Transpose,
     place,
 )
+from snncc.passes.plain import reset_at_once
 
 LINEAR = (Dense, Conv, Sparse, Pool, Affine, Pad, Add, Reshape, Transpose, Concat, Slice)
 PLAIN = (Input, Neuron, Output, *LINEAR)
@@ -65,7 +65,7 @@ def of_node(node: Node, graph: SpikeGraph, options: Options) -> Iterator[Problem
     """Misfits of one node."""
     match node:
         case Neuron():
-            yield from of_neuron(node, graph)
+            yield from of_neuron(node, options.chip)
         case Dense() | Conv() | Sparse() if node.delay is not None:
             hint = "give the whole connection one delay"
             yield Problem(place(node), "delays", "one for each synapse", "one for each connection", hint)
@@ -96,17 +96,14 @@ NOT_THERE: dict[type, tuple[str, str, str, str]] = {
 }
 
 
-def of_neuron(node: Neuron, graph: SpikeGraph) -> Iterator[Problem]:
+def of_neuron(node: Neuron, chip: Chip | None) -> Iterator[Problem]:
     """What of a neuron neither Lava's LIF nor a program of ours for a core can do."""
     p, where = node.parameters, place(node)
     if p.emit is not Emit.COUNT:
         yield Problem(where, "output of the neuron", "real numbers", "spikes", "use a neuron that spikes")
     if p.max_count is None:
         yield Problem(where, "spikes in a timestep", "any number", "a bound", "give the neuron a max_count")
-    if p.order is not Order.LEAK_FIRST:
-        hint = "scale the weights by the leak, and leak first"
-        yield Problem(where, "order", "leak after the input", "leak before the input", hint)
-    if p.reset_at is not ResetAt.SAME:
+    if reset_at_once(p).reset_at is not ResetAt.SAME:
         hint = "use a neuron that resets in the timestep of its spike"
         yield Problem(where, "reset", f"in the {p.reset_at} timestep", "in the same timestep", hint)
     if p.refractory:
@@ -118,26 +115,10 @@ def of_neuron(node: Neuron, graph: SpikeGraph) -> Iterator[Problem]:
             yield Problem(where, name, "one for each neuron", "one for the layer", "use one leak a layer")
         elif not 0 <= leak.flat[0] <= 1:
             yield Problem(where, name, f"{leak.flat[0]:g}", "0 to 1")
-    if p.has_current and (np.any(p.bias) or has_bias(graph, node)):
-        hint = "drive the layer by an input instead"
-        yield Problem(where, "bias of a current with memory", "into the current", "into the potential", hint)
-
-
-def has_bias(graph: SpikeGraph, node: Neuron) -> bool:
-    """Whether a constant reaches *node* through its synapses."""
-    return any(reaches(graph, wire.source) for wire in node.inputs)
-
-
-def reaches(graph: SpikeGraph, name: str) -> bool:
-    """Whether the node *name* delivers something when nothing spikes."""
-    node: Any = graph.by_name[name]
-    if isinstance(node, Dense | Conv | Sparse):
-        return node.bias is not None and bool(np.any(node.bias))
-    if isinstance(node, Affine):
-        return bool(np.any(node.offset)) or any(reaches(graph, w.source) for w in node.inputs)
-    if not isinstance(node, LINEAR) or graph.edges[name].is_events:
-        return False
-    return any(reaches(graph, wire.source) for wire in node.inputs)
+    if chip is not None and not chip.limits.payload_bits and not is_stock(p):
+        need = "one whole spike" if p.max_count != 1 else f"a reset by {p.reset}, or a clamp"
+        hint = "use neurons with a hard reset to 0, or --chip loihi2"
+        yield Problem(where, "program of the core", need, "only a hard reset to 0 of single spikes", hint)
 
 
 def is_one(value: Array) -> bool:

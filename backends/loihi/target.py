@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from snncc.backends.loihi.emit import emit
 from snncc.backends.loihi.engine import run_lava
 from snncc.backends.loihi.limits import STATE_BITS, STEP_SHIFT, WEIGHT_BITS
 from snncc.backends.loihi.lower import lower
-from snncc.backends.loihi.passes import MoveBiases, PoolByNeurons, ToRegisters
+from snncc.backends.loihi.passes import BiasByNeuron, MoveBiases, PoolByNeurons, ToRegisters
 from snncc.backends.loihi.problems import problems
 from snncc.backends.sim.target import run_simulator
 from snncc.backends.target import Attention, Options, Problem, Progress, Rounding
+from snncc.errors import BadInput
 from snncc.ir import Overflow, SpikeGraph
 from snncc.passes import (
     ElideIdentities,
@@ -23,6 +25,7 @@ from snncc.passes import (
     FoldBatchNorm,
     FreezeSideOperations,
     Pass,
+    PlainNeurons,
     ReorderProducts,
     RoundHalfUp,
 )
@@ -30,16 +33,36 @@ from snncc.quantization import Grid, Quantize
 from snncc.reference import Run
 from snncc.reference.inputs import Data, by_input
 
+MOST_STRETCH = 64
 GRID = Grid(is_uniform=True, finer=STEP_SHIFT, proves_current=True)
 
 
+@dataclass(frozen=True, slots=True)
 class Loihi:
-    """Loihi's integers on the simulator, and a self-contained program for Lava."""
+    """Loihi's integers on the simulator, and a self-contained program for Lava.
 
-    name = "loihi"
-    summary = "Loihi: a Lava program (Python 3.10, lava-nc 0.10.0), in the chip's own integers"
-    chip: str | None = "loihi2"
-    engines: tuple[str, ...] = ("lava",)
+    A timestep takes at least *stretch* chip steps: what a loop of several layers needs whose delays are
+    shorter than its way.
+    """
+
+    stretch: int = 1
+
+    name: ClassVar[str] = "loihi"
+    summary: ClassVar[str] = "a Lava program (Python 3.10, lava-nc 0.10.0), in Loihi's own integers"
+    chip: ClassVar[str | None] = "loihi2"
+    engines: ClassVar[tuple[str, ...]] = ("lava",)
+
+    @property
+    def settings(self) -> Mapping[str, int]:
+        """What differs from the default."""
+        return {"stretch": self.stretch} if self.stretch != 1 else {}
+
+    def with_settings(self, settings: Mapping[str, int]) -> Loihi:
+        """The target with *settings*. Raises `BadInput`."""
+        stretch = settings.get("stretch", 1)
+        if settings.keys() - {"stretch"} or not 1 <= stretch <= MOST_STRETCH:
+            raise BadInput(f"loihi takes stretch, 1 to {MOST_STRETCH}, not {dict(settings)}")
+        return Loihi(stretch)
 
     def problems(self, graph: SpikeGraph, options: Options) -> Iterator[Problem]:
         """Every misfit that is seen before numbers are chosen."""
@@ -47,13 +70,14 @@ class Loihi:
 
     def passes(self, options: Options) -> tuple[Pass, ...]:
         """As for the simulator, with one threshold for each layer, and numbers that registers hold."""
-        chosen: list[Pass] = [ElideIdentities(), ReorderProducts(), ElideRectifier(), PoolByNeurons()]
+        chosen: list[Pass] = [ElideIdentities(), ReorderProducts(), ElideRectifier()]
+        chosen += [PoolByNeurons(), PlainNeurons()]
         if options.attention is Attention.STATIC:
             chosen.append(FreezeSideOperations(options.timesteps, options.calibration))
         chosen.append(FoldBatchNorm(options.fold))
         if options.rounding is Rounding.HALF_UP:
             chosen.append(RoundHalfUp())
-        chosen += [ExpandCounts(options.encoding), MoveBiases()]
+        chosen += [ExpandCounts(options.encoding), MoveBiases(), BiasByNeuron()]
         quantize = Quantize(
             weight_bits=min(options.weight_bits, WEIGHT_BITS),
             state_bits=STATE_BITS,
@@ -69,7 +93,7 @@ class Loihi:
 
     def finish(self, graph: SpikeGraph) -> None:
         """Raises `DoesNotFit` where a number of the compiled *graph* has no register."""
-        lower(graph)
+        lower(graph, self.stretch)
 
     def run(
         self,
@@ -98,7 +122,7 @@ class Loihi:
 
     def emit(self, graph: SpikeGraph, folder: Path) -> None:
         """The Lava program."""
-        emit(lower(graph), folder)
+        emit(lower(graph, self.stretch), folder)
 
     def run_engine(
         self,

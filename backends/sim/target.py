@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from snncc.backends.target import Attention, Options, Precision, Problem, Progress, Rounding
-from snncc.errors import UnknownName
+from snncc.errors import BadInput, UnknownName
 from snncc.ir import DynamicSynapse, Emit, Encoding, SpikeGraph, place
 from snncc.passes import (
     ElideIdentities,
@@ -34,6 +35,14 @@ class Simulator:
     summary = "the simulator itself: spikes, operations, energy from counts; on a chip (--chip) time as well"
     chip: str | None = None
     engines: tuple[str, ...] = ()
+
+    settings: Mapping[str, int] = MappingProxyType({})
+
+    def with_settings(self, settings: Mapping[str, int]) -> Simulator:
+        """There are none."""
+        if settings:
+            raise BadInput(f"the target sim has no settings, so no {', '.join(settings)}")
+        return self
 
     def problems(self, graph: SpikeGraph, options: Options) -> Iterator[Problem]:
         """What integers cannot hold, and counts that cannot be encoded as asked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from snncc.backends.loihi.passes import BiasByNeuron, MoveBiases, PoolByNeurons, ToRegisters
 from snncc.ir import Encoding
 from snncc.passes import (
     ElideIdentities,
@@ -10,6 +11,7 @@ from snncc.passes import (
     FoldBatchNorm,
     FreezeSideOperations,
     Pass,
+    PlainNeurons,
     ReorderProducts,
     RoundHalfUp,
 )
@@ -19,12 +21,17 @@ PASSES: tuple[Pass, ...] = (
     ElideIdentities(),
     ReorderProducts(),
     ElideRectifier(),
+    PoolByNeurons(),
+    PlainNeurons(),
     FreezeSideOperations(1),
     FoldBatchNorm(),
     RoundHalfUp(),
     ExpandCounts(),
     ExpandCounts(Encoding.STREAM),
+    MoveBiases(),
+    BiasByNeuron(),
     Quantize(),
+    ToRegisters(),
 )
 
 

@@ -10,25 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from snncc.api.describe import PASSES
 from snncc.api.placing import CHIP_FILE, PLACEMENT_FILE, read_placement, write_placement
 from snncc.errors import BadFile, BadInput
 from snncc.ir import Encoding, SpikeGraph, load_graph, save_graph
 from snncc.mapping import Placement
-from snncc.passes import (
-    ElideIdentities,
-    ElideRectifier,
-    ExpandCounts,
-    FoldBatchNorm,
-    Preserves,
-    ReorderProducts,
-    Stage,
-)
+from snncc.passes import ExpandCounts, Preserves, Stage
 
 FORMAT = "snncc program"
 VERSION = 1
 CHIP_VERSION = 2
 """Of programs with a placement, which readers of version 1 would lose."""
-EXACT = (ElideIdentities, ReorderProducts, ElideRectifier, FoldBatchNorm)
+EXACT = {one.name for one in PASSES if one.preserves is Preserves.EXACT} - {ExpandCounts.name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +44,13 @@ def save_stages(
     target: str,
     stages: Sequence[Stage],
     placement: Placement | None = None,
+    settings: Mapping[str, int] | None = None,
     emit: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a program to *folder*, whole or not at all; an earlier program there is replaced.
 
-    *emit* writes what the target loads into the empty folder that it is given: the subfolder *target*.
-    Raises `BadFile` when the folder cannot be written or holds something else.
+    *settings* are the target's; *emit* writes what the target loads into the empty folder that it is given:
+    the subfolder *target*. Raises `BadFile` when the folder cannot be written or holds something else.
     """
     folder = Path(folder)
     if folder.exists() and not is_ours(folder):
@@ -67,7 +61,7 @@ def save_stages(
     except OSError as problem:
         raise BadFile(f"{folder}: cannot be written: {problem.strerror or problem}") from None
     try:
-        write(scratch, target, stages, placement, emit)
+        write(scratch, target, stages, placement, settings or {}, emit)
         scratch.chmod(0o755)
         old = scratch / "old"
         if folder.exists():
@@ -86,6 +80,7 @@ def write(
     target: str,
     stages: Sequence[Stage],
     placement: Placement | None,
+    settings: Mapping[str, int],
     emit: Callable[[Path], None] | None,
 ) -> None:
     """Write stages, placement, manifest and what *emit* emits into an empty *folder*."""
@@ -112,6 +107,7 @@ def write(
         "format": FORMAT,
         "version": VERSION if placement is None else CHIP_VERSION,
         "target": target,
+        "settings": dict(settings),
         "chip": None if placement is None else placement.chip.name,
         "emitted": emitted.is_dir(),
         "stages": names,
@@ -131,7 +127,7 @@ def note_of(stage: Mapping[str, Any]) -> PassNote | None:
 def promised(note: PassNote, graph: SpikeGraph) -> PassNote:
     """*note* with what its pass promises, whatever the manifest says: editing that must not hide an error."""
     streams = any(node.parameters.encoding is Encoding.STREAM for node in graph.neurons)
-    is_exact = note.name in {one.name for one in EXACT} or (note.name == ExpandCounts.name and not streams)
+    is_exact = note.name in EXACT or (note.name == ExpandCounts.name and not streams)
     return replace(note, preserves=Preserves.EXACT) if is_exact else note
 
 
@@ -152,8 +148,13 @@ def is_ours(folder: Path) -> bool:
         return False
 
 
-def load_stages(folder: str | Path) -> tuple[str, tuple[Stage, ...], Placement | None]:
-    """Target, stages and placement of the program in *folder*. Raises `BadFile` for what is wrong with it."""
+def load_stages(
+    folder: str | Path,
+) -> tuple[str, dict[str, int], tuple[Stage, ...], Placement | None]:
+    """Target, its settings, stages and placement of the program in *folder*.
+
+    Raises `BadFile` for what is wrong with it.
+    """
     folder = Path(folder)
     path = folder / "program.json"
     try:
@@ -161,10 +162,11 @@ def load_stages(folder: str | Path) -> tuple[str, tuple[Stage, ...], Placement |
         version = manifest["version"]
         items = [(str(s["file"]), note_of(s)) for s in manifest["stages"]]
         target, chip = str(manifest["target"]), manifest.get("chip")
+        settings = {str(name): int(value) for name, value in manifest.get("settings", {}).items()}
     except OSError as problem:
         what = "is no program folder" if not path.exists() else f"cannot be read: {problem.strerror}"
         raise BadFile(f"{folder}: {what}", hint="make one with: snncc compile MODEL -o FOLDER") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise BadFile(f"{path}: is damaged ({type(problem).__name__}: {problem})") from None
     if not isinstance(version, int) or version > CHIP_VERSION:
         raise BadFile(
@@ -177,4 +179,4 @@ def load_stages(folder: str | Path) -> tuple[str, tuple[Stage, ...], Placement |
         graph = load_graph(folder / file)
         stages.append(Stage(None if note is None else promised(note, graph), graph))
     placement = None if chip is None else read_placement(folder, stages[-1].graph)
-    return target, tuple(stages), placement
+    return target, settings, tuple(stages), placement

@@ -226,14 +226,18 @@ class Program:
         """
         save_stages(
             *(folder, self.target.name, self.stages, self.placement),
+            settings=self.target.settings,
             emit=lambda empty: self.target.emit(self.graph, empty),
         )
 
 
 def load_program(folder: str | Path) -> Program:
     """Read a program from *folder*. Raises `BadFile` for whatever is wrong with it."""
-    target, stages, placement = load_stages(folder)
-    return Program(target_named(target), stages, placement, Path(folder))
+    target, settings, stages, placement = load_stages(folder)
+    chosen = target_named(target)
+    if settings:
+        chosen = chosen.with_settings(settings)
+    return Program(chosen, stages, placement, Path(folder))
 
 
 def compile_graph(
@@ -261,6 +265,7 @@ def compile_graph(
     cores: int | None = None,
     profile: ArrayLike | None = None,
     seed: int = 0,
+    stretch: int = 1,
 ) -> Program:
     """Compile a traced *graph* for *target*.
 
@@ -277,11 +282,16 @@ def compile_graph(
     *chip* (a shipped name, the path of a chip file, a `Chip`) places the compiled network on a chip, for
     timing and energy: *schedule* ``pipelined`` or ``layered`` (None: pipelined where the network allows it),
     spread over *cores* of it (None: as few as hold it). With *profile*, data in the model's layout, the
-    placement is improved against the spikes that these data cause, with *seed* where chance decides. Raises
-    `DoesNotFit` with every misfit of the target, `DoesNotFitChip` with every limit of the chip that is
-    broken, `BadInput` for options that are unknown.
+    placement is improved against the spikes that these data cause, with *seed* where chance decides.
+    *stretch* (loihi) gives a timestep more chip steps, for loops that need them. Raises `DoesNotFit` with
+    every misfit of the target, `DoesNotFitChip` with every limit of the chip that is broken, `BadInput` for
+    options that are unknown.
     """
     chosen = target_named(target)
+    if stretch != 1:
+        chosen = chosen.with_settings({"stretch": stretch})
+    chip = chosen.chip if chip is None else chip
+    where = None if chip is None else chip_of(chip)
     steps = graph.timesteps if timesteps is None else timesteps
     graph = replace(graph, timesteps=steps)
     data = None if calibration is None else to_graph(graph, calibration)
@@ -309,6 +319,7 @@ def compile_graph(
         per_channel=per_channel,
         overflow=member(Overflow, overflow, "overflow"),
         timesteps=steps,
+        chip=where,
         calibration=data,
         input_ranges={} if input_range is None else {node.name: input_range for node in graph.inputs},
     )
@@ -316,8 +327,6 @@ def compile_graph(
     misfits = tuple(chosen.problems(graph, options))
     if misfits:
         raise DoesNotFit(chosen.name, misfits)
-    chip = chosen.chip if chip is None else chip
-    where = None if chip is None else chip_of(chip)
     if where is None and (schedule is not None or cores is not None or profile is not None):
         raise BadInput("schedule, cores and profile need a chip", hint="chip='mesh', --chip mesh")
     stages = run_passes(graph, chosen.passes(options) if passes is None else tuple(passes))
@@ -345,18 +354,19 @@ def check(
     Memories are counted of the graph as it is compiled by default, with 8-bit weights.
     """
     graph.verify()
+    chosen = target_named(target)
+    chip = chosen.chip if chip is None else chip
+    where = None if chip is None else chip_of(chip)
     options = Options(
         encoding=member(Encoding, encoding, "encoding"),
         precision=member(Precision, precision, "precision"),
         timesteps=graph.timesteps,
+        chip=where,
     )
-    chosen = target_named(target)
     found = list(chosen.problems(graph, options))
-    chip = chosen.chip if chip is None else chip
-    if chip is None or found:
+    if where is None or found:
         return found
     ranges = (0.0, 1.0) if any(node.kind is Kind.ANALOG for node in graph.inputs) else None
-    where = chip_of(chip)
     try:
         if graph.is_integer:
             placed(graph, where, None, None, None, 0)
@@ -364,6 +374,8 @@ def check(
         compile_graph(
             graph, target=target, encoding=encoding, precision=precision, input_range=ranges, chip=where
         )
+    except DoesNotFit as error:
+        return list(error.problems)
     except DoesNotFitChip as error:
         return [
             Problem(

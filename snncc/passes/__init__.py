@@ -5,6 +5,7 @@ from snncc.passes.expand import ExpandCounts
 from snncc.passes.fold import FoldBatchNorm, Into
 from snncc.passes.freeze import FreezeSideOperations
 from snncc.passes.pipeline import Pass, Preserves, Stage, run_passes
+from snncc.passes.plain import PlainNeurons
 from snncc.passes.rectifier import ElideRectifier
 from snncc.passes.reorder import ReorderProducts
 from snncc.passes.rounding import RoundHalfUp
@@ -17,6 +18,7 @@ __all__ = [
     "FreezeSideOperations",
     "Into",
     "Pass",
+    "PlainNeurons",
     "Preserves",
     "ReorderProducts",
     "RoundHalfUp",
