@@ -105,7 +105,7 @@ def run_lava(
         done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment)
         if done.returncode or not result.exists():
             lines = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
-            raise EngineFailed(f"the Lava program failed: {lines[-1]}", hint=HINT)
+            raise EngineFailed(f"the Lava program failed: {lines[-1]}")
         with np.load(result) as archive:
             found = {key: archive[key] for key in archive.files}
     return as_run(graph, found, timesteps, record)

@@ -92,7 +92,7 @@ def timing_of(network: Network, stretch: int = 1) -> Timing:
     )
     if too_long:
         raise NoTiming(too_long)
-    depth = max(max(0, w.fire + w.ticks - frame) for w in windows.values())
+    depth = max(max(w.start, w.fire + w.ticks - frame) for w in windows.values())
     return Timing(frame, windows, delays, depth)
 
 
@@ -104,7 +104,10 @@ def loops(network: Network, frame: int, lengths: Mapping[str, int]) -> list[Prob
     for c in network.connections:
         graph.add_edge(c.source, c.target, need=lengths[c.source], have=c.delay * frame)
     found = []
-    for loop in nx.simple_cycles(graph):
+    order = list(network.populations)
+    for cycle in nx.simple_cycles(graph):
+        first = cycle.index(min(cycle, key=order.index))
+        loop = cycle[first:] + cycle[:first]
         pairs = list(zip(loop, [*loop[1:], loop[0]], strict=True))
         edges = [min(graph[a][b].values(), key=lambda edge: edge["have"]) for a, b in pairs]
         need, have = (sum(edge[what] for edge in edges) for what in ("need", "have"))

@@ -40,6 +40,20 @@ def current_bounds(graph: SpikeGraph, inputs: Mapping[str, tuple[float, float]])
     range of each analog input, in the same numbers. Infinite where a count without a bound enters.
     """
     signals: dict[str, Interval] = {}
+    unknown = -1
+    while True:
+        found = swept(graph, inputs, signals)
+        left = sum(int(np.isinf(high).sum()) for _, high in found.values())
+        if left in (0, unknown):
+            return found
+        # What a backward wire carries is known now: neurons bound it.
+        unknown = left
+
+
+def swept(
+    graph: SpikeGraph, inputs: Mapping[str, tuple[float, float]], signals: dict[str, Interval]
+) -> dict[str, Interval]:
+    """One walk over the graph, which brings *signals* up to date."""
     found: dict[str, Interval] = {}
     for node in graph.nodes:
         ins = edges_into(node, graph.edges)
@@ -57,10 +71,11 @@ def current_bounds(graph: SpikeGraph, inputs: Mapping[str, tuple[float, float]])
 
 def emitted(edge: Edge, is_integer: bool) -> Interval:
     """What an edge of events carries over all ticks of a timestep; anything where that is not bounded."""
-    most = np.inf if edge.max_count is None else float(edge.max_count)
+    if not edge.is_events or edge.max_count is None:
+        low = 0.0 if edge.is_events else -np.inf
+        return np.full(edge.shape, low), np.full(edge.shape, np.inf)
     scale = np.ones(()) if is_integer else edge.scale
-    high = np.broadcast_to(most * scale, edge.shape)
-    return np.zeros(edge.shape), high if edge.is_events else np.full(edge.shape, np.inf)
+    return np.zeros(edge.shape), np.broadcast_to(float(edge.max_count) * scale, edge.shape)
 
 
 def interval(
@@ -88,7 +103,8 @@ def interval(
         return applied(positive, lows, ins, out, is_integer), applied(positive, highs, ins, out, is_integer)
     high = applied(positive, highs, ins, out, is_integer) + applied(negative, lows, ins, out, is_integer)
     low = applied(positive, lows, ins, out, is_integer) + applied(negative, highs, ins, out, is_integer)
-    return low, high
+    # Zero times infinity is not a number: nothing is known then.
+    return np.nan_to_num(low, nan=-np.inf), np.nan_to_num(high, nan=np.inf)
 
 
 def halves(node: Node) -> tuple[Node, Node | None]:
@@ -118,4 +134,4 @@ def applied(node: Node, xs: list[Array], ins: list[Edge], out: Edge, is_integer:
     carried = [(x / scale)[None, None] for x, scale in zip(xs, to_carried, strict=True)]
     with np.errstate(invalid="ignore"):
         value = evaluate(node, carried, one_tick, replace(out, ticks=1), 0, is_integer=is_integer)[0, 0]
-    return np.nan_to_num(value, nan=np.inf) * (1.0 if is_integer else out.scale)
+    return value * (1.0 if is_integer else out.scale)
