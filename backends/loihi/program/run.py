@@ -731,6 +731,18 @@ def fast_convolution() -> Any:
     return FastConv
 
 
+def fast_sparse(model: Any) -> Any:
+    """Lava's *model* of Sparse, with one product where it would pick columns: the same integers."""
+
+    class FastSparse(model):
+        def run_spk(self) -> None:
+            if self.time_step == 1:
+                self.num_message_bits[:] = 8  # where 0 was given, nothing but 0 and 1 arrives
+            super().run_spk()
+
+    return FastSparse
+
+
 def fast_delay(model: Any) -> Any:
     """Lava's *model* of a delayed connection where all delays are equal: the same integers."""
 
@@ -916,19 +928,20 @@ def connect(network: Network, connection: Entry, nodes: Mapping[str, Any]) -> An
 
 
 def run_config(stock: bool) -> Any:
-    """Lava's configuration: integers, and our faster models of two of its processes."""
+    """Lava's configuration: integers, LIFs that note what they do, and faster models of connections."""
     from lava.magma.core.run_configs import Loihi2SimCfg
     from lava.proc.conv.process import Conv
     from lava.proc.dense.models import PyDelayDenseModelBitAcc
     from lava.proc.dense.process import DelayDense
     from lava.proc.lif.models import PyLifModelBitAcc, PyLifResetModelBitAcc
     from lava.proc.lif.process import LIF, LIFReset
-    from lava.proc.sparse.models import PyDelaySparseModelBitAcc
-    from lava.proc.sparse.process import DelaySparse
+    from lava.proc.sparse.models import PyDelaySparseModelBitAcc, PySparseModelBitAcc
+    from lava.proc.sparse.process import DelaySparse, Sparse
 
     models = {LIF: observed(PyLifModelBitAcc), LIFReset: observed(PyLifResetModelBitAcc)}
     if not stock:
         models[Conv] = fast_convolution()
+        models[Sparse] = fast_sparse(PySparseModelBitAcc)
         models[DelayDense] = fast_delay(PyDelayDenseModelBitAcc)
         models[DelaySparse] = fast_delay(PyDelaySparseModelBitAcc)
     return Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=models)
@@ -984,7 +997,11 @@ class Watch:
         if self.finished.wait(self.grace):  # Lava noticed it, too
             return
         shutil.rmtree(self.work, ignore_errors=True)
-        print("error: a process of Lava died: was there enough memory?", file=sys.stderr, flush=True)
+        print(
+            "error: a process of Lava died: was there enough memory and space for files?",
+            file=sys.stderr,
+            flush=True,
+        )
         end(self.process)
         os._exit(1)
 

@@ -215,7 +215,7 @@ def conv(draft: Draft) -> None:
         padding=(1, 1, 2, 2), exponent=int(draft.rng.choice([0, 1])), bias=True,
     )  # fmt: skip
     second = draft.conv(first, 6, kernel=(2, 3), padding=(1, 1, 1, 1), groups=groups)
-    third = draft.population([5])
+    third = draft.population([5], vth=500)
     draft.connect(second, third)
     draft.connect(third, draft.readout([5], "sequence"))
 
