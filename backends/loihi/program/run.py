@@ -14,6 +14,7 @@ on a sample a little later than the layer before it, from its `start`; README.md
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.machinery
 import importlib.util
 import json
@@ -26,6 +27,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import types
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -154,6 +156,7 @@ def check_population(network: Network, population: Entry) -> None:
     if population["fire"] > network.depth:
         raise ProgramError(f"{name}: fires after the {network.depth} extra steps of a sample")
     if process == "Phased":
+        check_counts(population)
         return
     bias = network.array(population, "bias_mant")
     if bias is not None and not -4096 <= bias.min() <= bias.max() <= 4095:
@@ -162,6 +165,17 @@ def check_population(network: Network, population: Entry) -> None:
         raise ProgramError(f"{name}: vth has 17 bits and bias_exp 3")
     if process in STOCK:
         check_stock(network, population)
+
+
+def check_counts(population: Entry) -> None:
+    """Raise `ProgramError` where a neuron may fire more often than it can say."""
+    name, most, ticks = population["name"], population["max_count"], population.get("ticks", 1)
+    if population.get("graded") and ticks != 1:
+        raise ProgramError(f"{name}: a number is sent in one tick, not in {ticks}")
+    if not population.get("graded") and (most is None or most > ticks):
+        raise ProgramError(f"{name}: up to {most or 'any number of'} spikes in {ticks} ticks")
+    if population["reset"] not in ("value", "subtract", "none"):
+        raise ProgramError(f"{name}: there is no reset {population['reset']!r}")
 
 
 def check_stock(network: Network, population: Entry) -> None:
@@ -194,8 +208,8 @@ def check_weights(connection: Entry, weights: Array) -> None:
         raise ProgramError(f"{name}: Lava would change weights: they must be even and from -256 to 254")
     if not -8 <= connection["weight_exp"] <= 7:
         raise ProgramError(f"{name}: weight_exp is {connection['weight_exp']}, not -8 to 7")
-    if not 0 <= connection["delay"] <= 62:
-        raise ProgramError(f"{name}: a delay of {connection['delay']}: Lava has up to 62 extra steps")
+    if not 0 <= connection["delay"] <= 63:
+        raise ProgramError(f"{name}: a delay of {connection['delay']}: Lava has up to 63 extra steps")
 
 
 def check_messages(network: Network, connection: Entry) -> None:
@@ -722,6 +736,18 @@ def fast_convolution() -> Any:
     return FastConv
 
 
+def fast_sparse(model: Any) -> Any:
+    """Lava's *model* of Sparse, with one product where it would pick columns: the same integers."""
+
+    class FastSparse(model):
+        def run_spk(self) -> None:
+            if self.time_step == 1:
+                self.num_message_bits[:] = 8  # where 0 was given, nothing but 0 and 1 arrives
+            super().run_spk()
+
+    return FastSparse
+
+
 def fast_delay(model: Any) -> Any:
     """Lava's *model* of a delayed connection where all delays are equal: the same integers."""
 
@@ -909,19 +935,20 @@ def connect(network: Network, connection: Entry, nodes: Mapping[str, Any]) -> An
 
 
 def run_config(stock: bool) -> Any:
-    """Lava's configuration: integers, and our faster models of two of its processes."""
+    """Lava's configuration: integers, LIFs that note what they do, and faster models of connections."""
     from lava.magma.core.run_configs import Loihi2SimCfg
     from lava.proc.conv.process import Conv
     from lava.proc.dense.models import PyDelayDenseModelBitAcc
     from lava.proc.dense.process import DelayDense
     from lava.proc.lif.models import PyLifModelBitAcc, PyLifResetModelBitAcc
     from lava.proc.lif.process import LIF, LIFReset
-    from lava.proc.sparse.models import PyDelaySparseModelBitAcc
-    from lava.proc.sparse.process import DelaySparse
+    from lava.proc.sparse.models import PyDelaySparseModelBitAcc, PySparseModelBitAcc
+    from lava.proc.sparse.process import DelaySparse, Sparse
 
     models = {LIF: observed(PyLifModelBitAcc), LIFReset: observed(PyLifResetModelBitAcc)}
     if not stock:
         models[Conv] = fast_convolution()
+        models[Sparse] = fast_sparse(PySparseModelBitAcc)
         models[DelayDense] = fast_delay(PyDelayDenseModelBitAcc)
         models[DelaySparse] = fast_delay(PyDelaySparseModelBitAcc)
     return Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=models)
@@ -941,18 +968,32 @@ def in_child() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def kill_children() -> None:
-    """End every process that Lava has started."""
-    for child in multiprocessing.active_children():
-        child.kill()
+def end(process: Any) -> None:
+    """End a run that failed, of which Lava itself would wait for answers; frees its shared memory."""
+    if process.runtime is None or process.runtime._messaging_infrastructure is None:
+        return
+    infrastructure = process.runtime._messaging_infrastructure
+    for actor in infrastructure.actors:
+        with contextlib.suppress(ValueError):  # it has ended, and was closed
+            actor.kill()
+    infrastructure.smm.shutdown()
+
+
+def reason(process: Any) -> str:
+    """What a process of Lava has raised."""
+    if process.runtime is None or process.runtime._messaging_infrastructure is None:
+        return ""
+    actors = process.runtime._messaging_infrastructure.actors
+    raised = [actor.exception[0] for actor in actors if actor.exception]
+    return f": {raised[0]!r}" if raised else ""
 
 
 class Watch:
     """Ends the run when one of Lava's processes dies, for which Lava itself would wait forever."""
 
-    def __init__(self, work: Path) -> None:
-        self.work = work
-        self.finished = threading.Event()
+    def __init__(self, process: Any, work: Path, finished: threading.Event) -> None:
+        self.process, self.work, self.finished = process, work, finished
+        self.grace = 3.0  # seconds
         self.children = [child.sentinel for child in multiprocessing.active_children()]
         threading.Thread(target=self.wait, daemon=True).start()
 
@@ -960,11 +1001,15 @@ class Watch:
         while not multiprocessing.connection.wait(self.children, 0.5):
             if self.finished.is_set():
                 return
-        if self.finished.wait(3):  # Lava noticed it, too
+        if self.finished.wait(self.grace):  # Lava noticed it, too
             return
         shutil.rmtree(self.work, ignore_errors=True)
-        print("error: a process of Lava died: was there enough memory?", file=sys.stderr, flush=True)
-        kill_children()
+        print(
+            "error: a process of Lava died: was there enough memory and space for files?",
+            file=sys.stderr,
+            flush=True,
+        )
+        end(self.process)
         os._exit(1)
 
 
@@ -986,17 +1031,26 @@ def run_connected(process: Any, job: Job, work: Path, stock: bool, progress: Pro
     """Run *process* and all that are connected with it."""
     from lava.magma.core.run_conditions import RunSteps
 
-    process.create_runtime(run_cfg=run_config(stock))
-    watch = Watch(work)
-    done, piece = 0, 1
-    while done < job.samples:
-        piece, began = min(piece, job.samples - done), time.monotonic()
-        process.run(RunSteps(num_steps=piece * job.steps))
-        done += piece
-        progress(done, job.samples)
-        piece = max(1, round(piece / max(time.monotonic() - began, 1e-3)))  # about one second
-    watch.finished.set()
-    process.stop()
+    finished = threading.Event()
+    try:
+        process.create_runtime(run_cfg=run_config(stock))
+        watch = Watch(process, work, finished)
+        done, piece = 0, 1
+        while done < job.samples:
+            piece, began = min(piece, job.samples - done), time.monotonic()
+            process.run(RunSteps(num_steps=piece * job.steps))
+            done += piece
+            progress(done, job.samples)
+            piece = max(1, round(piece / max(time.monotonic() - began, 1e-3)))  # about one second
+        watch.grace = 60
+        process.stop()
+        finished.set()
+    except RuntimeError as error:
+        raise ProgramError(f"Lava failed{reason(process)}") from error
+    finally:
+        if not finished.is_set():
+            finished.set()
+            end(process)
 
 
 def show(done: int, total: int) -> None:
@@ -1114,10 +1168,11 @@ if __name__ == "__main__":
         code = main()
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
-    except (RuntimeError, MemoryError) as failure:
-        print(f"error: Lava failed: {failure}", file=sys.stderr)
+    except MemoryError:
+        print("error: there is not enough memory", file=sys.stderr)
+    except Exception:
+        traceback.print_exc()
     finally:
-        kill_children()
         sys.stdout.flush()
         sys.stderr.flush()
     if code:

@@ -142,7 +142,7 @@ class Draft:
     def weights(self, shape: tuple[int, ...]) -> Array:
         """Even, a little more positive than negative, so that neurons spike."""
         scale = 2.2 / np.sqrt(np.prod(shape[1:]))
-        drawn = self.rng.normal(0.25 * scale, scale, shape) * 60
+        drawn = self.rng.normal(0.12 * scale, scale, shape) * 60
         return (np.clip(np.rint(drawn), -128, 127) * 2).astype(np.int16)
 
     def finish(self) -> Entry:
@@ -215,7 +215,7 @@ def conv(draft: Draft) -> None:
         padding=(1, 1, 2, 2), exponent=int(draft.rng.choice([0, 1])), bias=True,
     )  # fmt: skip
     second = draft.conv(first, 6, kernel=(2, 3), padding=(1, 1, 1, 1), groups=groups)
-    third = draft.population([5])
+    third = draft.population([5], vth=500)
     draft.connect(second, third)
     draft.connect(third, draft.readout([5], "sequence"))
 
@@ -311,9 +311,9 @@ def hard(draft: Draft) -> None:
 def graded(draft: Draft) -> None:
     """Counts as numbers, sparse and through a convolution; two inputs."""
     x = draft.input([2, 5, 5], kind="count", presence="constant")
-    first = draft.conv(x, 3, process="Phased", graded=True, max_count=15, reset="subtract", theta=9000,
+    first = draft.conv(x, 3, process="Phased", graded=True, max_count=None, reset="subtract", theta=9000,
                        rho=9000)  # fmt: skip
-    second = draft.conv(first, 2, process="Phased", graded=True, max_count=None, reset="none",
+    second = draft.conv(first, 2, process="Phased", graded=True, max_count=50, reset="none",
                         theta=15000, rho=5000, dv=2000)  # fmt: skip
     draft.connect(second, draft.readout([5]), "sparse")
 
@@ -361,9 +361,9 @@ FAMILIES: tuple[Callable[[Draft], None], ...] = (
 )  # fmt: skip
 
 
-def draw(number: int) -> Draft:
+def draw(number: int, timesteps: int = 20) -> Draft:
     """Network *number*: its family, its weights and its samples follow from it."""
     family = FAMILIES[number % len(FAMILIES)]
-    draft = Draft(f"{family.__name__}-{number}", np.random.default_rng([number, 2024]))
+    draft = Draft(f"{family.__name__}-{number}", np.random.default_rng([number, 2024]), timesteps)
     family(draft)
     return draft
