@@ -375,7 +375,7 @@ def output(network: Network, readout: Entry, sums: Array) -> tuple[Array, Array]
     if readout["over"] == "sequence" and network.layout != "BT":
         integers = integers.swapaxes(0, 1)
     integers = np.ascontiguousarray(integers, dtype=np.int64)
-    return integers, integers * network.value(readout["scale"]) / divisor
+    return integers, integers / divisor * network.value(readout["scale"])
 
 
 # ---- connections -----------------------------------------------------------------------------------
