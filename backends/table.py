@@ -5,10 +5,11 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from snncc.backends.sim.target import Simulator
+from snncc.backends.speck.target import Speck
 from snncc.backends.target import Target
 from snncc.errors import BadInput, UnknownName
 
-TARGETS: dict[str, Target] = {target.name: target for target in (Simulator(),)}
+TARGETS: dict[str, Target] = {target.name: target for target in (Simulator(), Speck())}
 
 
 def targets() -> dict[str, Target]:

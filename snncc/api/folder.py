@@ -19,6 +19,7 @@ from snncc.passes import (
     ElideRectifier,
     ExpandCounts,
     FoldBatchNorm,
+    FoldThresholds,
     Preserves,
     ReorderProducts,
     Stage,
@@ -28,7 +29,7 @@ FORMAT = "snncc program"
 VERSION = 1
 CHIP_VERSION = 2
 """Of programs with a placement, which readers of version 1 would lose."""
-EXACT = (ElideIdentities, ReorderProducts, ElideRectifier, FoldBatchNorm)
+EXACT = (ElideIdentities, ReorderProducts, ElideRectifier, FoldBatchNorm, FoldThresholds)
 
 
 @dataclass(frozen=True, slots=True)
