@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from snncc.backends.speck import limits
-from snncc.backends.speck.layers import Layer
+from snncc.backends.speck.layers import Layer, sources_of
 from snncc.backends.speck.mapped import Mapped
 from snncc.ir import Reset
 
@@ -102,14 +102,13 @@ def input_fields(m: Mapped) -> Fields:
 
 
 def outputs_of(m: Mapped) -> Mapping[str, str]:
-    """By layer, the output that it gives (directly, or under another shape)."""
-    found = {}
+    """By layer, the outputs that the host makes of its spikes: one alone, or summed, or with others."""
+    found: dict[str, list[str]] = {}
     for output in m.graph.outputs:
-        node = m.graph.by_name[output.inputs[0].source]
-        while node.name not in m.core_of and node.inputs:
-            node = m.graph.by_name[node.inputs[0].source]
-        found[node.name] = output.name
-    return found
+        for source in sources_of(m.graph, output.inputs[0].source):
+            if source.name in m.core_of and output.name not in found.setdefault(source.name, []):
+                found[source.name].append(output.name)
+    return {layer: ", ".join(names) for layer, names in found.items()}
 
 
 def output_fields(m: Mapped) -> list[Fields]:

@@ -23,6 +23,9 @@ and potentials/NAME (after the reset), [T, B, channels, height, width].
 from __future__ import annotations
 
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -71,12 +74,18 @@ def check_exact(module: nn.Module, entry: object, sums: torch.Tensor) -> None:
         raise SystemExit(f"error: a sum of {sums.abs().max():.0f} in {module} is too large for float32")
 
 
+@contextmanager
+def plain_sums() -> Iterator[None]:
+    """Without fast algorithms for convolutions: Winograd's, in NNPACK, is inexact even for integers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, about settings of other processors
+        with torch.backends.mkldnn.flags(enabled=False), torch.backends.nnpack.flags(enabled=False):
+            yield
+
+
 @torch.no_grad()
 def run(x: np.ndarray, record_states: bool = False) -> dict[str, np.ndarray]:
-    """Run x [T, B, ...] from the initial state: spikes and potentials by layer, [T, B, C, H, W].
-
-    By plain sums: fast algorithms for convolutions (Winograd's in NNPACK) are inexact even for integers.
-    """
+    """Run x [T, B, ...] from the initial state: spikes and potentials by layer, [T, B, C, H, W]."""
     found: dict[str, list[np.ndarray]] = {}
     for start in range(0, x.shape[1], CHUNK):
         part = x[:, start : start + CHUNK]
@@ -86,7 +95,7 @@ def run(x: np.ndarray, record_states: bool = False) -> dict[str, np.ndarray]:
         for module in network.modules():
             if isinstance(module, nn.Conv2d):
                 module.register_forward_hook(check_exact)
-        with torch.backends.mkldnn.flags(enabled=False), torch.backends.nnpack.flags(enabled=False):
+        with plain_sums():
             spikes = network(torch.from_numpy(flat.astype(np.float32)))
         for k, (name, train) in enumerate(zip(LAYERS, spikes)):
             train = train.reshape(batch, steps, *train.shape[1:]).transpose(0, 1)

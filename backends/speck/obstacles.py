@@ -82,7 +82,7 @@ def node_obstacles(graph: SpikeGraph, node: Node) -> Iterator[Problem]:
             yield from reshape_obstacles(graph, node)
         case Output():
             source = graph.by_name[node.inputs[0].source]
-            if not graph.edges[source.name].is_events:
+            if not graph.edges[source.name].is_events and not isinstance(source, Add):
                 yield Problem(place(node), "an output of potentials", "real numbers", "spikes", BEHIND)
         case _:
             kind = type(node).__name__

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from snncc.backends.speck.legalize import BoundPotentials, Discretize
 from snncc.ir import Encoding
 from snncc.passes import (
     ElideIdentities,
     ElideRectifier,
     ExpandCounts,
     FoldBatchNorm,
+    FoldThresholds,
     FreezeSideOperations,
+    MultiSpike,
     Pass,
     ReorderProducts,
     RoundHalfUp,
@@ -25,6 +28,10 @@ PASSES: tuple[Pass, ...] = (
     ExpandCounts(),
     ExpandCounts(Encoding.STREAM),
     Quantize(),
+    FoldThresholds(),
+    MultiSpike(),
+    BoundPotentials(),
+    Discretize(),
 )
 
 
