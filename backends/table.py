@@ -6,10 +6,11 @@ from importlib.metadata import entry_points
 
 from snncc.backends.loihi.target import Loihi
 from snncc.backends.sim.target import Simulator
+from snncc.backends.speck.target import Speck
 from snncc.backends.target import Target
 from snncc.errors import BadInput, UnknownName
 
-TARGETS: dict[str, Target] = {target.name: target for target in (Simulator(), Loihi())}
+TARGETS: dict[str, Target] = {target.name: target for target in (Simulator(), Loihi(), Speck())}
 
 
 def targets() -> dict[str, Target]:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Protocol, Self
 
 from snncc.chips import Chip
-from snncc.errors import SnnccError
+from snncc.errors import BadInput, SnnccError
 from snncc.ir import BiasTicks, Encoding, Overflow, SpikeGraph
 from snncc.passes import Into, Pass
 from snncc.reference import Run
@@ -170,3 +171,16 @@ class Target(Protocol):
         trains and potentials of what *record* names; it counts no operations. Raises `EngineFailed`.
         """
         ...
+
+
+class WithoutSettings:
+    """A target of which nothing is kept but its name."""
+
+    name: str
+    settings: Mapping[str, int] = MappingProxyType({})
+
+    def with_settings(self, settings: Mapping[str, int]) -> Self:
+        """There are none. Raises `BadInput`."""
+        if settings:
+            raise BadInput(f"the target {self.name} has no {', '.join(settings)}")
+        return self

@@ -14,7 +14,7 @@ from snncc.backends.loihi.limits import STATE_BITS, STEP_SHIFT, WEIGHT_BITS
 from snncc.backends.loihi.lower import lower
 from snncc.backends.loihi.passes import BiasByNeuron, MoveBiases, PoolByNeurons, ToRegisters
 from snncc.backends.loihi.problems import problems
-from snncc.backends.sim.target import run_simulator
+from snncc.backends.sim.target import Simulator
 from snncc.backends.target import Attention, Options, Problem, Progress, Rounding
 from snncc.errors import BadInput
 from snncc.ir import Overflow, SpikeGraph
@@ -109,7 +109,7 @@ class Loihi:
         firing: Collection[str] = (),
     ) -> Run:
         """Execute on our simulator, in the integers of the chip."""
-        return run_simulator(
+        return Simulator().run(
             *(graph, x),
             timesteps=timesteps,
             record=record,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from snncc.backends.target import Attention, Options, Precision, Problem, Progress, Rounding
-from snncc.errors import BadInput, UnknownName
+from snncc.backends.target import Attention, Options, Precision, Problem, Progress, Rounding, WithoutSettings
+from snncc.errors import UnknownName
 from snncc.ir import DynamicSynapse, Emit, Encoding, SpikeGraph, place
 from snncc.passes import (
     ElideIdentities,
@@ -28,21 +27,13 @@ from snncc.reference import run as run_reference
 from snncc.reference.inputs import Data
 
 
-class Simulator:
+class Simulator(WithoutSettings):
     """Event-driven simulation: integers on the fast simulator, floats on the reference executor."""
 
     name = "sim"
     summary = "the simulator itself: spikes, operations, energy from counts; on a chip (--chip) time as well"
     chip: str | None = None
     engines: tuple[str, ...] = ()
-
-    settings: Mapping[str, int] = MappingProxyType({})
-
-    def with_settings(self, settings: Mapping[str, int]) -> Simulator:
-        """There are none."""
-        if settings:
-            raise BadInput(f"the target sim has no settings, so no {', '.join(settings)}")
-        return self
 
     def problems(self, graph: SpikeGraph, options: Options) -> Iterator[Problem]:
         """What integers cannot hold, and counts that cannot be encoded as asked."""
@@ -112,8 +103,13 @@ class Simulator:
         firing: Collection[str] = (),
     ) -> Run:
         """Execute on the fast simulator, or on the reference executor for a float graph."""
-        return run_simulator(
-            *(graph, x),
+        if not graph.is_integer:
+            return run_reference(graph, x, timesteps=timesteps, record=record, state=state, progress=progress)
+        from snncc.simulator import run  # loads numba
+
+        return run(
+            graph,
+            x,
             timesteps=timesteps,
             record=record,
             threads=threads,
@@ -140,33 +136,3 @@ class Simulator:
     ) -> Run:
         """There is no other engine. Raises `UnknownName`."""
         raise UnknownName("engine", engine, ())
-
-
-def run_simulator(
-    graph: SpikeGraph,
-    x: Data,
-    *,
-    timesteps: int,
-    record: Collection[str],
-    threads: int | None,
-    state: Mapping[str, Any] | None,
-    keep_state: bool,
-    progress: Progress | None,
-    firing: Collection[str],
-) -> Run:
-    """Integers on the fast simulator, floats on the reference executor: what every target of ours runs on."""
-    if not graph.is_integer:
-        return run_reference(graph, x, timesteps=timesteps, record=record, state=state, progress=progress)
-    from snncc.simulator import run  # loads numba
-
-    return run(
-        graph,
-        x,
-        timesteps=timesteps,
-        record=record,
-        threads=threads,
-        state=state,
-        keep_state=keep_state,
-        progress=progress,
-        firing=firing,
-    )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from snncc.backends.loihi.passes import BiasByNeuron, MoveBiases, PoolByNeurons, ToRegisters
+from snncc.backends.speck.legalize import BoundPotentials, Discretize
 from snncc.ir import Encoding
 from snncc.passes import (
     ElideIdentities,
     ElideRectifier,
     ExpandCounts,
     FoldBatchNorm,
+    FoldThresholds,
     FreezeSideOperations,
+    MultiSpike,
     Pass,
     PlainNeurons,
     ReorderProducts,
@@ -32,6 +35,10 @@ PASSES: tuple[Pass, ...] = (
     BiasByNeuron(),
     Quantize(),
     ToRegisters(),
+    FoldThresholds(),
+    MultiSpike(),
+    BoundPotentials(),
+    Discretize(),
 )
 
 

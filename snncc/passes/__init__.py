@@ -4,19 +4,23 @@ from snncc.passes.elide import ElideIdentities
 from snncc.passes.expand import ExpandCounts
 from snncc.passes.fold import FoldBatchNorm, Into
 from snncc.passes.freeze import FreezeSideOperations
+from snncc.passes.multispike import MultiSpike
 from snncc.passes.pipeline import Pass, Preserves, Stage, run_passes
 from snncc.passes.plain import PlainNeurons
 from snncc.passes.rectifier import ElideRectifier
 from snncc.passes.reorder import ReorderProducts
 from snncc.passes.rounding import RoundHalfUp
+from snncc.passes.thresholds import FoldThresholds
 
 __all__ = [
     "ElideIdentities",
     "ElideRectifier",
     "ExpandCounts",
     "FoldBatchNorm",
+    "FoldThresholds",
     "FreezeSideOperations",
     "Into",
+    "MultiSpike",
     "Pass",
     "PlainNeurons",
     "Preserves",

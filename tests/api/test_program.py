@@ -202,7 +202,7 @@ def damage(folder: Path, what: str) -> None:
         ("newer", "reads up to 2"),
         ("outside", "outside its folder"),
         ("stage", "damaged"),
-        ("target", "unknown target 'brain'; known: loihi, sim"),
+        ("target", "unknown target 'brain'; known: loihi, sim, speck"),
         ("claim", "is damaged"),
         ("deep", "is damaged"),
     ],
@@ -235,7 +235,7 @@ def test_bad_data_is_refused_in_words(x: np.ndarray, words: str, precision: str)
 def test_unknown_names_list_the_known(program: Program) -> None:
     with pytest.raises(UnknownName, match=r"unknown node 'n7'; known: .*n1"):
         program.run(images(), record=["n7"])
-    with pytest.raises(UnknownName, match="unknown target 'speckk'; known: loihi, sim"):
+    with pytest.raises(UnknownName, match="unknown target 'speckk'; known: loihi, sim, speck"):
         snncc.compile(sfa_graph(), target="speckk")
     for option in ("encoding", "fold", "rounding", "precision", "bias", "overflow"):
         with pytest.raises(BadInput, match=f"unknown {option} 'x'; known: "):
