@@ -1,7 +1,7 @@
 """Events of neighboring neurons as single vector operations (see `snncc.simulator.simd`).
 
-Nearly all events are quiet: what they leave lies in a range in which nothing happens. A block in
-which all are quiet takes effect at once.
+Nearly all events are quiet: what they leave lies in a range in which nothing happens. A block takes effect
+at once, and says which of its neurons are to be looked at.
 """
 
 from __future__ import annotations
@@ -11,59 +11,98 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from snncc.simulator.simd import Vectors, intrinsic
+from snncc.simulator.simd import I64, Vectors, intrinsic
 
 
-def summed(builder: Any, v: Vectors, at: Any, of: Any, weight_bits: int) -> Any:
-    """The potentials at *at* after the weights at *of*."""
+def sum_block(
+    builder: Any, v: Vectors, weight_bits: int, arguments: Any, part: Any = None
+) -> tuple[Any, Any]:
+    """The potentials at ``arguments[2]`` after the weights at ``arguments[3]``, and which are not quiet.
+
+    *part*: the bits of the lanes that take part.
+    """
+    _, _, at, of, least, span, *_ = arguments
     weight = v.load(of, weight_bits, 1)
     wide = builder.sext(weight, v.type) if weight_bits < v.bits else weight
-    return builder.add(v.load(at, v.bits, v.bits // 8), wide)
+    mask = None
+    if part is not None:
+        bits = builder.trunc(part, ir.IntType(v.lanes))
+        mask = builder.bitcast(bits, ir.VectorType(ir.IntType(1), v.lanes))
+        wide = builder.select(mask, wide, ir.Constant(v.type, None))
+    after = builder.add(v.load(at, v.bits, v.bits // 8), wide)
+    distance = builder.sub(after, v.spread(least, v.type))
+    loud = builder.icmp_unsigned(">", distance, v.spread(span, v.type))
+    return after, loud if mask is None else builder.and_(loud, mask)
+
+
+def told(builder: Any, v: Vectors, loud: Any, arguments: Any) -> Any:
+    """The bits of *loud*, which are stored at the last argument too."""
+    bits = v.mask_bits(loud)
+    builder.store(bits, builder.inttoptr(arguments[-1], I64.as_pointer())).align = 8
+    return bits
 
 
 @intrinsic
-def beyond(typing: Any, d: Any, weights: Any, at: Any, of: Any, low: Any, high: Any) -> Any:
-    """The bits of the lanes in which potentials at *at* and weights at *of* have a sum out of low..high."""
-    bits, weight_bits = d.dtype.bitwidth, weights.dtype.bitwidth
+def add_block(typing: Any, d: Any, weights: Any, at: Any, of: Any, least: Any, span: Any, masks: Any) -> Any:
+    """Add the block of weights at *of* to that of potentials at *at*.
+
+    Returns the bits of those that then lie out of *least* .. *least* + *span*, and stores them at *masks*.
+    """
+    bits, weight_bits = d.bitwidth, weights.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, _, at, of, low, high = arguments
         v = Vectors(builder, bits)
-        after = summed(builder, v, at, of, weight_bits)
-        below = builder.icmp_signed("<", after, v.spread(low, v.type))
-        above = builder.icmp_signed(">", after, v.spread(high, v.type))
-        return v.mask_bits(builder.or_(below, above))
+        after, loud = sum_block(builder, v, weight_bits, arguments)
+        v.store(after, arguments[2], bits // 8)
+        return told(builder, v, loud, arguments)
 
-    return types.int64(d, weights, types.intp, types.intp, types.int64, types.int64), generate
+    return types.int64(d, weights, *[types.intp] * 5), generate
 
 
 @intrinsic
-def add_block(typing: Any, d: Any, weights: Any, at: Any, of: Any) -> Any:
-    """Add the block of weights at *of* to that of potentials at *at*."""
-    bits, weight_bits = d.dtype.bitwidth, weights.dtype.bitwidth
+def add_part(
+    typing: Any, d: Any, weights: Any, at: Any, of: Any, least: Any, span: Any, part: Any, masks: Any
+) -> Any:
+    """As `add_block`, of the lanes whose bits are set in *part*."""
+    bits, weight_bits = d.bitwidth, weights.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, _, at, of = arguments
         v = Vectors(builder, bits)
-        v.store(summed(builder, v, at, of, weight_bits), at, bits // 8)
-        return context.get_dummy_value()
+        after, loud = sum_block(builder, v, weight_bits, arguments, arguments[6])
+        v.store(after, arguments[2], bits // 8)
+        return told(builder, v, loud, arguments)
 
-    return types.void(d, weights, types.intp, types.intp), generate
+    return types.int64(d, weights, *[types.intp] * 6), generate
 
 
 @intrinsic
-def add_clamped(typing: Any, d: Any, weights: Any, at: Any, of: Any, floor: Any) -> Any:
-    """As `add_block`, but not below the block at *floor*, of the width of *d*."""
-    bits, weight_bits = d.dtype.bitwidth, weights.dtype.bitwidth
+def add_clamped(
+    typing: Any,
+    d: Any,
+    weights: Any,
+    at: Any,
+    of: Any,
+    least: Any,
+    span: Any,
+    part: Any,
+    floor: Any,
+    masks: Any,
+) -> Any:
+    """As `add_part`; those that are quiet do not fall below the block at *floor*, of the width of *d*."""
+    bits, weight_bits = d.bitwidth, weights.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, _, at, of, floor = arguments
         v = Vectors(builder, bits)
-        after, least = summed(builder, v, at, of, weight_bits), v.load(floor, bits, bits // 8)
-        v.store(builder.select(builder.icmp_signed(">", after, least), after, least), at, bits // 8)
-        return context.get_dummy_value()
+        after, loud = sum_block(builder, v, weight_bits, arguments, arguments[6])
+        lowest = v.load(arguments[7], bits, bits // 8)
+        takes = builder.bitcast(
+            builder.trunc(arguments[6], ir.IntType(v.lanes)), ir.VectorType(ir.IntType(1), v.lanes)
+        )
+        rises = builder.and_(builder.icmp_signed("<", after, lowest), builder.and_(builder.not_(loud), takes))
+        v.store(builder.select(rises, lowest, after), arguments[2], bits // 8)
+        return told(builder, v, loud, arguments)
 
-    return types.void(d, weights, types.intp, types.intp, types.intp), generate
+    return types.int64(d, weights, *[types.intp] * 7), generate
 
 
 @intrinsic

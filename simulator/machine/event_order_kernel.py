@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 from snncc.simulator.jit import kernel
 from snncc.simulator.machine.event_inline import inlined
 from snncc.simulator.machine.event_kernel import (
+    ANYWHERE,
     GOOD,
     LEAST,
     POPULATION,
     RUNAWAY,
+    TO,
     Cells,
     Fired,
     Synapses,
@@ -30,87 +32,130 @@ class Outside(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """By level: the neuron's *slot*, its next *connection*, and what fired by the last one: *begin*, *next*,
-    *end* in `Fired`. *begins* [populations + 1] are the first slots."""
+    """By level: a *local* slot, its next *connection* and their *last*, and what is left of what fired by the
+    one before: *next*, *end* in `Fired`. *begins* [populations + 1] are the first slots."""
 
-    slot: Any
+    local: Any
     connection: Any
-    begin: Any
+    last: Any
     next: Any
     end: Any
     begins: Any
 
 
+class Trains(NamedTuple):
+    """The spikes of a population of *size* neurons in timestep t are ``counts[begin + t * size:][:size]``.
+
+    *address* [slots]; *log*: places in counts that are not counted yet, *length* [1] of them. To count at
+    once would make every spike wait for memory.
+    """
+
+    begin: Any
+    size: Any
+    counts: Any
+    address: Any
+    log: Any
+    length: Any
+
+
 @inlined
-def push(c: Cells, s: Synapses, stack: Stack, level: int, slot: int, top: int) -> None:
-    """Put a neuron that has fired on the stack."""
-    stack.slot[level] = slot
-    stack.connection[level] = s.begin[c.own[slot, POPULATION]]
-    stack.begin[level] = stack.next[level] = stack.end[level] = top
+def flush(trains: Trains) -> None:
+    """Count what is in the log."""
+    for n in range(trains.length[0]):
+        trains.counts[trains.log[n]] += 1
+    trains.length[0] = 0
+
+
+@inlined
+def count(trains: Trains, t: int, p: int, fired: Any, low: int, end: int) -> None:
+    """The neurons ``fired[low:end]`` of population *p* have fired in timestep *t*."""
+    n, begin = trains.length[0], trains.begin[p] + t * trains.size[p]
+    for k in range(low, end):
+        if n == len(trains.log):
+            trains.length[0] = n
+            flush(trains)
+            n = 0
+        trains.log[n] = begin + trains.address[fired[k]]
+        n += 1
+    trains.length[0] = n
 
 
 @inlined
 def work_off(
-    c: Cells, s: Synapses, stack: Stack, out: Fired, spikes: Any, t: int, slot: int, caused: int, most: int
+    c: Cells,
+    s: Synapses,
+    stack: Stack,
+    out: Fired,
+    trains: Trains,
+    t: int,
+    slot: int,
+    caused: int,
+    most: int,
 ) -> int:
     """The spike of the neuron *slot*, and everything that it causes; how it ended."""
-    push(c, s, stack, 0, slot, 0)
-    level = 0
-    while level >= 0:
-        k = stack.next[level]
-        if k < stack.end[level]:
-            stack.next[level] = k + 1
+    p = c.own[slot, POPULATION]
+    level, k, end, j, last = 0, 0, 0, s.begin[p], s.begin[p + 1]
+    local = slot - stack.begins[p]
+    while True:
+        if k < end:
+            p = s.numbers[j - 1, TO]
+            following = s.begin[p]
+            if following == s.begin[p + 1]:
+                k = end
+                continue
             slot = out.slot[k]
-            p = c.own[slot, POPULATION]
-            if s.begin[p] < s.begin[p + 1]:
-                push(c, s, stack, level + 1, slot, stack.end[level])
+            k += 1
+            if k < end or j < last:
+                stack.local[level], stack.connection[level], stack.last[level] = local, j, last
+                stack.next[level], stack.end[level] = k, end
                 level += 1
-            continue
-        slot, j, low = stack.slot[level], stack.connection[level], stack.begin[level]
-        p = c.own[slot, POPULATION]
-        if j == s.begin[p + 1]:
+            local, j, last, k = slot - stack.begins[p], following, s.begin[p + 1], end
+        elif j == last:
+            if level == 0:
+                return GOOD
             level -= 1
+            local, j, last = stack.local[level], stack.connection[level], stack.last[level]
+            k, end = stack.next[level], stack.end[level]
             continue
-        top = deliver(c, s, j, slot - stack.begins[p], -1, out, low)
+        end = deliver(c, s, j, local, ANYWHERE, out, k)
         if c.fault[0]:
             return c.fault[0]
-        for n in range(low, top):
-            spikes[t, out.slot[n]] += 1
-        caused += top - low
+        count(trains, t, s.numbers[j, TO], out.slot, k, end)
+        caused += end - k
         if caused > most:
             return RUNAWAY
-        stack.connection[level] = j + 1
-        stack.next[level], stack.end[level] = low, top
-    return GOOD
+        j += 1
 
 
 @kernel
 def run_order(
-    c: Cells, s: Synapses, outside: Outside, stack: Stack, out: Fired, spikes: Any, sums: Any, most: int
+    c: Cells, s: Synapses, outside: Outside, stack: Stack, out: Fired, trains: Trains, sums: Any, most: int
 ) -> None:
-    """All timesteps; *spikes* [T, slots], *sums* [T + 1, slots]: of readouts, at the beginning of each.
+    """All timesteps; *sums* [T + 1, slots]: of readouts, at the beginning of each.
 
     Where it ends early, ``c.fault`` says how, at which slot and in which timestep (of `RUNAWAY`).
     """
+    biases = len(outside.slot)
     for t in range(len(outside.first) - 1):
-        for b in range(len(outside.slot)):
-            slot = outside.slot[b]
-            does = event(c, slot, outside.bias[b])
-            if c.fault[0]:
-                return
-            if does:
-                spikes[t, slot] += 1
-                how = work_off(c, s, stack, out, spikes, t, slot, 1, most)
-                if how != GOOD:
-                    if how == RUNAWAY:
-                        c.fault[0], c.fault[1], c.fault[2] = RUNAWAY, slot, t
+        first = outside.first[t]
+        for k in range(biases + outside.first[t + 1] - first):
+            if k < biases:
+                slot, caused = outside.slot[k], 1
+                does = event(c, slot, outside.bias[k])
+                if c.fault[0]:
                     return
-        for k in range(outside.first[t], outside.first[t + 1]):
-            how = work_off(c, s, stack, out, spikes, t, outside.source[k], 0, most)
+                if not does:
+                    continue
+                out.slot[0] = slot
+                count(trains, t, c.own[slot, POPULATION], out.slot, 0, 1)
+            else:
+                slot, caused = outside.source[first + k - biases], 0
+            how = work_off(c, s, stack, out, trains, t, slot, caused, most)
             if how != GOOD:
                 if how == RUNAWAY:
-                    c.fault[0], c.fault[1], c.fault[2] = RUNAWAY, outside.source[k], t
+                    c.fault[0], c.fault[1], c.fault[2] = RUNAWAY, slot, t
                 return
+        flush(trains)
         for p in range(len(c.fires)):
             if c.fires[p]:
                 continue

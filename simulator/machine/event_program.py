@@ -15,14 +15,27 @@ from snncc.mapping.descriptor import Windows
 from snncc.mapping.masks import NO_MASK
 from snncc.mapping.network import Connection, Network
 from snncc.simulator.event_neurons import EventNeurons, event_neurons, shift_of
-from snncc.simulator.machine.event_kernel import LIST, ROWS, SIDE, SIDE_BITS, TAPS, Synapses
+from snncc.simulator.layer_table import aligned
+from snncc.simulator.machine.event_kernel import NONE, Synapses
+from snncc.simulator.machine.event_layout import (
+    CHANNEL_BITS,
+    GROUP_BITS,
+    INVERSE,
+    INVERSE_BITS,
+    LIST,
+    SIDE,
+    SIDE_BITS,
+    TAPS,
+)
+from snncc.simulator.simd import BLOCK, lanes_of
 from snncc.simulator.timing import Ints
 
 KINDS = ("dense", "conv", "sparse")
 PARTS = (
-    *("first", "last", "entry", "list_first", "list_slot", "list_weight"),
-    *("tap_first", "tap", "tap_to", "weights"),
+    *("first", "last", "single", "entry", "list_first", "list_slot", "list_weight"),
+    *("run_first", "runs", "weights"),
 )
+COLUMNS = INVERSE + 1
 CHUNK = 1 << 16
 """Entries whose synapses are listed at once."""
 
@@ -48,14 +61,20 @@ class Slots:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EventProgram:
-    """Everything that does not depend on data. *fan_out*: no spike has more synapses."""
+    """Everything that does not depend on data.
+
+    *address* [slots]: of each slot in its population; *fan_out*: no spike has more synapses; *blocks*: no
+    entry has more blocks of targets.
+    """
 
     network: Network
     neurons: Mapping[str, EventNeurons]
     slots: Slots
     connections: tuple[Connection, ...]
     synapses: Synapses
+    address: NDArray[np.int32]
     fan_out: int
+    blocks: int
 
 
 def is_plain(connection: Connection, network: Network) -> bool:
@@ -68,8 +87,11 @@ def event_program(graph: SpikeGraph, network: Network) -> EventProgram:
     """The tables of *network*, whose connections keep their order for each source."""
     slots = slots_of(network)
     ordered = tuple(c for name in network.populations for c in network.out_of(name))
-    synapses, fan_out = Gatherer(network, slots).gathered(ordered)
-    return EventProgram(network, event_neurons(graph, network), slots, ordered, synapses, fan_out)
+    gatherer = Gatherer(network, slots)
+    synapses, fan_out = gatherer.gathered(ordered)
+    neurons = event_neurons(graph, network)
+    address = np.concatenate([np.argsort(slots.of[name]) for name in slots.names]).astype(np.int32)
+    return EventProgram(network, neurons, slots, ordered, synapses, address, fan_out, gatherer.blocks)
 
 
 def slots_of(network: Network) -> Slots:
@@ -97,6 +119,7 @@ class Gatherer:
         self.parts: dict[str, list[Ints]] = {name: [] for name in PARTS}
         self.sizes = dict.fromkeys(self.parts, 0)
         self.fan_outs: dict[str, int] = {}
+        self.blocks = 1
 
     def put(self, name: str, array: Ints) -> int:
         """Append *array* to the part *name*; where it begins."""
@@ -113,8 +136,9 @@ class Gatherer:
         sources = [names.index(connection.source) for connection in connections]
         whole = {name: np.concatenate([np.zeros(0, np.int64), *p]) for name, p in self.parts.items()}
         begin = np.searchsorted(sources, np.arange(len(names) + 1))
-        numbers = np.array(self.numbers, np.int64).reshape(-1, 13)
-        weights = narrowed(whole.pop("weights"))
+        numbers = np.array(self.numbers, np.int64).reshape(-1, COLUMNS)
+        weights = padded(narrowed(whole.pop("weights")))
+        whole["runs"] = whole["runs"].reshape(-1, 3)
         return Synapses(begin, numbers, **whole, weights=weights), max(self.fan_outs.values(), default=1)
 
     def add(self, connection: Connection) -> None:
@@ -123,9 +147,15 @@ class Gatherer:
         begin, of = int(self.slots.begins[target]), self.slots.of[connection.target]
         kind, rest, per_entry = self.form(connection, begin, of)
         order = np.argsort(self.slots.of[connection.source], kind="stable")
-        entries = self.put("entry", packed(connection, kind))
-        first = self.put("first", connection.offsets[:-1][order] + entries)
-        self.put("last", connection.offsets[1:][order] + entries)
+        found = packed(connection, kind)
+        entries = self.put("entry", found)
+        begins, ends = connection.offsets[:-1][order], connection.offsets[1:][order]
+        first = self.put("first", begins + entries)
+        self.put("last", ends + entries)
+        is_single = ends - begins == 1
+        single = np.full(len(begins), NONE)
+        single[is_single] = found[begins[is_single]]
+        self.put("single", single)
         sums = np.concatenate([[0], np.cumsum(per_entry[connection.entries])])[connection.offsets]
         fan_out = int(np.diff(sums).max(initial=1))
         self.fan_outs[connection.source] = self.fan_outs.get(connection.source, 0) + fan_out
@@ -136,45 +166,51 @@ class Gatherer:
         descriptor, node = connection.descriptor, connection.node
         if is_plain(connection, self.network) and descriptor is not None:
             most = np.full(prod(connection.shape), descriptor.fan_out)
-            if isinstance(node, Dense) and np.all(np.diff(of) == 1):
-                return ROWS, self.rows(connection, node, begin), most
+            if isinstance(node, Dense) and np.all(np.diff(of) == 1) and prod(connection.shape[:-1]) < SIDE:
+                return TAPS, self.rows(connection, node, begin), most
             in_order = len(connection.out) == 3 and np.array_equal(of - begin, channels_last(connection.out))
             in_order = in_order and max(connection.shape) < SIDE
             if isinstance(node, Conv) and isinstance(descriptor, Windows) and in_order:
                 return TAPS, self.taps(connection, node, descriptor, begin), most
         start, counts = self.listed(connection, of)
-        return LIST, [0, start, *[0] * 7], counts
+        return LIST, [0, start, *[0] * 8], counts
 
     def rows(self, connection: Connection, node: Dense, begin: int) -> list[int]:
-        """The numbers of a dense connection from SLOT on."""
+        """The numbers of a dense connection from SLOT on: a kernel of 1 x 1 on a map of 1 x 1."""
         weight = node.weight.astype(np.int64) << node.shift
-        return [begin, self.put("weights", weight.T), connection.out[-1], *[0] * 6]
+        outs, one = connection.out[-1], self.runs([[(0, 0, 1)]])
+        start, self.blocks = self.put("weights", weight.T), max(self.blocks, blocks_of(outs))
+        return [begin, start, outs, one, one, outs, outs, outs, outs, 0]
 
     def taps(self, connection: Connection, node: Conv, window: Windows, begin: int) -> list[int]:
-        """The numbers of a convolution from SLOT on."""
-        (kh, kw), (ins, outs) = window.kernel, window.per_group
+        """The numbers of a convolution from SLOT on.
+
+        The taps of a row are stored so that those which follow one another lead to neighbors from one place:
+        by what is left of their number after division by the stride, and from the last to the first.
+        """
+        (kh, kw), (ins, outs), stride = window.kernel, window.per_group, window.stride[1]
         _, height, width = connection.shape
         maps, h, w = connection.out
+        order = sorted(range(kw), key=lambda tap: (tap % stride, -tap))
         weight = (node.weight.astype(np.int64) << node.shift).reshape(node.groups, outs, ins, kh, kw)
-        start = self.put("weights", weight.transpose(0, 2, 3, 4, 1))
-        rows, columns = self.axis(window, height, h, 0), self.axis(window, width, w, 1)
-        return [begin, start, outs, rows, columns, w, maps, kh, kw]
+        start = self.put("weights", weight.transpose(0, 2, 3, 4, 1)[:, :, :, order])
+        rows = self.runs([[(*way, 1) for way in ways] for ways in ways_of(window, height, h, 0)])
+        is_joined = window.dilation[1] == 1 and node.groups == 1
+        columns = []
+        for ways in ways_of(window, width, w, 1):
+            found = [(order.index(tap), to, 1) for tap, to in ways]
+            if is_joined and found:
+                found = [(found[-1][0], found[-1][1], len(found))]
+            columns.append(found)
+            self.blocks = max(self.blocks, kh * sum(blocks_of(outs * count) for *_, count in found))
+        line, kernel = w * maps, kh * kw * outs
+        return [begin, start, outs, rows, self.runs(columns), line, maps, kernel, kw * outs, inverse(outs)]
 
-    def axis(self, window: Windows, places: int, targets: int, axis: int) -> int:
-        """Of each place of an axis its taps and where they lead to; the first row of the table."""
-        first = [self.sizes["tap"]]
-        for place in range(places):
-            found = []
-            for tap in range(window.kernel[axis]):
-                to, rest = divmod(
-                    place + window.padding[axis] - tap * window.dilation[axis], window.stride[axis]
-                )
-                if not rest and 0 <= to < targets:
-                    found.append((tap, to))
-            self.put("tap", np.array([tap for tap, _ in found], np.int64))
-            self.put("tap_to", np.array([to for _, to in found], np.int64))
-            first.append(first[-1] + len(found))
-        return self.put("tap_first", np.array(first))
+    def runs(self, places: list[list[tuple[int, int, int]]]) -> int:
+        """Tap, target and count of the runs of each place of an axis; where their table begins."""
+        begin = self.sizes["runs"] // 3
+        self.put("runs", np.array([run for runs in places for run in runs], np.int64))
+        return self.put("run_first", begin + np.cumsum([0, *map(len, places)]))
 
     def listed(self, connection: Connection, slots: Ints) -> tuple[int, Ints]:
         """An explicit list of the synapses of each entry; where it begins, and their numbers."""
@@ -187,17 +223,39 @@ class Gatherer:
         return self.put("list_first", begin + np.concatenate([[0], np.cumsum(counts)])), counts
 
 
+def ways_of(window: Windows, places: int, targets: int, axis: int) -> list[list[tuple[int, int]]]:
+    """Of each place of an axis its taps, and where they lead to."""
+    stride, padding, dilation = window.stride[axis], window.padding[axis], window.dilation[axis]
+    ways = []
+    for place in range(places):
+        reached = [
+            (tap, divmod(place + padding - tap * dilation, stride)) for tap in range(window.kernel[axis])
+        ]
+        ways.append([(tap, to) for tap, (to, rest) in reached if not rest and 0 <= to < targets])
+    return ways
+
+
+def blocks_of(targets: int) -> int:
+    """No width of potentials needs more blocks."""
+    return -(-targets // lanes_of(64))
+
+
+def inverse(outs: int) -> int:
+    """The factor by which the kernel divides by *outs*: shifted by INVERSE_BITS."""
+    return -(-(1 << INVERSE_BITS) // outs)
+
+
 def packed(connection: Connection, kind: int) -> Ints:
     """The entries of *connection* as the kernel reads them."""
     entries, shape = np.asarray(connection.entries, np.int64), connection.shape
-    if kind == ROWS:
+    if kind == TAPS and isinstance(connection.node, Dense):
         row, column = np.divmod(entries, shape[-1])
-        return column | row << 3 * SIDE_BITS
+        return row << GROUP_BITS | column << CHANNEL_BITS
     if kind == TAPS:
         assert isinstance(connection.node, Conv)
         channel, y, x = np.unravel_index(entries, shape)
         group = channel // (shape[0] // connection.node.groups)
-        return y | x << SIDE_BITS | group << 2 * SIDE_BITS | channel << 3 * SIDE_BITS
+        return y | x << SIDE_BITS | group << GROUP_BITS | channel << CHANNEL_BITS
     return entries
 
 
@@ -229,3 +287,8 @@ def narrowed(weights: Ints) -> NDArray[np.signedinteger[Any]]:
     if low >= -128 and high <= 127:
         return weights.astype(np.int8)
     return weights.astype(np.int32) if max(-low, high) <= 1 << 30 else weights
+
+
+def padded(weights: NDArray[np.signedinteger[Any]]) -> NDArray[np.signedinteger[Any]]:
+    """A copy of *weights* that begins at a whole block and can be read a block beyond its end."""
+    return aligned(np.append(weights, np.zeros(BLOCK, weights.dtype)), weights.dtype.str)

@@ -15,13 +15,15 @@ from snncc.simulator.event_check import check_events
 from snncc.simulator.event_run import MOST_SPIKES, EventRun, checked_inputs
 from snncc.simulator.machine.event_cells import cells_of, overflow_of, report
 from snncc.simulator.machine.event_kernel import NARROW, OVERFLOW, Cells, Fired
-from snncc.simulator.machine.event_order_kernel import Outside, Stack, run_order
+from snncc.simulator.machine.event_order_kernel import Outside, Stack, Trains, run_order
 from snncc.simulator.machine.event_program import EventProgram, event_program
 from snncc.simulator.timing import Ints
 
 ORDERS = ("canonical", "timed")
 PROGRAMS: WeakKeyDictionary[Placement, tuple[SpikeGraph, EventProgram]] = WeakKeyDictionary()
 """Graphs and programs of placements that are still alive."""
+LOG = 1 << 12
+"""Spikes that are counted together."""
 WIDTHS = {1: (16, 32, 64), 4: (32, 64), 8: (64,)}
 """The bits in which potentials are tried to be kept, by the bytes of a weight."""
 
@@ -71,24 +73,31 @@ def run_canonical(
     graph: SpikeGraph,
     placement: Placement,
     program: EventProgram,
-    trains: Mapping[str, Ints],
+    inputs: Mapping[str, Ints],
     most: int,
     width: int,
 ) -> EventRun | None:
     """As `run_events`; None where the potentials need to be wider than *width*."""
     cells = cells_of(program, np.zeros(program.slots.count, np.int64), width)
-    outside, timesteps = outside_of(program, trains), len(next(iter(trains.values())))
-    slot, connection, begin, following, end = (np.empty(most + 2, np.int64) for _ in range(5))
-    stack = Stack(slot, connection, begin, following, end, program.slots.begins)
+    outside, timesteps = outside_of(program, inputs), len(next(iter(inputs.values())))
+    local, connection, last, following, end = (np.empty(most + 2, np.int64) for _ in range(5))
+    stack = Stack(local, connection, last, following, end, program.slots.begins)
     room = most + program.fan_out + 1
     out = Fired(np.empty(room, np.int64), np.empty(room, np.int64), np.zeros(1, np.int64))
-    spikes = np.zeros((timesteps, program.slots.count), np.int64)
+    sizes = np.diff(program.slots.begins)
+    counts = np.zeros(timesteps * program.slots.count, np.int64)
+    log, length = np.empty(LOG, np.int64), np.zeros(1, np.int64)
+    trains = Trains(timesteps * program.slots.begins[:-1], sizes, counts, program.address, log, length)
     sums = np.zeros((timesteps + 1, program.slots.count), np.int64)
     if not cells.fault[0]:
-        run_order(cells, program.synapses, outside, stack, out, spikes, sums, most)
+        run_order(cells, program.synapses, outside, stack, out, trains, sums, most)
     if not is_finished(graph, program, cells, most):
         return None
     dropped = np.zeros(placement.chip.fabric.cores, np.int64)
+    spikes = {
+        name: counts[begin : begin + timesteps * size].reshape(timesteps, size)
+        for name, begin, size in zip(program.slots.names, trains.begin, sizes, strict=True)
+    }
     return report(program, cells, spikes, sums, dropped, None)
 
 
