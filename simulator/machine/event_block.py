@@ -14,65 +14,75 @@ from numba import types
 from snncc.simulator.simd import I64, Vectors, intrinsic
 
 
-def sum_block(
-    builder: Any, v: Vectors, weight_bits: int, arguments: Any, part: Any = None
-) -> tuple[Any, Any]:
-    """The potentials at ``arguments[2]`` after the weights at ``arguments[3]``, and which are not quiet.
+class Sum:
+    """The block of potentials at *at* after the weights at *of*: those lanes that take *part* (None: all)."""
 
-    *part*: the bits of the lanes that take part.
-    """
-    _, _, at, of, least, span, *_ = arguments
-    weight = v.load(of, weight_bits, 1)
-    wide = builder.sext(weight, v.type) if weight_bits < v.bits else weight
-    mask = None
-    if part is not None:
-        bits = builder.trunc(part, ir.IntType(v.lanes))
-        mask = builder.bitcast(bits, ir.VectorType(ir.IntType(1), v.lanes))
-        wide = builder.select(mask, wide, ir.Constant(v.type, None))
-    after = builder.add(v.load(at, v.bits, v.bits // 8), wide)
-    distance = builder.sub(after, v.spread(least, v.type))
-    loud = builder.icmp_unsigned(">", distance, v.spread(span, v.type))
-    return after, loud if mask is None else builder.and_(loud, mask)
+    def __init__(self, builder: Any, bits: int, weight_bits: int, arguments: Any, part: Any = None) -> None:
+        _, _, at, of, least, span, drop, *_ = arguments
+        self.builder, self.bits, self.at = builder, bits, at
+        self.v = v = Vectors(builder, bits)
+        weight = v.load(of, weight_bits, 1)
+        wide = builder.sext(weight, v.type) if weight_bits < bits else weight
+        nothing = ir.Constant(v.type, None)
+        if part is not None:
+            lanes = builder.trunc(part, ir.IntType(v.lanes))
+            self.takes = builder.bitcast(lanes, ir.VectorType(ir.IntType(1), v.lanes))
+            wide = builder.select(self.takes, wide, nothing)
+        self.after = builder.add(v.load(at, bits, bits // 8), wide)
+        distance = builder.sub(self.after, v.spread(least, v.type))
+        self.loud = builder.icmp_unsigned(">", distance, v.spread(span, v.type))
+        if part is not None:
+            self.loud = builder.and_(self.loud, self.takes)
+        self.left = builder.sub(self.after, builder.select(self.loud, v.spread(drop, v.type), nothing))
 
-
-def told(builder: Any, v: Vectors, loud: Any, arguments: Any) -> Any:
-    """The bits of *loud*, which are stored at the last argument too."""
-    bits = v.mask_bits(loud)
-    builder.store(bits, builder.inttoptr(arguments[-1], I64.as_pointer())).align = 8
-    return bits
+    def stored(self, left: Any, masks: Any) -> Any:
+        """Store what is *left*, and the bits of those that are not quiet; returns these."""
+        self.v.store(left, self.at, self.bits // 8)
+        kind = ir.IntType(self.v.lanes)
+        bits = self.builder.bitcast(self.loud, kind)
+        self.builder.store(bits, self.builder.inttoptr(masks, kind.as_pointer())).align = 8
+        return self.builder.zext(bits, I64)
 
 
 @intrinsic
-def add_block(typing: Any, d: Any, weights: Any, at: Any, of: Any, least: Any, span: Any, masks: Any) -> Any:
+def add_block(
+    typing: Any, d: Any, weights: Any, at: Any, of: Any, least: Any, span: Any, drop: Any, masks: Any
+) -> Any:
     """Add the block of weights at *of* to that of potentials at *at*.
 
-    Returns the bits of those that then lie out of *least* .. *least* + *span*, and stores them at *masks*.
+    Those that then lie out of *least* .. *least* + *span* become less by *drop*. Returns their bits, and
+    stores them at *masks*.
     """
     bits, weight_bits = d.bitwidth, weights.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        v = Vectors(builder, bits)
-        after, loud = sum_block(builder, v, weight_bits, arguments)
-        v.store(after, arguments[2], bits // 8)
-        return told(builder, v, loud, arguments)
+        block = Sum(builder, bits, weight_bits, arguments)
+        return block.stored(block.left, arguments[7])
 
-    return types.int64(d, weights, *[types.intp] * 5), generate
+    return types.int64(d, weights, *[types.intp] * 6), generate
 
 
 @intrinsic
 def add_part(
-    typing: Any, d: Any, weights: Any, at: Any, of: Any, least: Any, span: Any, part: Any, masks: Any
+    typing: Any,
+    d: Any,
+    weights: Any,
+    at: Any,
+    of: Any,
+    least: Any,
+    span: Any,
+    drop: Any,
+    part: Any,
+    masks: Any,
 ) -> Any:
     """As `add_block`, of the lanes whose bits are set in *part*."""
     bits, weight_bits = d.bitwidth, weights.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        v = Vectors(builder, bits)
-        after, loud = sum_block(builder, v, weight_bits, arguments, arguments[6])
-        v.store(after, arguments[2], bits // 8)
-        return told(builder, v, loud, arguments)
+        block = Sum(builder, bits, weight_bits, arguments, arguments[7])
+        return block.stored(block.left, arguments[8])
 
-    return types.int64(d, weights, *[types.intp] * 6), generate
+    return types.int64(d, weights, *[types.intp] * 7), generate
 
 
 @intrinsic
@@ -84,6 +94,7 @@ def add_clamped(
     of: Any,
     least: Any,
     span: Any,
+    drop: Any,
     part: Any,
     floor: Any,
     masks: Any,
@@ -92,17 +103,26 @@ def add_clamped(
     bits, weight_bits = d.bitwidth, weights.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        v = Vectors(builder, bits)
-        after, loud = sum_block(builder, v, weight_bits, arguments, arguments[6])
-        lowest = v.load(arguments[7], bits, bits // 8)
-        takes = builder.bitcast(
-            builder.trunc(arguments[6], ir.IntType(v.lanes)), ir.VectorType(ir.IntType(1), v.lanes)
-        )
-        rises = builder.and_(builder.icmp_signed("<", after, lowest), builder.and_(builder.not_(loud), takes))
-        v.store(builder.select(rises, lowest, after), arguments[2], bits // 8)
-        return told(builder, v, loud, arguments)
+        block = Sum(builder, bits, weight_bits, arguments, arguments[7])
+        lowest = block.v.load(arguments[8], bits, bits // 8)
+        rises = builder.and_(block.takes, builder.not_(block.loud))
+        rises = builder.and_(rises, builder.icmp_signed("<", block.after, lowest))
+        return block.stored(builder.select(rises, lowest, block.left), arguments[9])
 
-    return types.int64(d, weights, *[types.intp] * 7), generate
+    return types.int64(d, weights, *[types.intp] * 8), generate
+
+
+@intrinsic
+def load_mask(typing: Any, d: Any, masks: Any) -> Any:
+    """The bits of one block of potentials of the type of *d*, as stored at *masks*."""
+    lanes = 512 // d.bitwidth
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = builder.load(builder.inttoptr(arguments[1], ir.IntType(lanes).as_pointer()))
+        value.align = 8
+        return builder.zext(value, I64)
+
+    return types.int64(d, types.intp), generate
 
 
 @intrinsic

@@ -71,7 +71,8 @@ def cells_of(program: EventProgram, home: Ints, width: int) -> Cells:
         lower=lower,
         span=upper - lower,
         deepest=deepest,
-        drop=np.array([NONE if of is None else drop_of(of) for of in by_name], np.int64),
+        is_deep=np.array([deep[slots].any() for slots in map(program.slots.of.get, names)], np.int64),
+        drop=np.array([NONE if of is None else drop_of(of, far) for of in by_name], np.int64),
         saturations=np.zeros(len(names), np.int64),
         fault=fault,
         masks=np.zeros(program.blocks, np.int64),
@@ -85,10 +86,10 @@ def whole(of: Sequence[EventNeurons | None], what: Callable[[EventNeurons], int]
     return np.array([0 if one is None else what(one) for one in of], np.int64)
 
 
-def drop_of(of: EventNeurons) -> int:
+def drop_of(of: EventNeurons, far: int) -> int:
     """What all neurons of the population subtract, if nothing else happens when they fire; else NONE."""
-    is_plain = of.fires and of.subtracts and of.bits is None and of.clamp_low is None
-    return int(of.rho[0]) if is_plain and len(of.rho) and np.ptp(of.rho) == 0 and of.rho[0] >= 0 else NONE
+    is_plain = of.fires and of.subtracts and of.bits is None and of.clamp_low is None and len(of.rho)
+    return int(of.rho[0]) if is_plain and np.ptp(of.rho) == 0 and 0 <= of.rho[0] <= far else NONE
 
 
 def quiet_range(of: EventNeurons, far: int, width: int) -> tuple[int, int]:

@@ -13,28 +13,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from snncc.simulator.machine.event_block import lowest_bit
+from snncc.simulator.machine.event_block import load_mask, lowest_bit
 from snncc.simulator.machine.event_inline import inlined
 from snncc.simulator.machine.event_layout import (
-    CHANNEL_BITS,
-    COLUMN,
-    COUNT,
     ENTRY,
-    GROUP_BITS,
-    INVERSE,
-    INVERSE_BITS,
-    KERNEL,
     KIND,
     LINE,
+    LIST,
     OUTS,
-    PITCH,
-    ROW,
-    SIDE,
-    SIDE_BITS,
+    ROWS,
     SLOT,
-    TAP,
     TAPS,
-    TARGET,
     WEIGHT,
     WIDE,
 )
@@ -54,7 +43,7 @@ GOOD, OVERFLOW, NARROW, RUNAWAY, MORE, STUCK = range(6)
 it needs more memory; nothing can go on."""
 LEAST, RHO, RESET, POPULATION, HOME = range(5)
 """Columns of `Cells.own`."""
-NONE, ANYWHERE = -1, -2
+NONE = -1
 
 
 class Cells(NamedTuple):
@@ -63,9 +52,10 @@ class Cells(NamedTuple):
     By slot: *d*, *deep* and, of the width of d, *floor* (the lower clamp); *own* [slots, 8]: LEAST (of a
     readout: what it has summed up), RHO, RESET, POPULATION, HOME (the core). By population: *fires*,
     *subtracts*, *clamps*, *is_bounded*, *overflow*, *low*, *high* (of the width), the quiet range of d, which
-    is *lower* .. *lower* + *span*, how low deep may be (*deepest*), the *drop* of neurons that fire where all
-    subtract the same and have neither clamp nor width (else NONE), and the counts *saturations*. *fault*: how
-    it ended, slot, value. *far*: how far d may go, *reach*: a distance. *masks*: room for `add_window`.
+    is *lower* .. *lower* + *span*, how low deep may be (*deepest*), whether one may be (*is_deep*), the
+    *drop* of neurons that fire where all subtract the same and have neither clamp nor width (else NONE), and
+    the counts *saturations*. *fault*: how it ended, slot, value. *far*: how far d may go, *reach*: a
+    distance. *masks*: room for `add_window`.
     """
 
     d: Any
@@ -82,6 +72,7 @@ class Cells(NamedTuple):
     lower: Any
     span: Any
     deepest: Any
+    is_deep: Any
     drop: Any
     saturations: Any
     fault: Any
@@ -93,24 +84,18 @@ class Cells(NamedTuple):
 class Synapses(NamedTuple):
     """All connections, by source population: those of population p are ``begin[p] : begin[p + 1]``.
 
-    *numbers* [connections, 14]. The source in local slot k of connection j has the entry ``single[i]`` with
-    i = its number ENTRY + k; where that is NONE, ``entry[first[i] : last[i]]``. *list_first*, *list_slot*,
-    *list_weight*: explicit synapses of entries. ``runs[run_first[k] : run_first[k + 1]]``, k from ROW
-    (COLUMN) on: of each row (column) of a map the taps that lead to neighboring rows (columns) of targets
-    (those of rows are alone). In the order of synapses the taps of a run come from last to first.
+    *numbers* [connections, 7]. The source in local slot k of connection j has the *windows*
+    ``[first[i] : first[i + 1]]`` with i = its number ENTRY + k: rows of taps that lead to neighbors, with one
+    weight for each of OUTS channels. In the order of synapses the taps of a row come from last to first.
+    *list_slot*, *list_weight*: explicit synapses.
     """
 
     begin: Any
     numbers: Any
     first: Any
-    last: Any
-    single: Any
-    entry: Any
-    list_first: Any
+    windows: Any
     list_slot: Any
     list_weight: Any
-    run_first: Any
-    runs: Any
     weights: Any
 
 
@@ -146,12 +131,13 @@ def keep(c: Cells, slot: int, x: int) -> None:
     if -c.far <= x <= c.far:
         c.deep[slot], c.d[slot] = 0, x
         return
-    deep = min(0, max(x + c.far // 2, c.deepest[c.own[slot, POPULATION]]))
+    p = c.own[slot, POPULATION]
+    deep = min(0, max(x + c.far // 2, c.deepest[p]))
     if not -c.far <= x - deep <= c.far or x < -c.reach:
         if c.fault[0] == 0:
             c.fault[0], c.fault[1], c.fault[2] = NARROW, slot, x + c.own[slot, LEAST]
         return
-    c.deep[slot], c.d[slot] = deep, x - deep
+    c.deep[slot], c.d[slot], c.is_deep[p] = deep, x - deep, 1
 
 
 @inlined
@@ -188,78 +174,55 @@ def one(c: Cells, slot: int, weight: int, core: int, out: Fired, top: int) -> in
 
 @inlined
 def some_of(
-    c: Cells, weights: Any, at: int, of: int, outs: int, taps: int, core: int, out: Fired, top: int
+    c: Cells, s: Synapses, j: int, at: int, of: int, taps: int, core: int, out: Fired, top: int
 ) -> int:
-    """The synapses of *taps* neighboring taps from slot *at* on that are on *core*, weights from *of* on."""
+    """The synapses of a row of *taps* from slot *at* on that are on *core*, weights from *of* on."""
+    outs = s.numbers[j, OUTS]
     for tap in range(taps - 1, -1, -1):
         for k in range(tap * outs, (tap + 1) * outs):
-            top = one(c, at + k, weights[of + k], core, out, top)
+            top = one(c, at + k, s.weights[of + k], core, out, top)
     return top
 
 
 @inlined
-def looked_at(
-    c: Cells, s: Synapses, j: int, at: int, of: int, taps: int, block: int, count: int, out: Fired, top: int
+def is_loud(c: Cells, slot: int, weight: int, p: int) -> bool:
+    """Whether the neuron *slot* of population *p* fires, which was not quiet after an event of *weight*."""
+    drop = c.drop[p]
+    if drop == NONE:
+        c.d[slot] -= weight  # as the whole block has been added
+        return event(c, slot, weight)
+    x = c.d.dtype.type(c.d[slot] + drop)
+    if 0 <= x <= c.far and not c.is_deep[p]:
+        return True
+    x += c.deep[slot]
+    keep(c, slot, x - drop if x >= 0 else x)
+    return x >= 0
+
+
+@inlined
+def loud_of(
+    c: Cells, s: Synapses, j: int, at: int, of: int, taps: int, masks: int, out: Fired, top: int
 ) -> int:
-    """Those of *taps* neighboring taps that are not quiet, by the masks from *block* on."""
-    lanes, outs, inverse = 64 // size_of(c.d.dtype.type(0)), s.numbers[j, OUTS], s.numbers[j, INVERSE]
-    end = top
-    for k0 in range(0, taps * outs, lanes):
-        mask = c.masks[block]
-        block += 1
-        while mask:
-            k = k0 + lowest_bit(mask)
-            mask &= mask - 1
-            index = count + k + (taps - 1 - 2 * (k * inverse >> INVERSE_BITS)) * outs
-            n = end
-            while n > top and out.index[n - 1] > index:
-                out.slot[n], out.index[n] = out.slot[n - 1], out.index[n - 1]
-                n -= 1
-            out.slot[n], out.index[n] = k, index
-            end += 1
-    drop = c.drop[s.numbers[j, TO]]
-    for n in range(top, end):
-        k = out.slot[n]
-        if drop != NONE:
-            x = c.d[at + k] + c.deep[at + k]
-            does = x >= 0
-            keep(c, at + k, x - drop if does else x)
-        else:
-            weight = s.weights[of + k]
-            c.d[at + k] -= weight  # as the whole block has been added
-            does = event(c, at + k, weight)
-        if does:
-            out.slot[top], out.index[top] = at + k, out.index[n]
-            top += 1
-    return top
-
-
-@inlined
-def window(c: Cells, s: Synapses, j: int, entry: int, core: int, some: bool, out: Fired, top: int) -> int:
-    """The synapses of one entry of taps into *core*; or all that are not quiet, if there are *some*."""
-    lanes, outs, count, block = 64 // size_of(c.d.dtype.type(0)), s.numbers[j, OUTS], out.count[0], 0
-    y, x = entry & (SIDE - 1), (entry >> SIDE_BITS) & (SIDE - 1)
-    to = s.numbers[j, SLOT] + ((entry >> GROUP_BITS) & (SIDE - 1)) * outs
-    start = s.numbers[j, WEIGHT] + (entry >> CHANNEL_BITS) * s.numbers[j, KERNEL]
-    row, column = s.numbers[j, ROW] + y, s.numbers[j, COLUMN] + x
-    left, right = s.run_first[column], s.run_first[column + 1]
-    for ty in range(s.run_first[row], s.run_first[row + 1]):
-        line, begin = (
-            to + s.runs[ty, TARGET] * s.numbers[j, LINE],
-            start + s.runs[ty, TAP] * s.numbers[j, WIDE],
-        )
-        for tx in range(left, right):
-            taps = s.runs[tx, COUNT]
-            slot, weight = line + s.runs[tx, TARGET] * s.numbers[j, PITCH], begin + s.runs[tx, TAP] * outs
-            if core >= 0:
-                top = some_of(c, s.weights, slot, weight, outs, taps, core, out, top)
-                continue
-            if some:
-                top = looked_at(c, s, j, slot, weight, taps, block, count, out, top)
-            block += (taps * outs + lanes - 1) // lanes
-            count += taps * outs
-    if core < 0:
-        out.count[0] = count
+    """Those of a row that are not quiet, by its *masks*."""
+    lanes, outs, p = 64 // size_of(c.d.dtype.type(0)), s.numbers[j, OUTS], s.numbers[j, TO]
+    index = out.count[0]
+    for tap in range(taps - 1, -1, -1):
+        first = tap * outs
+        k0 = first & -lanes
+        while k0 < first + outs:
+            mask = load_mask(c.d.dtype.type(0), masks + (k0 // lanes) * 8)
+            if k0 < first:
+                mask &= -1 << (first - k0)
+            if k0 + lanes > first + outs:
+                mask &= (1 << (first + outs - k0)) - 1
+            while mask:
+                k = k0 + lowest_bit(mask)
+                mask &= mask - 1
+                if is_loud(c, at + k, s.weights[of + k], p):
+                    out.slot[top], out.index[top] = at + k, index + k - first
+                    top += 1
+            k0 += lanes
+        index += outs
     return top
 
 
@@ -270,50 +233,55 @@ def address(array: Any) -> Any:
 
 
 @inlined
-def through(c: Cells, s: Synapses, j: int, entry: int, core: int, out: Fired, top: int) -> int:
-    """All synapses of one entry of connection *j* into *core* (-1: any core)."""
-    if s.numbers[j, KIND] != TAPS:
-        of = s.numbers[j, WEIGHT]
-        for k in range(s.list_first[of + entry], s.list_first[of + entry + 1]):
-            top = one(c, s.list_slot[k], s.list_weight[k], core, out, top)
+def window(c: Cells, s: Synapses, j: int, n: int, core: int, out: Fired, top: int) -> int:
+    """All synapses of window *n* of connection *j* into *core*."""
+    at, of, rows, taps = s.windows[n, SLOT], s.windows[n, WEIGHT], s.windows[n, ROWS], s.windows[n, TAPS]
+    line, wide, run = s.numbers[j, LINE], s.numbers[j, WIDE], taps * s.numbers[j, OUTS]
+    if core >= 0:
+        for row in range(rows):
+            top = some_of(c, s, j, at + row * line, of + row * wide, taps, core, out, top)
         return top
-    some = 0
-    if core < 0:
-        p = s.numbers[j, TO]
-        some = add_window(
-            c.d.dtype.type(0),
-            s.weights.dtype.type(0),
-            address(c.d),
-            address(s.weights),
-            address(s.numbers) + j * 8 * (INVERSE + 1),
-            address(s.run_first),
-            address(s.runs),
-            entry,
-            c.lower[p],
-            c.span[p],
-            address(c.masks),
-            address(c.floor) if c.clamps[p] else 0,
-        )
-    if some or core != ANYWHERE:
-        return window(c, s, j, entry, core, some != 0, out, top)
+    p, d0, w0 = s.numbers[j, TO], c.d.dtype.type(0), s.weights.dtype.type(0)
+    masks, size = address(c.masks), size_of(d0)
+    some = add_window(
+        d0,
+        w0,
+        address(c.d) + at * size,
+        address(s.weights) + of * size_of(w0),
+        rows,
+        run,
+        line * size,
+        wide * size_of(w0),
+        c.lower[p],
+        c.span[p],
+        max(c.drop[p], 0),
+        masks,
+        address(c.floor) - address(c.d) if c.clamps[p] else 0,
+    )
+    if some:
+        lanes, count = 64 // size, out.count[0]
+        for row in range(rows):
+            out.count[0] = count + row * run
+            top = loud_of(c, s, j, at + row * line, of + row * wide, taps, masks, out, top)
+            masks += (run + lanes - 1) // lanes * 8
+        out.count[0] = count
+    out.count[0] += rows * run
     return top
 
 
 @inlined
 def deliver(c: Cells, s: Synapses, j: int, source: int, core: int, out: Fired, top: int) -> int:
-    """All synapses of connection *j* from its local slot *source* into *core* (-1: any; ANYWHERE: uncounted).
+    """All synapses of connection *j* from its local slot *source* into *core* (-1: any core).
 
     What fires is appended to *out* from *top* on; returns its end.
     """
     out.count[0] = 0
     place = s.numbers[j, ENTRY] + source
-    entry, n, last = s.single[place], 0, 1
-    is_listed = entry == NONE
-    if is_listed:
-        n, last = s.first[place], s.last[place]
-    while n < last:
-        if is_listed:
-            entry = s.entry[n]
-        top = through(c, s, j, entry, core, out, top)
-        n += 1
+    for n in range(s.first[place], s.first[place + 1]):
+        if s.numbers[j, KIND] == LIST:
+            begin = s.windows[n, SLOT]
+            for k in range(begin, begin + s.windows[n, TAPS]):
+                top = one(c, s.list_slot[k], s.list_weight[k], core, out, top)
+        else:
+            top = window(c, s, j, n, core, out, top)
     return top

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from snncc.simulator.jit import kernel
 from snncc.simulator.machine.event_inline import inlined
 from snncc.simulator.machine.event_kernel import (
-    ANYWHERE,
     GOOD,
     LEAST,
     POPULATION,
@@ -117,7 +116,7 @@ def work_off(
             local, j, last = stack.local[level], stack.connection[level], stack.last[level]
             k, end = stack.next[level], stack.end[level]
             continue
-        end = deliver(c, s, j, local, ANYWHERE, out, k)
+        end = deliver(c, s, j, local, -1, out, k)
         if c.fault[0]:
             return c.fault[0]
         count(trains, t, s.numbers[j, TO], out.slot, k, end)

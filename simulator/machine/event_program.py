@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
-from typing import Any
+from math import gcd, prod
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,26 +16,13 @@ from snncc.mapping.masks import NO_MASK
 from snncc.mapping.network import Connection, Network
 from snncc.simulator.event_neurons import EventNeurons, event_neurons, shift_of
 from snncc.simulator.layer_table import aligned
-from snncc.simulator.machine.event_kernel import NONE, Synapses
-from snncc.simulator.machine.event_layout import (
-    CHANNEL_BITS,
-    GROUP_BITS,
-    INVERSE,
-    INVERSE_BITS,
-    LIST,
-    SIDE,
-    SIDE_BITS,
-    TAPS,
-)
+from snncc.simulator.machine.event_kernel import Synapses
+from snncc.simulator.machine.event_layout import LIST, ROWS, TAPS, WINDOW
 from snncc.simulator.simd import BLOCK, lanes_of
 from snncc.simulator.timing import Ints
 
 KINDS = ("dense", "conv", "sparse")
-PARTS = (
-    *("first", "last", "single", "entry", "list_first", "list_slot", "list_weight"),
-    *("run_first", "runs", "weights"),
-)
-COLUMNS = INVERSE + 1
+PARTS = ("first", "windows", "list_slot", "list_weight", "weights")
 CHUNK = 1 << 16
 """Entries whose synapses are listed at once."""
 
@@ -64,7 +51,7 @@ class EventProgram:
     """Everything that does not depend on data.
 
     *address* [slots]: of each slot in its population; *fan_out*: no spike has more synapses; *blocks*: no
-    entry has more blocks of targets.
+    window has more blocks of targets.
     """
 
     network: Network
@@ -110,6 +97,23 @@ def channels_last(shape: Shape) -> Ints:
     return np.arange(prod(shape)).reshape(height, width, channels).transpose(2, 0, 1).reshape(-1)
 
 
+class Windowed(NamedTuple):
+    """The synapses of some entries: *windows* [count, 4], and how many of them each entry has.
+
+    *kind* and *numbers* (from OUTS on) are those of `Synapses.numbers`.
+    """
+
+    kind: int
+    numbers: tuple[int, int, int]
+    windows: Ints
+    counts: Ints
+
+    @property
+    def synapses(self) -> Ints:
+        """How many synapses each window has."""
+        return self.windows[:, ROWS] * self.windows[:, TAPS] * self.numbers[0]
+
+
 class Gatherer:
     """Puts the synapses of all connections into arrays."""
 
@@ -136,127 +140,127 @@ class Gatherer:
         sources = [names.index(connection.source) for connection in connections]
         whole = {name: np.concatenate([np.zeros(0, np.int64), *p]) for name, p in self.parts.items()}
         begin = np.searchsorted(sources, np.arange(len(names) + 1))
-        numbers = np.array(self.numbers, np.int64).reshape(-1, COLUMNS)
-        weights = padded(narrowed(whole.pop("weights")))
-        whole["runs"] = whole["runs"].reshape(-1, 3)
-        return Synapses(begin, numbers, **whole, weights=weights), max(self.fan_outs.values(), default=1)
+        numbers = np.array(self.numbers, np.int64).reshape(-1, 7)
+        windows, weights = whole["windows"].reshape(-1, 4), padded(narrowed(whole["weights"]))
+        if windows.max(initial=0) < 1 << 31:
+            windows = windows.astype(np.int32)
+        fan_out = max(self.fan_outs.values(), default=1)
+        lists = whole["list_slot"], whole["list_weight"]
+        return Synapses(begin, numbers, whole["first"], windows, *lists, weights), fan_out
 
     def add(self, connection: Connection) -> None:
         """One connection."""
         target = list(self.network.populations).index(connection.target)
-        begin, of = int(self.slots.begins[target]), self.slots.of[connection.target]
-        kind, rest, per_entry = self.form(connection, begin, of)
         order = np.argsort(self.slots.of[connection.source], kind="stable")
-        found = packed(connection, kind)
-        entries = self.put("entry", found)
-        begins, ends = connection.offsets[:-1][order], connection.offsets[1:][order]
-        first = self.put("first", begins + entries)
-        self.put("last", ends + entries)
-        is_single = ends - begins == 1
-        single = np.full(len(begins), NONE)
-        single[is_single] = found[begins[is_single]]
-        self.put("single", single)
-        sums = np.concatenate([[0], np.cumsum(per_entry[connection.entries])])[connection.offsets]
-        fan_out = int(np.diff(sums).max(initial=1))
+        starts, ends = connection.offsets[:-1][order], connection.offsets[1:][order]
+        entries = np.asarray(connection.entries, np.int64)[ranges(starts, ends - starts)]
+        form = self.form(connection, entries, int(self.slots.begins[target]))
+        firsts = sums_before(form.counts)[sums_before(ends - starts)]
+        first = self.put("first", firsts + self.put("windows", form.windows) // 4)
+        fan_out = int(np.diff(sums_before(form.synapses)[firsts]).max(initial=1))
         self.fan_outs[connection.source] = self.fan_outs.get(connection.source, 0) + fan_out
-        self.numbers.append([kind, target, first, KINDS.index(connection.kind), *rest])
+        if form.kind == WINDOW:
+            blocks = form.windows[:, ROWS] * -(-form.windows[:, TAPS] * form.numbers[0] // lanes_of(64))
+            self.blocks = max(self.blocks, int(blocks.max(initial=1)))
+        self.numbers.append([form.kind, target, first, KINDS.index(connection.kind), *form.numbers])
 
-    def form(self, connection: Connection, begin: int, of: Ints) -> tuple[int, list[int], Ints]:
-        """How the kernel finds targets, its numbers from SLOT on, and the most synapses of each entry."""
-        descriptor, node = connection.descriptor, connection.node
-        if is_plain(connection, self.network) and descriptor is not None:
-            most = np.full(prod(connection.shape), descriptor.fan_out)
-            if isinstance(node, Dense) and np.all(np.diff(of) == 1) and prod(connection.shape[:-1]) < SIDE:
-                return TAPS, self.rows(connection, node, begin), most
+    def form(self, connection: Connection, entries: Ints, begin: int) -> Windowed:
+        """How the kernel finds the targets of *entries*, whose population begins at the slot *begin*."""
+        descriptor, node, of = connection.descriptor, connection.node, self.slots.of[connection.target]
+        if is_plain(connection, self.network):
+            if isinstance(node, Dense) and np.all(np.diff(of) == 1):
+                return self.rows(connection, node, entries, begin)
             in_order = len(connection.out) == 3 and np.array_equal(of - begin, channels_last(connection.out))
-            in_order = in_order and max(connection.shape) < SIDE
             if isinstance(node, Conv) and isinstance(descriptor, Windows) and in_order:
-                return TAPS, self.taps(connection, node, descriptor, begin), most
-        start, counts = self.listed(connection, of)
-        return LIST, [0, start, *[0] * 8], counts
+                return self.taps(connection, node, descriptor, entries, begin)
+        return self.listed(connection, entries, of)
 
-    def rows(self, connection: Connection, node: Dense, begin: int) -> list[int]:
-        """The numbers of a dense connection from SLOT on: a kernel of 1 x 1 on a map of 1 x 1."""
-        weight = node.weight.astype(np.int64) << node.shift
-        outs, one = connection.out[-1], self.runs([[(0, 0, 1)]])
-        start, self.blocks = self.put("weights", weight.T), max(self.blocks, blocks_of(outs))
-        return [begin, start, outs, one, one, outs, outs, outs, outs, 0]
+    def rows(self, connection: Connection, node: Dense, entries: Ints, begin: int) -> Windowed:
+        """A dense connection: a window is a row of one tap."""
+        outs, one = connection.out[-1], np.ones(len(entries), np.int64)
+        start = self.put("weights", node.weight.astype(np.int64).T << node.shift)
+        row, column = np.divmod(entries, connection.shape[-1])
+        windows = np.stack([begin + row * outs, start + column * outs, one, one], axis=1)
+        return Windowed(WINDOW, (outs, 0, 0), windows, one)
 
-    def taps(self, connection: Connection, node: Conv, window: Windows, begin: int) -> list[int]:
-        """The numbers of a convolution from SLOT on.
+    def taps(
+        self, connection: Connection, node: Conv, window: Windows, entries: Ints, begin: int
+    ) -> Windowed:
+        """A convolution: a window is all that an event reaches, or one tap where columns lie apart."""
+        (kh, kw), (ins, outs), (maps, h, w) = window.kernel, window.per_group, connection.out
+        channel, y, x = np.unravel_index(entries, connection.shape)
+        group = channel // ins
+        rows, columns = axis_of(window, 0, connection.shape, h), axis_of(window, 1, connection.shape, w)
+        weight = node.weight.astype(np.int64).reshape(node.groups, outs, ins, kh, kw) << node.shift
+        kernels = weight.transpose(0, 2, 3, 4, 1)
+        if window.dilation[1] > 1 or node.groups > 1:
+            start = self.put("weights", kernels)
+            to_y, to_x = rows.target[y][:, :, None], columns.target[x][:, None, :]
+            entry, ky, kx = np.nonzero((to_y >= 0) & (to_x >= 0))
+            place = rows.target[y[entry], ky] * w + columns.target[x[entry], kx]
+            slot = begin + place * maps + group[entry] * outs
+            tap = start + ((channel[entry] * kh + ky) * kw + kx) * outs
+            counts = np.bincount(entry, minlength=len(entries))
+            return Windowed(
+                WINDOW, (outs, 0, 0), np.stack([slot, tap, slot * 0 + 1, slot * 0 + 1], axis=1), counts
+            )
+        down, across = np.lexsort([np.arange(kh), rows.phase]), np.lexsort([-np.arange(kw), columns.phase])
+        start = self.put("weights", kernels[:, :, down][:, :, :, across])
+        first, last = rows.first[y], columns.last[x]
+        slot = begin + (rows.target[y, first] * w + columns.target[x, last]) * maps
+        tap = start + ((channel * kh + np.argsort(down)[first]) * kw + np.argsort(across)[last]) * outs
+        windows = np.stack([slot, tap, rows.many[y], columns.many[x]], axis=1)
+        some = (rows.many[y] > 0) & (columns.many[x] > 0)
+        numbers = (outs, -rows.pace * w * maps, kw * outs)
+        return Windowed(WINDOW, numbers, windows[some], some.astype(np.int64))
 
-        The taps of a row are stored so that those which follow one another lead to neighbors from one place:
-        by what is left of their number after division by the stride, and from the last to the first.
-        """
-        (kh, kw), (ins, outs), stride = window.kernel, window.per_group, window.stride[1]
-        _, height, width = connection.shape
-        maps, h, w = connection.out
-        order = sorted(range(kw), key=lambda tap: (tap % stride, -tap))
-        weight = (node.weight.astype(np.int64) << node.shift).reshape(node.groups, outs, ins, kh, kw)
-        start = self.put("weights", weight.transpose(0, 2, 3, 4, 1)[:, :, :, order])
-        rows = self.runs([[(*way, 1) for way in ways] for ways in ways_of(window, height, h, 0)])
-        is_joined = window.dilation[1] == 1 and node.groups == 1
-        columns = []
-        for ways in ways_of(window, width, w, 1):
-            found = [(order.index(tap), to, 1) for tap, to in ways]
-            if is_joined and found:
-                found = [(found[-1][0], found[-1][1], len(found))]
-            columns.append(found)
-            self.blocks = max(self.blocks, kh * sum(blocks_of(outs * count) for *_, count in found))
-        line, kernel = w * maps, kh * kw * outs
-        return [begin, start, outs, rows, self.runs(columns), line, maps, kernel, kw * outs, inverse(outs)]
-
-    def runs(self, places: list[list[tuple[int, int, int]]]) -> int:
-        """Tap, target and count of the runs of each place of an axis; where their table begins."""
-        begin = self.sizes["runs"] // 3
-        self.put("runs", np.array([run for runs in places for run in runs], np.int64))
-        return self.put("run_first", begin + np.cumsum([0, *map(len, places)]))
-
-    def listed(self, connection: Connection, slots: Ints) -> tuple[int, Ints]:
-        """An explicit list of the synapses of each entry; where it begins, and their numbers."""
+    def listed(self, connection: Connection, entries: Ints, slots: Ints) -> Windowed:
+        """An explicit list of the synapses of each entry."""
         entry, output, weight = every_synapse(connection)
         target = connection.lands[output]
         entry, target, weight = (a[target >= 0] for a in (entry, target, weight))
         counts = np.bincount(entry, minlength=prod(connection.shape))
         begin = self.put("list_slot", slots[target])
         self.put("list_weight", weight << shift_of(connection))
-        return self.put("list_first", begin + np.concatenate([[0], np.cumsum(counts)])), counts
+        one = np.ones(len(entries), np.int64)
+        first = begin + sums_before(counts)[entries]
+        return Windowed(LIST, (1, 0, 0), np.stack([first, one, one, counts[entries]], axis=1), one)
 
 
-def ways_of(window: Windows, places: int, targets: int, axis: int) -> list[list[tuple[int, int]]]:
-    """Of each place of an axis its taps, and where they lead to."""
-    stride, padding, dilation = window.stride[axis], window.padding[axis], window.dilation[axis]
-    ways = []
-    for place in range(places):
-        reached = [
-            (tap, divmod(place + padding - tap * dilation, stride)) for tap in range(window.kernel[axis])
-        ]
-        ways.append([(tap, to) for tap, (to, rest) in reached if not rest and 0 <= to < targets])
-    return ways
+class Axis(NamedTuple):
+    """Where the taps of a kernel lead to along one axis.
+
+    *target* [places, taps], -1: nowhere. Taps of one *phase* lead from one place to targets that are *pace*
+    apart, downward; of each place the *first*, the *last* how *many* of those that lead somewhere.
+    """
+
+    target: Ints
+    phase: Ints
+    pace: int
+    first: Ints
+    last: Ints
+    many: Ints
 
 
-def blocks_of(targets: int) -> int:
-    """No width of potentials needs more blocks."""
-    return -(-targets // lanes_of(64))
+def axis_of(window: Windows, axis: int, shape: Shape, targets: int) -> Axis:
+    """The taps of *window* along axis 0 (rows) or 1 (columns) of a map [C, H, W]."""
+    taps, stride, dilation = np.arange(window.kernel[axis]), window.stride[axis], window.dilation[axis]
+    place = np.arange(shape[1 + axis])[:, None] + window.padding[axis]
+    to, rest = np.divmod(place - taps * dilation, stride)
+    ok = (rest == 0) & (to >= 0) & (to < targets)
+    step = stride // gcd(stride, dilation)
+    first, last = ok.argmax(axis=1), len(taps) - 1 - ok[:, ::-1].argmax(axis=1)
+    return Axis(np.where(ok, to, -1), taps % step, step * dilation // stride, first, last, ok.sum(axis=1))
 
 
-def inverse(outs: int) -> int:
-    """The factor by which the kernel divides by *outs*: shifted by INVERSE_BITS."""
-    return -(-(1 << INVERSE_BITS) // outs)
+def sums_before(counts: Ints) -> Ints:
+    """How many come before each, and all."""
+    return np.concatenate([[0], np.cumsum(counts)])
 
 
-def packed(connection: Connection, kind: int) -> Ints:
-    """The entries of *connection* as the kernel reads them."""
-    entries, shape = np.asarray(connection.entries, np.int64), connection.shape
-    if kind == TAPS and isinstance(connection.node, Dense):
-        row, column = np.divmod(entries, shape[-1])
-        return row << GROUP_BITS | column << CHANNEL_BITS
-    if kind == TAPS:
-        assert isinstance(connection.node, Conv)
-        channel, y, x = np.unravel_index(entries, shape)
-        group = channel // (shape[0] // connection.node.groups)
-        return y | x << SIDE_BITS | group << GROUP_BITS | channel << CHANNEL_BITS
-    return entries
+def ranges(starts: Ints, counts: Ints) -> Ints:
+    """All numbers of ranges, one after another."""
+    return np.repeat(starts - sums_before(counts)[:-1], counts) + np.arange(counts.sum())
 
 
 def every_synapse(connection: Connection) -> tuple[Ints, Ints, Ints]:
