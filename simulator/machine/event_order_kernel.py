@@ -1,4 +1,8 @@
-"""The canonical order of events (MACHINE.md, 7), fast: depth first, with a stack of its own."""
+"""The canonical order of events (MACHINE.md, 7), fast: depth first, with a stack of its own.
+
+Where each population is fed by one other, what one sends does not depend on what others do meanwhile: such
+*streamed* populations are worked off one after another, each with all that it receives in a timestep.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +25,16 @@ from snncc.simulator.machine.event_kernel import (
 
 
 class Outside(NamedTuple):
-    """What comes from outside: the slots with a bias, their *bias*, and in timestep t the input's spikes
-    ``source[first[t] : first[t + 1]]``."""
+    """What comes from outside: of population p the slots with a bias, and their *bias*, from ``biases[p]`` to
+    ``biases[p + 1]``; in timestep t the spikes of input i ``source[first[k] : first[k + 1]]``, k = t *
+    len(inputs) + i; *inputs* are numbers of populations."""
 
     slot: Any
     bias: Any
+    biases: Any
     first: Any
     source: Any
+    inputs: Any
 
 
 class Stack(NamedTuple):
@@ -40,6 +47,19 @@ class Stack(NamedTuple):
     next: Any
     end: Any
     begins: Any
+
+
+class Streams(NamedTuple):
+    """By population: whether it *is_streamed*, the connection that then feeds it (*into*, of inputs NONE) and
+    its *source*, and what it has sent in a timestep: ``slot[begin:middle]`` of `Fired` in its tick, and then
+    up to *end*."""
+
+    into: Any
+    source: Any
+    is_streamed: Any
+    begin: Any
+    middle: Any
+    end: Any
 
 
 class Trains(NamedTuple):
@@ -126,36 +146,125 @@ def work_off(
         j += 1
 
 
+@inlined
+def stream(
+    c: Cells, s: Synapses, j: int, begin: int, low: int, end: int, out: Fired, top: int, most: int
+) -> int:
+    """All synapses of connection *j* from what was sent, ``out.slot[low:end]``; the new end of what fired."""
+    for k in range(low, end):
+        top = deliver(c, s, j, out.slot[k] - begin, -1, out, top)
+        if top > most:
+            c.fault[0] = RUNAWAY
+        if c.fault[0]:
+            break
+    return top
+
+
+@inlined
+def run_streams(
+    c: Cells, s: Synapses, outside: Outside, streams: Streams, begins: Any, out: Fired, t: int, most: int
+) -> None:
+    """Timestep *t* of all streamed populations; more than *most* spikes in it are a fault, whatever causes
+    them."""
+    top = 0
+    for i in range(len(outside.inputs)):
+        p, k = outside.inputs[i], t * len(outside.inputs) + i
+        streams.begin[p] = streams.middle[p] = top
+        if streams.is_streamed[p]:
+            if top + outside.first[k + 1] - outside.first[k] > most:
+                c.fault[0] = RUNAWAY
+                return
+            for n in range(outside.first[k], outside.first[k + 1]):
+                out.slot[top] = outside.source[n]
+                top += 1
+        streams.end[p] = top
+    for p in range(len(streams.into)):
+        j = streams.into[p]
+        if j < 0:
+            continue
+        source = streams.source[p]
+        low, middle, end = streams.begin[source], streams.middle[source], streams.end[source]
+        streams.begin[p] = top
+        top = stream(c, s, j, begins[source], low, middle, out, top, most)
+        for k in range(outside.biases[p], outside.biases[p + 1]):
+            if c.fault[0]:
+                return
+            if event(c, outside.slot[k], outside.bias[k]):
+                out.slot[top] = outside.slot[k]
+                top += 1
+                if top > most:
+                    c.fault[0] = RUNAWAY
+        streams.middle[p] = top
+        if not c.fault[0]:
+            top = stream(c, s, j, begins[source], middle, end, out, top, most)
+        streams.end[p] = top
+        if c.fault[0]:
+            return
+
+
+@inlined
+def run_depth_first(
+    c: Cells,
+    s: Synapses,
+    outside: Outside,
+    streams: Streams,
+    stack: Stack,
+    out: Fired,
+    trains: Trains,
+    t: int,
+    most: int,
+) -> None:
+    """Timestep *t* of all other populations. A fault is told with its slot and timestep."""
+    biases, inputs = len(outside.slot), len(outside.inputs)
+    first = outside.first[t * inputs]
+    for k in range(biases + outside.first[(t + 1) * inputs] - first):
+        slot = outside.slot[k] if k < biases else outside.source[first + k - biases]
+        if streams.is_streamed[c.own[slot, POPULATION]]:
+            continue
+        if k < biases:
+            does = event(c, slot, outside.bias[k])
+            if c.fault[0]:
+                return
+            if not does:
+                continue
+            out.slot[0] = slot
+            count(trains, t, c.own[slot, POPULATION], out.slot, 0, 1)
+        how = work_off(c, s, stack, out, trains, t, slot, 1 if k < biases else 0, most)
+        if how == RUNAWAY:
+            c.fault[0], c.fault[1], c.fault[2] = RUNAWAY, slot, t
+        if how != GOOD:
+            return
+
+
 @kernel
 def run_order(
-    c: Cells, s: Synapses, outside: Outside, stack: Stack, out: Fired, trains: Trains, sums: Any, most: int
+    c: Cells,
+    s: Synapses,
+    outside: Outside,
+    streams: Streams,
+    stack: Stack,
+    out: Fired,
+    trains: Trains,
+    sums: Any,
+    most: int,
 ) -> None:
     """All timesteps; *sums* [T + 1, slots]: of readouts, at the beginning of each.
 
-    Where it ends early, ``c.fault`` says how, at which slot and in which timestep (of `RUNAWAY`).
+    Where it ends early, ``c.fault`` says how; if nothing is streamed, also at which slot and in which
+    timestep (of `RUNAWAY`).
     """
-    biases = len(outside.slot)
-    for t in range(len(outside.first) - 1):
-        first = outside.first[t]
-        for k in range(biases + outside.first[t + 1] - first):
-            if k < biases:
-                slot, caused = outside.slot[k], 1
-                does = event(c, slot, outside.bias[k])
-                if c.fault[0]:
-                    return
-                if not does:
-                    continue
-                out.slot[0] = slot
-                count(trains, t, c.own[slot, POPULATION], out.slot, 0, 1)
-            else:
-                slot, caused = outside.source[first + k - biases], 0
-            how = work_off(c, s, stack, out, trains, t, slot, caused, most)
-            if how != GOOD:
-                if how == RUNAWAY:
-                    c.fault[0], c.fault[1], c.fault[2] = RUNAWAY, slot, t
-                return
+    for t in range(len(sums) - 1):
+        run_depth_first(c, s, outside, streams, stack, out, trains, t, most)
         flush(trains)
+        if not c.fault[0]:
+            run_streams(c, s, outside, streams, stack.begins, out, t, most)
+        if c.fault[0]:
+            return
         for p in range(len(c.fires)):
+            if streams.is_streamed[p]:
+                first = trains.begin[p] + t * trains.size[p]
+                for k in range(streams.begin[p], streams.end[p]):
+                    trains.counts[first + trains.address[out.slot[k]]] += 1
             if c.fires[p]:
                 continue
             for slot in range(stack.begins[p], stack.begins[p + 1]):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from snncc.ir import Conv, Dense, Shape, Sparse, SpikeGraph
 from snncc.mapping.descriptor import Windows
 from snncc.mapping.masks import NO_MASK
-from snncc.mapping.network import Connection, Network
+from snncc.mapping.network import Connection, Network, Role
 from snncc.simulator.event_neurons import EventNeurons, event_neurons, shift_of
 from snncc.simulator.layer_table import aligned
 from snncc.simulator.machine.event_kernel import Synapses
@@ -50,8 +50,8 @@ class Slots:
 class EventProgram:
     """Everything that does not depend on data.
 
-    *address* [slots]: of each slot in its population; *fan_out*: no spike has more synapses; *blocks*: no
-    window has more blocks of targets.
+    *streamed*: populations that can be worked off one after another; *address* [slots]: of each slot in its
+    population; *fan_out*: no spike has more synapses; *blocks*: no window has more blocks of targets.
     """
 
     network: Network
@@ -59,6 +59,7 @@ class EventProgram:
     slots: Slots
     connections: tuple[Connection, ...]
     synapses: Synapses
+    streamed: frozenset[str]
     address: NDArray[np.int32]
     fan_out: int
     blocks: int
@@ -78,7 +79,27 @@ def event_program(graph: SpikeGraph, network: Network) -> EventProgram:
     synapses, fan_out = gatherer.gathered(ordered)
     neurons = event_neurons(graph, network)
     address = np.concatenate([np.argsort(slots.of[name]) for name in slots.names]).astype(np.int32)
-    return EventProgram(network, neurons, slots, ordered, synapses, address, fan_out, gatherer.blocks)
+    return EventProgram(
+        network, neurons, slots, ordered, synapses, streamed_in(network), address, fan_out, gatherer.blocks
+    )
+
+
+def streamed_in(network: Network) -> frozenset[str]:
+    """The populations of trees whose roots are inputs, if they come in the order in which they are fed."""
+    names, order = frozenset(network.populations), list(network.populations)
+    while True:
+        kept = frozenset(name for name in names if is_streamed(network, name, names, order))
+        if kept == names:
+            return names
+        names = kept
+
+
+def is_streamed(network: Network, name: str, names: frozenset[str], order: list[str]) -> bool:
+    """Whether it is fed by one of *names* before it (or is an input), and leads to *names* only."""
+    sources = [c.source for c in network.into(name)]
+    is_input = network.populations[name].role is Role.INPUT
+    is_fed = len(sources) == 1 and sources[0] in names and order.index(sources[0]) < order.index(name)
+    return (is_input or is_fed) and all(c.target in names for c in network.out_of(name))
 
 
 def slots_of(network: Network) -> Slots:
