@@ -44,7 +44,7 @@ class EventRun:
     order.
     """
 
-    spikes: Mapping[str, Ints]
+    spikes: Mapping[str, NDArray[np.int32]]
     sums: Mapping[str, Ints]
     potentials: Mapping[str, Ints]
     saturations: Mapping[str, int]

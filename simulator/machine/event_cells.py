@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snncc.errors import StateOverflow
 from snncc.ir import Overflow, SpikeGraph
@@ -12,11 +13,12 @@ from snncc.mapping.network import Role
 from snncc.simulator.event_neurons import EventNeurons
 from snncc.simulator.event_run import EventRun
 from snncc.simulator.layer_table import aligned
-from snncc.simulator.machine.event_kernel import ERROR, LEAST, NARROW, NONE, SATURATE, WRAP, Cells
+from snncc.simulator.machine.event_kernel import ERROR, LEAST, NARROW, NONE, SATURATE, WRAP, Cells, Fired
 from snncc.simulator.machine.event_program import EventProgram
 from snncc.simulator.simd import BLOCK
 from snncc.simulator.timing import Ints, Timing
 
+Counts = NDArray[np.int32]
 CODES = {Overflow.ERROR: ERROR, Overflow.SATURATE: SATURATE, Overflow.WRAP: WRAP}
 FAR = {16: 32000, 32: (1 << 30) - 1, 64: 1 << 61}
 """How far *d* may be from zero, by its bits: one more weight still fits, and is not the lowest number."""
@@ -81,6 +83,12 @@ def cells_of(program: EventProgram, home: Ints, width: int) -> Cells:
     )
 
 
+def fired_of(room: int) -> Fired:
+    """*room* for what fires."""
+    slot, index, weight = (np.empty(room, np.int64) for _ in range(3))
+    return Fired(slot, index, weight, np.zeros(1, np.int64))
+
+
 def whole(of: Sequence[EventNeurons | None], what: Callable[[EventNeurons], int]) -> Ints:
     """*what* of each population; inputs, which have nothing, are 0."""
     return np.array([0 if one is None else what(one) for one in of], np.int64)
@@ -128,7 +136,7 @@ def overflow_of(program: EventProgram, graph: SpikeGraph, cells: Cells) -> State
 def report(
     program: EventProgram,
     cells: Cells,
-    spikes: Ints | Mapping[str, Ints],
+    spikes: Counts | Mapping[str, Counts],
     sums: Ints,
     dropped: Ints,
     timing: Timing | None,

@@ -100,10 +100,12 @@ class Synapses(NamedTuple):
 
 
 class Fired(NamedTuple):
-    """What fired by one connection: its *slot*, and the number of the synapse. *count* [1] of synapses."""
+    """What fired by one connection: its *slot*, and the number of the synapse (*index*). *weight*: where that
+    of one that perhaps fires is; *count* [1] of synapses."""
 
     slot: Any
     index: Any
+    weight: Any
     count: Any
 
 
@@ -201,28 +203,37 @@ def is_loud(c: Cells, slot: int, weight: int, p: int) -> bool:
 
 @inlined
 def loud_of(
-    c: Cells, s: Synapses, j: int, at: int, of: int, taps: int, masks: int, out: Fired, top: int
+    c: Cells, s: Synapses, j: int, at: int, of: int, rows: int, taps: int, out: Fired, top: int
 ) -> int:
-    """Those of a row that are not quiet, by its *masks*."""
-    lanes, outs, p = 64 // size_of(c.d.dtype.type(0)), s.numbers[j, OUTS], s.numbers[j, TO]
-    index = out.count[0]
-    for tap in range(taps - 1, -1, -1):
-        first = tap * outs
-        k0 = first & -lanes
-        while k0 < first + outs:
-            mask = load_mask(c.d.dtype.type(0), masks + (k0 // lanes) * 8)
-            if k0 < first:
-                mask &= -1 << (first - k0)
-            if k0 + lanes > first + outs:
-                mask &= (1 << (first + outs - k0)) - 1
+    """Those of a window that are not quiet, by its masks, in the order of synapses."""
+    d0, outs, p = c.d.dtype.type(0), s.numbers[j, OUTS], s.numbers[j, TO]
+    masks, lanes, run, end = address(c.masks), 64 // size_of(d0), taps * outs, top
+    for row in range(rows):
+        for k0 in range(0, run, lanes):
+            mask = load_mask(d0, masks)
+            masks += 8
             while mask:
                 k = k0 + lowest_bit(mask)
                 mask &= mask - 1
-                if is_loud(c, at + k, s.weights[of + k], p):
-                    out.slot[top], out.index[top] = at + k, index + k - first
-                    top += 1
-            k0 += lanes
-        index += outs
+                tap = 0
+                for other in range(1, taps):
+                    tap += k >= other * outs
+                index = row * run + k + (taps - 1 - 2 * tap) * outs
+                n = end
+                while n > top and out.index[n - 1] > index:
+                    out.slot[n], out.index[n], out.weight[n] = (
+                        out.slot[n - 1],
+                        out.index[n - 1],
+                        out.weight[n - 1],
+                    )
+                    n -= 1
+                out.slot[n], out.index[n], out.weight[n] = at + k, index, of + k
+                end += 1
+        at, of = at + s.numbers[j, LINE], of + s.numbers[j, WIDE]
+    for n in range(top, end):
+        if is_loud(c, out.slot[n], s.weights[out.weight[n]], p):
+            out.slot[top], out.index[top] = out.slot[n], out.index[n] + out.count[0]
+            top += 1
     return top
 
 
@@ -242,7 +253,7 @@ def window(c: Cells, s: Synapses, j: int, n: int, core: int, out: Fired, top: in
             top = some_of(c, s, j, at + row * line, of + row * wide, taps, core, out, top)
         return top
     p, d0, w0 = s.numbers[j, TO], c.d.dtype.type(0), s.weights.dtype.type(0)
-    masks, size = address(c.masks), size_of(d0)
+    size = size_of(d0)
     some = add_window(
         d0,
         w0,
@@ -255,16 +266,11 @@ def window(c: Cells, s: Synapses, j: int, n: int, core: int, out: Fired, top: in
         c.lower[p],
         c.span[p],
         max(c.drop[p], 0),
-        masks,
+        address(c.masks),
         address(c.floor) - address(c.d) if c.clamps[p] else 0,
     )
     if some:
-        lanes, count = 64 // size, out.count[0]
-        for row in range(rows):
-            out.count[0] = count + row * run
-            top = loud_of(c, s, j, at + row * line, of + row * wide, taps, masks, out, top)
-            masks += (run + lanes - 1) // lanes * 8
-        out.count[0] = count
+        top = loud_of(c, s, j, at, of, rows, taps, out, top)
     out.count[0] += rows * run
     return top
 

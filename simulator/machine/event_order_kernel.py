@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from snncc.simulator.jit import kernel
+from snncc.simulator.machine.event_block import prefetch
 from snncc.simulator.machine.event_inline import inlined
 from snncc.simulator.machine.event_kernel import (
     GOOD,
@@ -19,9 +20,14 @@ from snncc.simulator.machine.event_kernel import (
     Cells,
     Fired,
     Synapses,
+    address,
     deliver,
     event,
 )
+from snncc.simulator.machine.event_layout import ENTRY
+
+AHEAD = 32
+"""Spikes of a stream whose windows are fetched together."""
 
 
 class Outside(NamedTuple):
@@ -151,12 +157,17 @@ def stream(
     c: Cells, s: Synapses, j: int, begin: int, low: int, end: int, out: Fired, top: int, most: int
 ) -> int:
     """All synapses of connection *j* from what was sent, ``out.slot[low:end]``; the new end of what fired."""
-    for k in range(low, end):
-        top = deliver(c, s, j, out.slot[k] - begin, -1, out, top)
-        if top > most:
-            c.fault[0] = RUNAWAY
-        if c.fault[0]:
-            break
+    windows, place = address(s.windows), s.numbers[j, ENTRY] - begin
+    for first in range(low, end, AHEAD):
+        last = min(first + AHEAD, end)
+        for k in range(first, last):
+            prefetch(windows + s.first[place + out.slot[k]] * 4 * s.windows.itemsize)
+        for k in range(first, last):
+            top = deliver(c, s, j, out.slot[k] - begin, -1, out, top)
+            if top > most:
+                c.fault[0] = RUNAWAY
+            if c.fault[0]:
+                return top
     return top
 
 

@@ -13,8 +13,8 @@ from snncc.ir import SpikeGraph
 from snncc.mapping.placement import Placement
 from snncc.simulator.event_check import check_events
 from snncc.simulator.event_run import MOST_SPIKES, EventRun, checked_inputs
-from snncc.simulator.machine.event_cells import cells_of, overflow_of, report
-from snncc.simulator.machine.event_kernel import GOOD, NARROW, NONE, OVERFLOW, Cells, Fired
+from snncc.simulator.machine.event_cells import cells_of, fired_of, overflow_of, report
+from snncc.simulator.machine.event_kernel import GOOD, NARROW, NONE, OVERFLOW, Cells
 from snncc.simulator.machine.event_order_kernel import Outside, Stack, Streams, Trains, run_order
 from snncc.simulator.machine.event_program import EventProgram, event_program
 from snncc.simulator.timing import Ints
@@ -83,7 +83,7 @@ def run_canonical(
     local, connection, last, following, end = (np.empty(most + 2, np.int64) for _ in range(5))
     stack = Stack(local, connection, last, following, end, program.slots.begins)
     room = most + program.fan_out + 1
-    out = Fired(np.empty(room, np.int64), np.empty(room, np.int64), np.zeros(1, np.int64))
+    out = fired_of(room)
     sums = np.zeros((timesteps + 1, program.slots.count), np.int64)
     for streamed in dict.fromkeys((program.streamed, frozenset[str]())):
         # What went wrong first is known only if nothing is streamed.
@@ -107,7 +107,7 @@ def run_canonical(
 def trains_of(program: EventProgram, timesteps: int) -> Trains:
     """No spikes yet."""
     begins = program.slots.begins
-    counts = np.zeros(timesteps * program.slots.count, np.int64)
+    counts = np.zeros(timesteps * program.slots.count, np.int32)
     log, length = np.empty(LOG, np.int64), np.zeros(1, np.int64)
     return Trains(timesteps * begins[:-1], np.diff(begins), counts, program.address, log, length)
 
