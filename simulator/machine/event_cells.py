@@ -13,7 +13,20 @@ from snncc.mapping.network import Role
 from snncc.simulator.event_neurons import EventNeurons
 from snncc.simulator.event_run import EventRun
 from snncc.simulator.layer_table import aligned
-from snncc.simulator.machine.event_kernel import ERROR, LEAST, NARROW, NONE, SATURATE, WRAP, Cells, Fired
+from snncc.simulator.machine.event_kernel import (
+    ERROR,
+    HOME,
+    LEAST,
+    NARROW,
+    NONE,
+    POPULATION,
+    RESET,
+    RHO,
+    SATURATE,
+    WRAP,
+    Cells,
+    Fired,
+)
 from snncc.simulator.machine.event_program import EventProgram
 from snncc.simulator.simd import BLOCK
 from snncc.simulator.timing import Ints, Timing
@@ -51,7 +64,14 @@ def cells_of(program: EventProgram, home: Ints, width: int) -> Cells:
     population = np.repeat(np.arange(len(names)), np.diff(program.slots.begins))
     d = v - least
     deep = np.where(d < -far, np.minimum(0, np.maximum(d + far // 2, deepest[population])), 0)
-    own = np.stack([least, rho, reset, population, home, *[v * 0] * 3], axis=1)
+    own = aligned(np.zeros((count, 8), np.int64), "i8")
+    own[:, LEAST], own[:, RHO], own[:, RESET], own[:, POPULATION], own[:, HOME] = (
+        least,
+        rho,
+        reset,
+        population,
+        home,
+    )
     fault = np.zeros(3, np.int64)
     if count and (max(-(d - deep).min(), (d - deep).max()) > far or d.min() < -REACH):
         fault[0] = NARROW
@@ -62,7 +82,7 @@ def cells_of(program: EventProgram, home: Ints, width: int) -> Cells:
         d=aligned(np.append(np.clip(d - deep, -far, far), beyond), kind.str)[:count],
         deep=deep,
         floor=aligned(np.append(np.clip(floor, -far, far), beyond), kind.str)[:count],
-        own=aligned(own, "i8"),
+        own=own,
         fires=whole(by_name, lambda of: of.fires),
         subtracts=whole(by_name, lambda of: of.subtracts),
         clamps=whole(by_name, lambda of: of.clamp_low is not None),
@@ -143,17 +163,18 @@ def report(
 ) -> EventRun:
     """What a run did.
 
-    *spikes* [T, slots], or by population and address [T, size]; *sums* [T + 1, slots] before each timestep
-    and at the end.
+    *spikes* [T, slots], or by population and address [T, size]; *sums* as in `note_sums`, before each
+    timestep and at the end.
     """
     of, potentials = program.slots.of, cells.d + cells.own[:, LEAST] + cells.deep
+    first = program.slots.count - program.summed
     roles: Mapping[str, Role] = {name: p.role for name, p in program.network.populations.items()}
     neurons = [name for name, role in roles.items() if role is Role.NEURON]
     readouts = [name for name, role in roles.items() if role is Role.READOUT]
     trains = spikes if isinstance(spikes, Mapping) else {name: spikes[:, of[name]] for name in neurons}
     return EventRun(
         spikes={name: trains[name] for name in neurons},
-        sums={name: np.diff(sums[:, of[name]], axis=0) for name in readouts},
+        sums={name: np.diff(sums[:, of[name] - first], axis=0) for name in readouts},
         potentials={name: potentials[of[name]] for name in neurons},
         saturations={name: int(cells.saturations[program.slots.names.index(name)]) for name in neurons},
         dropped=dropped,

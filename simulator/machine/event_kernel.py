@@ -163,6 +163,16 @@ def event(c: Cells, slot: int, weight: int) -> bool:
 
 
 @inlined
+def note_sums(c: Cells, begins: Any, sums: Any, t: int) -> None:
+    """What readouts have summed up becomes row *t* of *sums*: of the slots from the first readout on."""
+    first = begins[len(begins) - 1] - sums.shape[1]
+    for p in range(len(c.fires)):
+        if not c.fires[p] and begins[p] >= first:
+            for slot in range(begins[p], begins[p + 1]):
+                sums[t, slot - first] = c.d[slot] + c.own[slot, LEAST]
+
+
+@inlined
 def one(c: Cells, slot: int, weight: int, core: int, out: Fired, top: int) -> int:
     """One synapse, if it leads to *core* (-1: anywhere); the new end of what fired."""
     if core >= 0 and c.own[slot, HOME] != core:

@@ -95,7 +95,7 @@ def machine_of(
         out=fired_of(room),
         clock=np.zeros(4, np.int64),
         spikes=np.zeros((timesteps, slots.count), np.int32),
-        sums=np.zeros((timesteps + 1, slots.count), np.int64),
+        sums=np.zeros((timesteps + 1, program.summed), np.int64),
         begins=slots.begins,
     )
 

@@ -13,7 +13,6 @@ from snncc.simulator.machine.event_block import prefetch
 from snncc.simulator.machine.event_inline import inlined
 from snncc.simulator.machine.event_kernel import (
     GOOD,
-    LEAST,
     POPULATION,
     RUNAWAY,
     TO,
@@ -23,6 +22,7 @@ from snncc.simulator.machine.event_kernel import (
     address,
     deliver,
     event,
+    note_sums,
 )
 from snncc.simulator.machine.event_layout import ENTRY
 
@@ -259,7 +259,7 @@ def run_order(
     sums: Any,
     most: int,
 ) -> None:
-    """All timesteps; *sums* [T + 1, slots]: of readouts, at the beginning of each.
+    """All timesteps; *sums* as in `note_sums`, at the beginning of each.
 
     Where it ends early, ``c.fault`` says how; if nothing is streamed, also at which slot and in which
     timestep (of `RUNAWAY`).
@@ -271,12 +271,9 @@ def run_order(
             run_streams(c, s, outside, streams, stack.begins, out, t, most)
         if c.fault[0]:
             return
+        note_sums(c, stack.begins, sums, t + 1)
         for p in range(len(c.fires)):
             if streams.is_streamed[p]:
                 first = trains.begin[p] + t * trains.size[p]
                 for k in range(streams.begin[p], streams.end[p]):
                     trains.counts[first + trains.address[out.slot[k]]] += 1
-            if c.fires[p]:
-                continue
-            for slot in range(stack.begins[p], stack.begins[p + 1]):
-                sums[t + 1, slot] = c.d[slot] + c.own[slot, LEAST]

@@ -64,6 +64,13 @@ class EventProgram:
     fan_out: int
     blocks: int
 
+    @property
+    def summed(self) -> int:
+        """Slots from the first readout on."""
+        begins = zip(self.slots.names, self.slots.begins.tolist(), strict=False)
+        readouts = [begin for name, begin in begins if name in self.neurons and not self.neurons[name].fires]
+        return self.slots.count - min(readouts, default=self.slots.count)
+
 
 def is_plain(connection: Connection, network: Network) -> bool:
     """Whether the outputs of the synapse node are the neurons of the target, one by one."""

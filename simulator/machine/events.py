@@ -84,7 +84,7 @@ def run_canonical(
     stack = Stack(local, connection, last, following, end, program.slots.begins)
     room = most + program.fan_out + 1
     out = fired_of(room)
-    sums = np.zeros((timesteps + 1, program.slots.count), np.int64)
+    sums = np.zeros((timesteps + 1, program.summed), np.int64)
     for streamed in dict.fromkeys((program.streamed, frozenset[str]())):
         # What went wrong first is known only if nothing is streamed.
         cells = cells_of(program, np.zeros(program.slots.count, np.int64), width)
@@ -140,11 +140,11 @@ def outside_of(program: EventProgram, trains: Mapping[str, Ints]) -> Outside:
     slot = np.concatenate([at[bias != 0] for at, bias in biased])
     bias = np.concatenate([bias[bias != 0] for _, bias in biased])
     biases = np.cumsum([0, *(np.count_nonzero(bias) for _, bias in biased)])
-    train = np.concatenate(list(trains.values()), axis=1)
+    train = np.concatenate([train != 0 for train in trains.values()], axis=1)
     sources = np.concatenate([slots[name] for name in trains])
-    timestep, place = np.nonzero(train)
+    fired = np.flatnonzero(train)
     ends = np.cumsum([train.shape[1] for train in trains.values()])
     parts = np.arange(len(train))[:, None] * train.shape[1] + np.concatenate([[0], ends[:-1]])
-    first = np.searchsorted(timestep * train.shape[1] + place, [*parts.reshape(-1), train.size])
+    first = np.searchsorted(fired, [*parts.reshape(-1), train.size])
     inputs = np.array([names.index(name) for name in trains])
-    return Outside(slot, bias, biases, first, sources[place], inputs)
+    return Outside(slot, bias, biases, first, sources[fired % train.shape[1]], inputs)

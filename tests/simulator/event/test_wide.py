@@ -79,6 +79,55 @@ def test_wide(fields: dict[str, Any], stride: int, scale: int) -> None:
     assert_equal(canonical(*given), run_events(*given), "run")
 
 
+WINDOWS: dict[str, dict[str, Any]] = {
+    "one tap": {"kernel": (1, 1)},
+    "rows apart": {"dilation": (2, 1)},
+    "columns apart": {"dilation": (1, 2)},
+    "strides": {"stride": (3, 2), "kernel": (3, 5)},
+    "strides over taps": {"stride": (3, 4), "kernel": (2, 3)},
+    "strides and dilation": {"stride": (2, 1), "dilation": (3, 1)},
+    "strides and dilation of one factor": {"stride": (2, 2), "dilation": (4, 1)},
+    "groups": {"groups": 4},
+}
+
+
+@pytest.mark.parametrize("bias", [0, 3])
+@pytest.mark.parametrize("order", ["canonical", "timed"])
+@pytest.mark.parametrize("fields", WINDOWS.values(), ids=WINDOWS)
+def test_windows(fields: dict[str, Any], order: str, bias: int) -> None:
+    """Taps of all kinds; a bias makes populations fire in their ticks, too."""
+    rng = np.random.default_rng(3)
+    given: dict[str, Any] = {"kernel": (3, 3), "stride": (1, 1), "dilation": (1, 1), "groups": 1} | fields
+    kernel, stride, dilation = given["kernel"], given["stride"], given["dilation"]
+    h, w = ((9 + 2 - dilation[k] * (kernel[k] - 1) - 1) // stride[k] + 1 for k in range(2))
+    graph = graph_of(
+        Input(name="x", shape=(8, 9, 9), kind=Kind.SPIKE),
+        Conv(
+            name="x_a",
+            inputs=wires("x"),
+            weight=rng.integers(-9, 14, (36, 8 // given["groups"], *kernel)),
+            stride=stride,
+            padding=(1, 1, 1, 1),
+            dilation=dilation,
+            groups=given["groups"],
+        ),
+        Neuron(
+            name="a",
+            inputs=wires("x_a"),
+            parameters=iaf(rng.integers(9, 30, (36, 1, 1)), bias=np.array(bias)),
+        ),
+        Reshape(name="flat", inputs=wires("a"), shape=(36 * h * w,)),
+        Dense(name="a_b", inputs=wires("flat"), weight=rng.integers(-9, 12, (40, 36 * h * w))),
+        Neuron(name="b", inputs=wires("a_b"), parameters=iaf(40, bias=np.array(bias))),
+    )
+    parts = [("a", 0, range(36 * h * w)), ("b", 1, range(40))]
+    one = hand(graph, free_chip(2), parts, x=(rng.random((3, 8 * 81)) < 0.05).astype(np.int64))
+    run = run_events(*one, order)
+    assert run.spikes["a"].any()
+    assert run.spikes["b"].any()
+    assert_equal(canonical(*one) if order == "canonical" else simulate_events(*one), run, "run")
+
+
 def test_something_fires() -> None:
     run = run_events(*wide({}, 1, 1, np.random.default_rng(7)))
     assert all(train.any() for train in run.spikes.values())
