@@ -44,7 +44,7 @@ class EventRun:
     order.
     """
 
-    spikes: Mapping[str, Ints]
+    spikes: Mapping[str, NDArray[np.int32]]
     sums: Mapping[str, Ints]
     potentials: Mapping[str, Ints]
     saturations: Mapping[str, int]
@@ -71,9 +71,9 @@ def checked_inputs(network: Network, inputs: Mapping[str, NDArray[np.generic]]) 
         if train.ndim != 3 or train.shape[1:] != (1, size) or not len(train):
             need = f"[timesteps, 1, {size}]"
             raise BadInput(f"{name}: its train has the shape {list(train.shape)}, needs {need}")
-        if train.dtype.kind not in "biu" or not np.isin(train, (0, 1)).all():
+        if train.dtype.kind not in "biu" or train.min(initial=0) < 0 or train.max(initial=0) > 1:
             raise BadInput(f"{name}: its train must hold nothing but 0 and 1")
-        trains[name] = train[:, 0].astype(np.int64)
+        trains[name] = train[:, 0].astype(np.int64, copy=False)
     lengths = {name: len(train) for name, train in trains.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name}: {length}" for name, length in lengths.items())

@@ -1,7 +1,7 @@
 """Events of neighboring neurons as single vector operations (see `snncc.simulator.simd`).
 
-Nearly all events are quiet: what they leave lies in a range in which nothing happens. A block in
-which all are quiet takes effect at once.
+Nearly all events are quiet: what they leave lies in a range in which nothing happens. A block takes effect
+at once, and says which of its neurons are to be looked at.
 """
 
 from __future__ import annotations
@@ -11,59 +11,118 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from snncc.simulator.simd import Vectors, intrinsic
+from snncc.simulator.simd import I64, Vectors, intrinsic
 
 
-def summed(builder: Any, v: Vectors, at: Any, of: Any, weight_bits: int) -> Any:
-    """The potentials at *at* after the weights at *of*."""
-    weight = v.load(of, weight_bits, 1)
-    wide = builder.sext(weight, v.type) if weight_bits < v.bits else weight
-    return builder.add(v.load(at, v.bits, v.bits // 8), wide)
+class Sum:
+    """The block of potentials at *at* after the weights at *of*: those lanes that take *part* (None: all)."""
 
+    def __init__(self, builder: Any, bits: int, weight_bits: int, arguments: Any, part: Any = None) -> None:
+        _, _, at, of, least, span, drop, *_ = arguments
+        self.builder, self.bits, self.at = builder, bits, at
+        self.v = v = Vectors(builder, bits)
+        weight = v.load(of, weight_bits, 1)
+        wide = builder.sext(weight, v.type) if weight_bits < bits else weight
+        nothing = ir.Constant(v.type, None)
+        if part is not None:
+            lanes = builder.trunc(part, ir.IntType(v.lanes))
+            self.takes = builder.bitcast(lanes, ir.VectorType(ir.IntType(1), v.lanes))
+            wide = builder.select(self.takes, wide, nothing)
+        self.after = builder.add(v.load(at, bits, bits // 8), wide)
+        distance = builder.sub(self.after, v.spread(least, v.type))
+        self.loud = builder.icmp_unsigned(">", distance, v.spread(span, v.type))
+        if part is not None:
+            self.loud = builder.and_(self.loud, self.takes)
+        self.left = builder.sub(self.after, builder.select(self.loud, v.spread(drop, v.type), nothing))
 
-@intrinsic
-def beyond(typing: Any, d: Any, weights: Any, at: Any, of: Any, low: Any, high: Any) -> Any:
-    """The bits of the lanes in which potentials at *at* and weights at *of* have a sum out of low..high."""
-    bits, weight_bits = d.dtype.bitwidth, weights.dtype.bitwidth
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, _, at, of, low, high = arguments
-        v = Vectors(builder, bits)
-        after = summed(builder, v, at, of, weight_bits)
-        below = builder.icmp_signed("<", after, v.spread(low, v.type))
-        above = builder.icmp_signed(">", after, v.spread(high, v.type))
-        return v.mask_bits(builder.or_(below, above))
-
-    return types.int64(d, weights, types.intp, types.intp, types.int64, types.int64), generate
-
-
-@intrinsic
-def add_block(typing: Any, d: Any, weights: Any, at: Any, of: Any) -> Any:
-    """Add the block of weights at *of* to that of potentials at *at*."""
-    bits, weight_bits = d.dtype.bitwidth, weights.dtype.bitwidth
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, _, at, of = arguments
-        v = Vectors(builder, bits)
-        v.store(summed(builder, v, at, of, weight_bits), at, bits // 8)
-        return context.get_dummy_value()
-
-    return types.void(d, weights, types.intp, types.intp), generate
+    def stored(self, left: Any, masks: Any) -> Any:
+        """Store what is *left*, and the bits of those that are not quiet; returns these."""
+        self.v.store(left, self.at, self.bits // 8)
+        kind = ir.IntType(self.v.lanes)
+        bits = self.builder.bitcast(self.loud, kind)
+        self.builder.store(bits, self.builder.inttoptr(masks, kind.as_pointer())).align = 8
+        return self.builder.zext(bits, I64)
 
 
 @intrinsic
-def add_clamped(typing: Any, d: Any, weights: Any, at: Any, of: Any, floor: Any) -> Any:
-    """As `add_block`, but not below the block at *floor*, of the width of *d*."""
-    bits, weight_bits = d.dtype.bitwidth, weights.dtype.bitwidth
+def add_block(
+    typing: Any, d: Any, weights: Any, at: Any, of: Any, least: Any, span: Any, drop: Any, masks: Any
+) -> Any:
+    """Add the block of weights at *of* to that of potentials at *at*.
+
+    Those that then lie out of *least* .. *least* + *span* become less by *drop*. Returns their bits, and
+    stores them at *masks*.
+    """
+    bits, weight_bits = d.bitwidth, weights.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, _, at, of, floor = arguments
-        v = Vectors(builder, bits)
-        after, least = summed(builder, v, at, of, weight_bits), v.load(floor, bits, bits // 8)
-        v.store(builder.select(builder.icmp_signed(">", after, least), after, least), at, bits // 8)
-        return context.get_dummy_value()
+        block = Sum(builder, bits, weight_bits, arguments)
+        return block.stored(block.left, arguments[7])
 
-    return types.void(d, weights, types.intp, types.intp, types.intp), generate
+    return types.int64(d, weights, *[types.intp] * 6), generate
+
+
+@intrinsic
+def add_part(
+    typing: Any,
+    d: Any,
+    weights: Any,
+    at: Any,
+    of: Any,
+    least: Any,
+    span: Any,
+    drop: Any,
+    part: Any,
+    masks: Any,
+) -> Any:
+    """As `add_block`, of the lanes whose bits are set in *part*."""
+    bits, weight_bits = d.bitwidth, weights.bitwidth
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        block = Sum(builder, bits, weight_bits, arguments, arguments[7])
+        return block.stored(block.left, arguments[8])
+
+    return types.int64(d, weights, *[types.intp] * 7), generate
+
+
+@intrinsic
+def add_clamped(
+    typing: Any,
+    d: Any,
+    weights: Any,
+    at: Any,
+    of: Any,
+    least: Any,
+    span: Any,
+    drop: Any,
+    part: Any,
+    floor: Any,
+    masks: Any,
+) -> Any:
+    """As `add_part`; those that are quiet do not fall below the block at *floor*, of the width of *d*."""
+    bits, weight_bits = d.bitwidth, weights.bitwidth
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        block = Sum(builder, bits, weight_bits, arguments, arguments[7])
+        lowest = block.v.load(arguments[8], bits, bits // 8)
+        rises = builder.and_(block.takes, builder.not_(block.loud))
+        rises = builder.and_(rises, builder.icmp_signed("<", block.after, lowest))
+        return block.stored(builder.select(rises, lowest, block.left), arguments[9])
+
+    return types.int64(d, weights, *[types.intp] * 8), generate
+
+
+@intrinsic
+def load_mask(typing: Any, d: Any, masks: Any) -> Any:
+    """The bits of one block of potentials of the type of *d*, as stored at *masks*."""
+    lanes = 512 // d.bitwidth
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = builder.load(builder.inttoptr(arguments[1], ir.IntType(lanes).as_pointer()))
+        value.align = 8
+        return builder.zext(value, I64)
+
+    return types.int64(d, types.intp), generate
 
 
 @intrinsic
@@ -74,3 +133,18 @@ def lowest_bit(typing: Any, mask: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
 
     return types.int64(types.int64), generate
+
+
+@intrinsic
+def prefetch(typing: Any, address: Any) -> Any:
+    """What is at *address* is read soon."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place.type, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [place.type], kind)
+        builder.call(function, [place, *(ir.Constant(number, n) for n in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), generate

@@ -5,49 +5,83 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snncc.errors import StateOverflow
 from snncc.ir import Overflow, SpikeGraph
 from snncc.mapping.network import Role
 from snncc.simulator.event_neurons import EventNeurons
 from snncc.simulator.event_run import EventRun
-from snncc.simulator.machine.event_kernel import ERROR, LEAST, NARROW, SATURATE, WRAP, Cells
+from snncc.simulator.layer_table import aligned
+from snncc.simulator.machine.event_kernel import (
+    ERROR,
+    HOME,
+    LEAST,
+    NARROW,
+    NONE,
+    POPULATION,
+    RESET,
+    RHO,
+    SATURATE,
+    WRAP,
+    Cells,
+    Fired,
+)
 from snncc.simulator.machine.event_program import EventProgram
+from snncc.simulator.simd import BLOCK
 from snncc.simulator.timing import Ints, Timing
 
+Counts = NDArray[np.int32]
 CODES = {Overflow.ERROR: ERROR, Overflow.SATURATE: SATURATE, Overflow.WRAP: WRAP}
-REACH = {16: 1 << 14, 32: 1 << 30, 64: 1 << 61}
-"""How far potentials may be from their thresholds, by the bits in which the kernels keep them."""
+FAR = {16: 32000, 32: (1 << 30) - 1, 64: 1 << 61}
+"""How far *d* may be from zero, by its bits: one more weight still fits, and is not the lowest number."""
+REACH = FAR[64]
+"""How far potentials may be from their thresholds."""
 
 
 def cells_of(program: EventProgram, home: Ints, width: int) -> Cells:
     """All neurons before the first timestep; *home* [slots] is the core of each, *width* the bits of d."""
-    kind, reach, count = np.dtype(f"i{width // 8}"), REACH[width], program.slots.count
+    kind, far, count = np.dtype(f"i{width // 8}"), FAR[width], program.slots.count
     names = program.slots.names
     v, floor, least, rho, reset = (np.zeros(count, np.int64) for _ in range(5))
-    upper, lower = np.full(len(names), reach), np.full(len(names), -reach)
-    is_narrow = False
+    upper, lower, deepest = (
+        np.full(len(names), far),
+        np.full(len(names), -far),
+        np.zeros(len(names), np.int64),
+    )
     for p, name in enumerate(names):
+        at = program.slots.of[name]
         if name not in program.neurons:
             continue
-        of, at = program.neurons[name], program.slots.of[name]
+        of = program.neurons[name]
         v[at], least[at], rho[at], reset[at] = of.v_init, of.least, of.rho, of.v_reset
         if of.clamp_low is not None:
-            lowest = of.clamp_low - of.least
-            is_narrow |= bool(np.any(np.abs(lowest) > reach))  # a clipped clamp would act too early
-            floor[at] = np.clip(lowest, -reach, reach)
+            floor[at] = of.clamp_low - of.least
         if of.fires:
-            lower[p], upper[p] = quiet_range(of, reach)
+            lower[p], upper[p] = quiet_range(of, far, width)
+            deepest[p] = lowest_deep(of, far) if width < 64 else 0
     by_name = [program.neurons.get(name) for name in names]
-    d = v - least
     population = np.repeat(np.arange(len(names)), np.diff(program.slots.begins))
-    own = np.stack([least, rho, reset, population, home, *[v * 0] * 3], axis=1)
+    d = v - least
+    deep = np.where(d < -far, np.minimum(0, np.maximum(d + far // 2, deepest[population])), 0)
+    own = aligned(np.zeros((count, 8), np.int64), "i8")
+    own[:, LEAST], own[:, RHO], own[:, RESET], own[:, POPULATION], own[:, HOME] = (
+        least,
+        rho,
+        reset,
+        population,
+        home,
+    )
     fault = np.zeros(3, np.int64)
-    if is_narrow or (count and max(-d.min(), d.max()) > reach):
+    if count and (max(-(d - deep).min(), (d - deep).max()) > far or d.min() < -REACH):
         fault[0] = NARROW
+    if np.abs(floor).max(initial=0) > far:
+        fault[0] = NARROW  # a clipped clamp would act too early
+    beyond = np.zeros(BLOCK, np.int64)
     return Cells(
-        d=np.clip(d, -reach, reach).astype(kind),
-        floor=floor.astype(kind),
+        d=aligned(np.append(np.clip(d - deep, -far, far), beyond), kind.str)[:count],
+        deep=deep,
+        floor=aligned(np.append(np.clip(floor, -far, far), beyond), kind.str)[:count],
         own=own,
         fires=whole(by_name, lambda of: of.fires),
         subtracts=whole(by_name, lambda of: of.subtracts),
@@ -57,11 +91,22 @@ def cells_of(program: EventProgram, home: Ints, width: int) -> Cells:
         low=whole(by_name, lambda of: of.range[0] if of.bits else 0),
         high=whole(by_name, lambda of: of.range[1] if of.bits else 0),
         lower=lower,
-        upper=upper,
+        span=upper - lower,
+        deepest=deepest,
+        is_deep=np.array([deep[slots].any() for slots in map(program.slots.of.get, names)], np.int64),
+        drop=np.array([NONE if of is None else drop_of(of, far) for of in by_name], np.int64),
         saturations=np.zeros(len(names), np.int64),
         fault=fault,
-        reach=reach,
+        masks=np.zeros(program.blocks, np.int64),
+        far=far,
+        reach=REACH,
     )
+
+
+def fired_of(room: int) -> Fired:
+    """*room* for what fires."""
+    slot, index, weight = (np.empty(room, np.int64) for _ in range(3))
+    return Fired(slot, index, weight, np.zeros(1, np.int64))
 
 
 def whole(of: Sequence[EventNeurons | None], what: Callable[[EventNeurons], int]) -> Ints:
@@ -69,16 +114,34 @@ def whole(of: Sequence[EventNeurons | None], what: Callable[[EventNeurons], int]
     return np.array([0 if one is None else what(one) for one in of], np.int64)
 
 
-def quiet_range(of: EventNeurons, reach: int) -> tuple[int, int]:
-    """The distances in which no neuron of the population fires or leaves its width; perhaps none (1, 0)."""
-    lower, upper = -reach, -1
+def drop_of(of: EventNeurons, far: int) -> int:
+    """What all neurons of the population subtract, if nothing else happens when they fire; else NONE."""
+    is_plain = of.fires and of.subtracts and of.bits is None and of.clamp_low is None and len(of.rho)
+    return int(of.rho[0]) if is_plain and np.ptp(of.rho) == 0 and 0 <= of.rho[0] <= far else NONE
+
+
+def quiet_range(of: EventNeurons, far: int, width: int) -> tuple[int, int]:
+    """The *d* in which no neuron of the population fires or leaves its width.
+
+    Where there are none: the lowest number of *width* bits, which d never is.
+    """
+    lower, upper = -far, -1
     if of.bits is not None:
         low, high = of.range
         lower = max(lower, int((low - of.least).max()))
         upper = min(upper, int((high - of.least).min()))
-    if of.clamp_low is not None and bool(np.any(of.clamp_low >= of.least)):
-        return 1, 0
+    if lower > upper or (of.clamp_low is not None and bool(np.any(of.clamp_low >= of.least))):
+        return -(1 << width - 1), -(1 << width - 1)
     return lower, upper
+
+
+def lowest_deep(of: EventNeurons, far: int) -> int:
+    """How low *deep* may be, so that a neuron whose *d* is quiet is in its width; a clamp needs d alone."""
+    if of.clamp_low is not None:
+        return 0
+    if of.bits is None:
+        return -2 * REACH
+    return min(0, int((of.range[0] - of.least).max()) + far)
 
 
 def overflow_of(program: EventProgram, graph: SpikeGraph, cells: Cells) -> StateOverflow:
@@ -91,15 +154,27 @@ def overflow_of(program: EventProgram, graph: SpikeGraph, cells: Cells) -> State
 
 
 def report(
-    program: EventProgram, cells: Cells, spikes: Ints, sums: Ints, dropped: Ints, timing: Timing | None
+    program: EventProgram,
+    cells: Cells,
+    spikes: Counts | Mapping[str, Counts],
+    sums: Ints,
+    dropped: Ints,
+    timing: Timing | None,
 ) -> EventRun:
-    """What a run did: *spikes* [T, slots], *sums* [T + 1, slots] before each timestep and at the end."""
-    of, potentials, received = program.slots.of, cells.d + cells.own[:, LEAST], np.diff(sums, axis=0)
+    """What a run did.
+
+    *spikes* [T, slots], or by population and address [T, size]; *sums* as in `note_sums`, before each
+    timestep and at the end.
+    """
+    of, potentials = program.slots.of, cells.d + cells.own[:, LEAST] + cells.deep
+    first = program.slots.count - program.summed
     roles: Mapping[str, Role] = {name: p.role for name, p in program.network.populations.items()}
     neurons = [name for name, role in roles.items() if role is Role.NEURON]
+    readouts = [name for name, role in roles.items() if role is Role.READOUT]
+    trains = spikes if isinstance(spikes, Mapping) else {name: spikes[:, of[name]] for name in neurons}
     return EventRun(
-        spikes={name: spikes[:, of[name]] for name in neurons},
-        sums={name: received[:, of[name]] for name, role in roles.items() if role is Role.READOUT},
+        spikes={name: trains[name] for name in neurons},
+        sums={name: np.diff(sums[:, of[name] - first], axis=0) for name in readouts},
         potentials={name: potentials[of[name]] for name in neurons},
         saturations={name: int(cells.saturations[program.slots.names.index(name)]) for name in neurons},
         dropped=dropped,

@@ -1,44 +1,65 @@
 """What one event does, and all synapses of one spike through one connection (MACHINE.md, 7).
 
 Neurons and readouts have *slots*: those of a population that a convolution leads to lie channels last, so
-that the targets of one tap are neighbors. A potential is kept as its distance *d* to the lowest one that
-fires (of a readout: to what it has summed up before), so that nothing happens below zero.
+that the targets of neighboring taps are neighbors. A potential is kept as its distance to the lowest one
+that fires (of a readout: to what it has summed up before), so that nothing happens below zero. This
+distance is the sum of *d*, of few bits, and *deep*, which is seldom not 0, and never more: where *d* is below
+zero, the distance is.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from snncc.simulator.machine.event_block import add_block, add_clamped, beyond, lowest_bit
+import numpy as np
+
+from snncc.simulator.machine.event_block import load_mask, lowest_bit
 from snncc.simulator.machine.event_inline import inlined
+from snncc.simulator.machine.event_layout import (
+    ENTRY,
+    KIND,
+    LINE,
+    LIST,
+    OUTS,
+    ROWS,
+    SLOT,
+    TAPS,
+    WEIGHT,
+    WIDE,
+)
+from snncc.simulator.machine.event_layout import (
+    TO as TO,
+)
+from snncc.simulator.machine.event_layout import (
+    WORK as WORK,
+)
+from snncc.simulator.machine.event_window import add_window
+from snncc.simulator.simd import size_of
 
 ERROR, SATURATE, WRAP = range(3)
 """What happens beyond the width of a potential."""
 GOOD, OVERFLOW, NARROW, RUNAWAY, MORE, STUCK = range(6)
 """How a run ended: as it should, a potential left its width, or the width of *d*; a loop excited itself;
 it needs more memory; nothing can go on."""
-ROWS, TAPS, LIST = range(3)
-"""How targets are found: dense rows, taps of a kernel, an explicit list."""
-KIND, TO, ENTRY, WORK, SLOT, WEIGHT, OUTS, ROW, COLUMN, OUT_WIDTH, PITCH, KH, KW = range(13)
-"""Columns of `Synapses.numbers`."""
 LEAST, RHO, RESET, POPULATION, HOME = range(5)
 """Columns of `Cells.own`."""
-SIDE_BITS = 14
-SIDE = 1 << SIDE_BITS
-ROW_SIZE = 1 << 3 * SIDE_BITS
-"""Entries are packed: of taps y, x, group and channel, from low to high; of dense rows column and row."""
+NONE = -1
 
 
 class Cells(NamedTuple):
     """Neurons and readouts.
 
-    By slot: *d* and, of its width, *floor* (the lower clamp); *own* [slots, 8]: LEAST (of a readout: what it
-    has summed up), RHO, RESET, POPULATION, HOME (the core). By population: *fires*, *subtracts*, *clamps*,
-    *is_bounded*, *overflow*, *low*, *high* (of the width), the quiet range *lower*..*upper* of d, and the
-    counts *saturations*. *fault*: how it ended, slot, value. *reach*: how far d may go.
+    By slot: *d*, *deep* and, of the width of d, *floor* (the lower clamp); *own* [slots, 8]: LEAST (of a
+    readout: what it has summed up), RHO, RESET, POPULATION, HOME (the core). By population: *fires*,
+    *subtracts*, *clamps*, *is_bounded*, *overflow*, *low*, *high* (of the width), the quiet range of d, which
+    is *lower* .. *lower* + *span*, how low deep may be (*deepest*), whether one may be (*is_deep*), the
+    *drop* of neurons that fire where all subtract the same and have neither clamp nor width (else NONE), and
+    the counts *saturations*. *fault*: how it ended, slot, value. *far*: how far d may go, *reach*: a
+    distance. *masks*: room for `add_window`.
     """
 
     d: Any
+    deep: Any
     floor: Any
     own: Any
     fires: Any
@@ -49,51 +70,42 @@ class Cells(NamedTuple):
     low: Any
     high: Any
     lower: Any
-    upper: Any
+    span: Any
+    deepest: Any
+    is_deep: Any
+    drop: Any
     saturations: Any
     fault: Any
+    masks: Any
+    far: int
     reach: int
 
 
 class Synapses(NamedTuple):
     """All connections, by source population: those of population p are ``begin[p] : begin[p + 1]``.
 
-    *numbers* [connections, 13]. The source in local slot k of connection j has the entries ``entry[first[i] :
-    last[i]]`` with i = its number ENTRY + k. *list_first*, *list_slot*, *list_weight*: explicit synapses of
-    entries. *tap_first*, *tap*, *tap_to*: of each row (column) of a map the taps that lead to a row (column)
-    of targets.
+    *numbers* [connections, 7]. The source in local slot k of connection j has the *windows*
+    ``[first[i] : first[i + 1]]`` with i = its number ENTRY + k: rows of taps that lead to neighbors, with one
+    weight for each of OUTS channels. In the order of synapses the taps of a row come from last to first.
+    *list_slot*, *list_weight*: explicit synapses.
     """
 
     begin: Any
     numbers: Any
     first: Any
-    last: Any
-    entry: Any
-    list_first: Any
+    windows: Any
     list_slot: Any
     list_weight: Any
-    tap_first: Any
-    tap: Any
-    tap_to: Any
     weights: Any
 
 
-class Quiet(NamedTuple):
-    """Of the targets of a connection: addresses of potentials, weights and clamps, and the quiet range."""
-
-    d: int
-    weights: int
-    floor: int
-    lower: int
-    upper: int
-    clamps: bool
-
-
 class Fired(NamedTuple):
-    """What fired by one connection: its *slot*, and the number of the synapse. *count* [1] of synapses."""
+    """What fired by one connection: its *slot*, and the number of the synapse (*index*). *weight*: where that
+    of one that perhaps fires is; *count* [1] of synapses."""
 
     slot: Any
     index: Any
+    weight: Any
     count: Any
 
 
@@ -116,10 +128,26 @@ def fit(c: Cells, slot: int, x: int) -> int:
 
 
 @inlined
+def keep(c: Cells, slot: int, x: int) -> None:
+    """The distance of the neuron *slot* becomes *x*."""
+    if -c.far <= x <= c.far:
+        c.deep[slot], c.d[slot] = 0, x
+        return
+    p = c.own[slot, POPULATION]
+    deep = min(0, max(x + c.far // 2, c.deepest[p]))
+    if not -c.far <= x - deep <= c.far or x < -c.reach:
+        if c.fault[0] == 0:
+            c.fault[0], c.fault[1], c.fault[2] = NARROW, slot, x + c.own[slot, LEAST]
+        return
+    c.deep[slot], c.d[slot], c.is_deep[p] = deep, x - deep, 1
+
+
+@inlined
 def event(c: Cells, slot: int, weight: int) -> bool:
     """One event through one synapse; whether the neuron fires."""
+    x = c.d[slot] + c.deep[slot] + weight
     p = c.own[slot, POPULATION]
-    x = c.d[slot] + c.own[slot, LEAST] + weight
+    x += c.own[slot, LEAST]
     if not c.fires[p]:
         c.own[slot, LEAST] = x
         c.d[slot] = 0
@@ -130,12 +158,18 @@ def event(c: Cells, slot: int, weight: int) -> bool:
     does = x >= c.own[slot, LEAST]
     if does:
         x = fit(c, slot, x - c.own[slot, RHO]) if c.subtracts[p] else c.own[slot, RESET]
-    x -= c.own[slot, LEAST]
-    if (x > c.reach or x < -c.reach) and c.fault[0] == 0:
-        c.fault[0], c.fault[1], c.fault[2] = NARROW, slot, x + c.own[slot, LEAST]
-        return False
-    c.d[slot] = x
+    keep(c, slot, x - c.own[slot, LEAST])
     return does
+
+
+@inlined
+def note_sums(c: Cells, begins: Any, sums: Any, t: int) -> None:
+    """What readouts have summed up becomes row *t* of *sums*: of the slots from the first readout on."""
+    first = begins[len(begins) - 1] - sums.shape[1]
+    for p in range(len(c.fires)):
+        if not c.fires[p] and begins[p] >= first:
+            for slot in range(begins[p], begins[p + 1]):
+                sums[t, slot - first] = c.d[slot] + c.own[slot, LEAST]
 
 
 @inlined
@@ -151,45 +185,103 @@ def one(c: Cells, slot: int, weight: int, core: int, out: Fired, top: int) -> in
 
 
 @inlined
-def some_of(c: Cells, weights: Any, at: int, of: int, n: int, core: int, out: Fired, top: int) -> int:
-    """The synapses of *n* neighbors from slot *at* on that are on *core*, with the weights from *of* on."""
-    for k in range(n):
-        top = one(c, at + k, weights[of + k], core, out, top)
+def some_of(
+    c: Cells, s: Synapses, j: int, at: int, of: int, taps: int, core: int, out: Fired, top: int
+) -> int:
+    """The synapses of a row of *taps* from slot *at* on that are on *core*, weights from *of* on."""
+    outs = s.numbers[j, OUTS]
+    for tap in range(taps - 1, -1, -1):
+        for k in range(tap * outs, (tap + 1) * outs):
+            top = one(c, at + k, s.weights[of + k], core, out, top)
     return top
 
 
 @inlined
-def all_of(
-    c: Cells, weights: Any, q: Quiet, at: int, of: int, n: int, count: int, out: Fired, top: int
+def is_loud(c: Cells, slot: int, weight: int, p: int) -> bool:
+    """Whether the neuron *slot* of population *p* fires, which was not quiet after an event of *weight*."""
+    drop = c.drop[p]
+    if drop == NONE:
+        c.d[slot] -= weight  # as the whole block has been added
+        return event(c, slot, weight)
+    x = c.d.dtype.type(c.d[slot] + drop)
+    if 0 <= x <= c.far and not c.is_deep[p]:
+        return True
+    x += c.deep[slot]
+    keep(c, slot, x - drop if x >= 0 else x)
+    return x >= 0
+
+
+@inlined
+def loud_of(
+    c: Cells, s: Synapses, j: int, at: int, of: int, rows: int, taps: int, out: Fired, top: int
 ) -> int:
-    """The synapses of *n* neighbors from slot *at* on, after *count* others; blocks of them first."""
-    k, lanes = 0, 64 // c.d.itemsize
-    here, there = q.d + at * c.d.itemsize, q.weights + of * weights.itemsize
-    while k + lanes <= n:
-        mask = beyond(c.d, weights, here, there, q.lower, q.upper)
-        if mask and q.clamps:
-            for i in range(k, k + lanes):
-                if event(c, at + i, weights[of + i]):
-                    out.slot[top], out.index[top] = at + i, count + i
-                    top += 1
-        elif mask:
+    """Those of a window that are not quiet, by its masks, in the order of synapses."""
+    d0, outs, p = c.d.dtype.type(0), s.numbers[j, OUTS], s.numbers[j, TO]
+    masks, lanes, run, end = address(c.masks), 64 // size_of(d0), taps * outs, top
+    for row in range(rows):
+        for k0 in range(0, run, lanes):
+            mask = load_mask(d0, masks)
+            masks += 8
             while mask:
-                i = k + lowest_bit(mask)
+                k = k0 + lowest_bit(mask)
                 mask &= mask - 1
-                if event(c, at + i, weights[of + i]):
-                    out.slot[top], out.index[top] = at + i, count + i
-                    top += 1
-                c.d[at + i] -= weights[of + i]  # as the whole block is added now
-            add_block(c.d, weights, here, there)
-        elif q.clamps:
-            add_clamped(c.d, weights, here, there, q.floor + (at + k) * c.d.itemsize)
-        else:
-            add_block(c.d, weights, here, there)
-        here, there, k = here + 64, there + lanes * weights.itemsize, k + lanes
-    for i in range(k, n):
-        if event(c, at + i, weights[of + i]):
-            out.slot[top], out.index[top] = at + i, count + i
+                tap = 0
+                for other in range(1, taps):
+                    tap += k >= other * outs
+                index = row * run + k + (taps - 1 - 2 * tap) * outs
+                n = end
+                while n > top and out.index[n - 1] > index:
+                    out.slot[n], out.index[n], out.weight[n] = (
+                        out.slot[n - 1],
+                        out.index[n - 1],
+                        out.weight[n - 1],
+                    )
+                    n -= 1
+                out.slot[n], out.index[n], out.weight[n] = at + k, index, of + k
+                end += 1
+        at, of = at + s.numbers[j, LINE], of + s.numbers[j, WIDE]
+    for n in range(top, end):
+        if is_loud(c, out.slot[n], s.weights[out.weight[n]], p):
+            out.slot[top], out.index[top] = out.slot[n], out.index[n] + out.count[0]
             top += 1
+    return top
+
+
+@inlined
+def address(array: Any) -> Any:
+    """Where *array* is."""
+    return np.int64(array.ctypes.data)
+
+
+@inlined
+def window(c: Cells, s: Synapses, j: int, n: int, core: int, out: Fired, top: int) -> int:
+    """All synapses of window *n* of connection *j* into *core*."""
+    at, of, rows, taps = s.windows[n, SLOT], s.windows[n, WEIGHT], s.windows[n, ROWS], s.windows[n, TAPS]
+    line, wide, run = s.numbers[j, LINE], s.numbers[j, WIDE], taps * s.numbers[j, OUTS]
+    if core >= 0:
+        for row in range(rows):
+            top = some_of(c, s, j, at + row * line, of + row * wide, taps, core, out, top)
+        return top
+    p, d0, w0 = s.numbers[j, TO], c.d.dtype.type(0), s.weights.dtype.type(0)
+    size = size_of(d0)
+    some = add_window(
+        d0,
+        w0,
+        address(c.d) + at * size,
+        address(s.weights) + of * size_of(w0),
+        rows,
+        run,
+        line * size,
+        wide * size_of(w0),
+        c.lower[p],
+        c.span[p],
+        max(c.drop[p], 0),
+        address(c.masks),
+        address(c.floor) - address(c.d) if c.clamps[p] else 0,
+    )
+    if some:
+        top = loud_of(c, s, j, at, of, rows, taps, out, top)
+    out.count[0] += rows * run
     return top
 
 
@@ -199,40 +291,13 @@ def deliver(c: Cells, s: Synapses, j: int, source: int, core: int, out: Fired, t
 
     What fires is appended to *out* from *top* on; returns its end.
     """
-    out.count[0] = count = 0
-    p, kind, outs = s.numbers[j, TO], s.numbers[j, KIND], s.numbers[j, OUTS]
-    at, of = s.numbers[j, SLOT], s.numbers[j, WEIGHT]
-    kh, kw, pitch = s.numbers[j, KH], s.numbers[j, KW], s.numbers[j, PITCH]
-    first_row, first_column = s.numbers[j, ROW], s.numbers[j, COLUMN]
-    line = s.numbers[j, OUT_WIDTH] * pitch
-    d, weights, floor = c.d.ctypes.data, s.weights.ctypes.data, c.floor.ctypes.data
-    q = Quiet(d, weights, floor, c.lower[p], c.upper[p], c.clamps[p] != 0)
-    low, high = s.first[s.numbers[j, ENTRY] + source], s.last[s.numbers[j, ENTRY] + source]
-    for n in range(low, high):
-        entry = s.entry[n]
-        if kind == TAPS:
-            y, x = entry & (SIDE - 1), (entry >> SIDE_BITS) & (SIDE - 1)
-            to = at + ((entry >> 2 * SIDE_BITS) & (SIDE - 1)) * outs
-            start = of + (entry >> 3 * SIDE_BITS) * kh * kw * outs
-            left, right = s.tap_first[first_column + x], s.tap_first[first_column + x + 1]
-            for ty in range(s.tap_first[first_row + y], s.tap_first[first_row + y + 1]):
-                row, begin = to + s.tap_to[ty] * line, start + s.tap[ty] * kw * outs
-                for tx in range(left, right):
-                    slot, weight = row + s.tap_to[tx] * pitch, begin + s.tap[tx] * outs
-                    if core < 0:
-                        top = all_of(c, s.weights, q, slot, weight, outs, count, out, top)
-                        count += outs
-                    else:
-                        top = some_of(c, s.weights, slot, weight, outs, core, out, top)
-        elif kind == ROWS:
-            slot, weight = at + (entry >> 3 * SIDE_BITS) * outs, of + (entry & (ROW_SIZE - 1)) * outs
-            if core < 0:
-                top = all_of(c, s.weights, q, slot, weight, outs, count, out, top)
-                count += outs
-            else:
-                top = some_of(c, s.weights, slot, weight, outs, core, out, top)
-        else:
-            for k in range(s.list_first[of + entry], s.list_first[of + entry + 1]):
+    out.count[0] = 0
+    place = s.numbers[j, ENTRY] + source
+    for n in range(s.first[place], s.first[place + 1]):
+        if s.numbers[j, KIND] == LIST:
+            begin = s.windows[n, SLOT]
+            for k in range(begin, begin + s.windows[n, TAPS]):
                 top = one(c, s.list_slot[k], s.list_weight[k], core, out, top)
-    out.count[0] += count
+        else:
+            top = window(c, s, j, n, core, out, top)
     return top

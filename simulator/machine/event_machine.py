@@ -11,8 +11,8 @@ from snncc.errors import Deadlock, Runaway
 from snncc.ir import SpikeGraph
 from snncc.mapping.placement import Placement
 from snncc.simulator.event_run import EventRun, cycle_of
-from snncc.simulator.machine.event_cells import cells_of, overflow_of, report
-from snncc.simulator.machine.event_kernel import GOOD, MORE, NARROW, RUNAWAY, STUCK, Fired
+from snncc.simulator.machine.event_cells import cells_of, fired_of, overflow_of, report
+from snncc.simulator.machine.event_kernel import GOOD, MORE, NARROW, RUNAWAY, STUCK
 from snncc.simulator.machine.event_program import KINDS, EventProgram
 from snncc.simulator.machine.event_room import NONE, Room
 from snncc.simulator.machine.event_routes import Ways, biases_of, sent_of, ways_of
@@ -92,10 +92,10 @@ def machine_of(
         counts=counts,
         moment=moment,
         tally=tally_of(stations),
-        out=Fired(np.empty(room, np.int64), np.empty(room, np.int64), np.zeros(1, np.int64)),
+        out=fired_of(room),
         clock=np.zeros(4, np.int64),
-        spikes=np.zeros((timesteps, slots.count), np.int64),
-        sums=np.zeros((timesteps + 1, slots.count), np.int64),
+        spikes=np.zeros((timesteps, slots.count), np.int32),
+        sums=np.zeros((timesteps + 1, program.summed), np.int64),
         begins=slots.begins,
     )
 

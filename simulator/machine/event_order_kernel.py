@@ -1,118 +1,279 @@
-"""The canonical order of events (MACHINE.md, 7), fast: depth first, with a stack of its own."""
+"""The canonical order of events (MACHINE.md, 7), fast: depth first, with a stack of its own.
+
+Where each population is fed by one other, what one sends does not depend on what others do meanwhile: such
+*streamed* populations are worked off one after another, each with all that it receives in a timestep.
+"""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 from snncc.simulator.jit import kernel
+from snncc.simulator.machine.event_block import prefetch
 from snncc.simulator.machine.event_inline import inlined
 from snncc.simulator.machine.event_kernel import (
     GOOD,
-    LEAST,
     POPULATION,
     RUNAWAY,
+    TO,
     Cells,
     Fired,
     Synapses,
+    address,
     deliver,
     event,
+    note_sums,
 )
+from snncc.simulator.machine.event_layout import ENTRY
+
+AHEAD = 32
+"""Spikes of a stream whose windows are fetched together."""
 
 
 class Outside(NamedTuple):
-    """What comes from outside: the slots with a bias, their *bias*, and in timestep t the input's spikes
-    ``source[first[t] : first[t + 1]]``."""
+    """What comes from outside: of population p the slots with a bias, and their *bias*, from ``biases[p]`` to
+    ``biases[p + 1]``; in timestep t the spikes of input i ``source[first[k] : first[k + 1]]``, k = t *
+    len(inputs) + i; *inputs* are numbers of populations."""
 
     slot: Any
     bias: Any
+    biases: Any
     first: Any
     source: Any
+    inputs: Any
 
 
 class Stack(NamedTuple):
-    """By level: the neuron's *slot*, its next *connection*, and what fired by the last one: *begin*, *next*,
-    *end* in `Fired`. *begins* [populations + 1] are the first slots."""
+    """By level: a *local* slot, its next *connection* and their *last*, and what is left of what fired by the
+    one before: *next*, *end* in `Fired`. *begins* [populations + 1] are the first slots."""
 
-    slot: Any
+    local: Any
     connection: Any
-    begin: Any
+    last: Any
     next: Any
     end: Any
     begins: Any
 
 
+class Streams(NamedTuple):
+    """By population: whether it *is_streamed*, the connection that then feeds it (*into*, of inputs NONE) and
+    its *source*, and what it has sent in a timestep: ``slot[begin:middle]`` of `Fired` in its tick, and then
+    up to *end*."""
+
+    into: Any
+    source: Any
+    is_streamed: Any
+    begin: Any
+    middle: Any
+    end: Any
+
+
+class Trains(NamedTuple):
+    """The spikes of a population of *size* neurons in timestep t are ``counts[begin + t * size:][:size]``.
+
+    *address* [slots]; *log*: places in counts that are not counted yet, *length* [1] of them. To count at
+    once would make every spike wait for memory.
+    """
+
+    begin: Any
+    size: Any
+    counts: Any
+    address: Any
+    log: Any
+    length: Any
+
+
 @inlined
-def push(c: Cells, s: Synapses, stack: Stack, level: int, slot: int, top: int) -> None:
-    """Put a neuron that has fired on the stack."""
-    stack.slot[level] = slot
-    stack.connection[level] = s.begin[c.own[slot, POPULATION]]
-    stack.begin[level] = stack.next[level] = stack.end[level] = top
+def flush(trains: Trains) -> None:
+    """Count what is in the log."""
+    for n in range(trains.length[0]):
+        trains.counts[trains.log[n]] += 1
+    trains.length[0] = 0
+
+
+@inlined
+def count(trains: Trains, t: int, p: int, fired: Any, low: int, end: int) -> None:
+    """The neurons ``fired[low:end]`` of population *p* have fired in timestep *t*."""
+    n, begin = trains.length[0], trains.begin[p] + t * trains.size[p]
+    for k in range(low, end):
+        if n == len(trains.log):
+            trains.length[0] = n
+            flush(trains)
+            n = 0
+        trains.log[n] = begin + trains.address[fired[k]]
+        n += 1
+    trains.length[0] = n
 
 
 @inlined
 def work_off(
-    c: Cells, s: Synapses, stack: Stack, out: Fired, spikes: Any, t: int, slot: int, caused: int, most: int
+    c: Cells,
+    s: Synapses,
+    stack: Stack,
+    out: Fired,
+    trains: Trains,
+    t: int,
+    slot: int,
+    caused: int,
+    most: int,
 ) -> int:
     """The spike of the neuron *slot*, and everything that it causes; how it ended."""
-    push(c, s, stack, 0, slot, 0)
-    level = 0
-    while level >= 0:
-        k = stack.next[level]
-        if k < stack.end[level]:
-            stack.next[level] = k + 1
+    p = c.own[slot, POPULATION]
+    level, k, end, j, last = 0, 0, 0, s.begin[p], s.begin[p + 1]
+    local = slot - stack.begins[p]
+    while True:
+        if k < end:
+            p = s.numbers[j - 1, TO]
+            following = s.begin[p]
+            if following == s.begin[p + 1]:
+                k = end
+                continue
             slot = out.slot[k]
-            p = c.own[slot, POPULATION]
-            if s.begin[p] < s.begin[p + 1]:
-                push(c, s, stack, level + 1, slot, stack.end[level])
+            k += 1
+            if k < end or j < last:
+                stack.local[level], stack.connection[level], stack.last[level] = local, j, last
+                stack.next[level], stack.end[level] = k, end
                 level += 1
-            continue
-        slot, j, low = stack.slot[level], stack.connection[level], stack.begin[level]
-        p = c.own[slot, POPULATION]
-        if j == s.begin[p + 1]:
+            local, j, last, k = slot - stack.begins[p], following, s.begin[p + 1], end
+        elif j == last:
+            if level == 0:
+                return GOOD
             level -= 1
+            local, j, last = stack.local[level], stack.connection[level], stack.last[level]
+            k, end = stack.next[level], stack.end[level]
             continue
-        top = deliver(c, s, j, slot - stack.begins[p], -1, out, low)
+        end = deliver(c, s, j, local, -1, out, k)
         if c.fault[0]:
             return c.fault[0]
-        for n in range(low, top):
-            spikes[t, out.slot[n]] += 1
-        caused += top - low
+        count(trains, t, s.numbers[j, TO], out.slot, k, end)
+        caused += end - k
         if caused > most:
             return RUNAWAY
-        stack.connection[level] = j + 1
-        stack.next[level], stack.end[level] = low, top
-    return GOOD
+        j += 1
+
+
+@inlined
+def stream(
+    c: Cells, s: Synapses, j: int, begin: int, low: int, end: int, out: Fired, top: int, most: int
+) -> int:
+    """All synapses of connection *j* from what was sent, ``out.slot[low:end]``; the new end of what fired."""
+    windows, place = address(s.windows), s.numbers[j, ENTRY] - begin
+    for first in range(low, end, AHEAD):
+        last = min(first + AHEAD, end)
+        for k in range(first, last):
+            prefetch(windows + s.first[place + out.slot[k]] * 4 * s.windows.itemsize)
+        for k in range(first, last):
+            top = deliver(c, s, j, out.slot[k] - begin, -1, out, top)
+            if top > most:
+                c.fault[0] = RUNAWAY
+            if c.fault[0]:
+                return top
+    return top
+
+
+@inlined
+def run_streams(
+    c: Cells, s: Synapses, outside: Outside, streams: Streams, begins: Any, out: Fired, t: int, most: int
+) -> None:
+    """Timestep *t* of all streamed populations; more than *most* spikes in it are a fault, whatever causes
+    them."""
+    top = 0
+    for i in range(len(outside.inputs)):
+        p, k = outside.inputs[i], t * len(outside.inputs) + i
+        streams.begin[p] = streams.middle[p] = top
+        if streams.is_streamed[p]:
+            if top + outside.first[k + 1] - outside.first[k] > most:
+                c.fault[0] = RUNAWAY
+                return
+            for n in range(outside.first[k], outside.first[k + 1]):
+                out.slot[top] = outside.source[n]
+                top += 1
+        streams.end[p] = top
+    for p in range(len(streams.into)):
+        j = streams.into[p]
+        if j < 0:
+            continue
+        source = streams.source[p]
+        low, middle, end = streams.begin[source], streams.middle[source], streams.end[source]
+        streams.begin[p] = top
+        top = stream(c, s, j, begins[source], low, middle, out, top, most)
+        for k in range(outside.biases[p], outside.biases[p + 1]):
+            if c.fault[0]:
+                return
+            if event(c, outside.slot[k], outside.bias[k]):
+                out.slot[top] = outside.slot[k]
+                top += 1
+                if top > most:
+                    c.fault[0] = RUNAWAY
+        streams.middle[p] = top
+        if not c.fault[0]:
+            top = stream(c, s, j, begins[source], middle, end, out, top, most)
+        streams.end[p] = top
+        if c.fault[0]:
+            return
+
+
+@inlined
+def run_depth_first(
+    c: Cells,
+    s: Synapses,
+    outside: Outside,
+    streams: Streams,
+    stack: Stack,
+    out: Fired,
+    trains: Trains,
+    t: int,
+    most: int,
+) -> None:
+    """Timestep *t* of all other populations. A fault is told with its slot and timestep."""
+    biases, inputs = len(outside.slot), len(outside.inputs)
+    first = outside.first[t * inputs]
+    for k in range(biases + outside.first[(t + 1) * inputs] - first):
+        slot = outside.slot[k] if k < biases else outside.source[first + k - biases]
+        if streams.is_streamed[c.own[slot, POPULATION]]:
+            continue
+        if k < biases:
+            does = event(c, slot, outside.bias[k])
+            if c.fault[0]:
+                return
+            if not does:
+                continue
+            out.slot[0] = slot
+            count(trains, t, c.own[slot, POPULATION], out.slot, 0, 1)
+        how = work_off(c, s, stack, out, trains, t, slot, 1 if k < biases else 0, most)
+        if how == RUNAWAY:
+            c.fault[0], c.fault[1], c.fault[2] = RUNAWAY, slot, t
+        if how != GOOD:
+            return
 
 
 @kernel
 def run_order(
-    c: Cells, s: Synapses, outside: Outside, stack: Stack, out: Fired, spikes: Any, sums: Any, most: int
+    c: Cells,
+    s: Synapses,
+    outside: Outside,
+    streams: Streams,
+    stack: Stack,
+    out: Fired,
+    trains: Trains,
+    sums: Any,
+    most: int,
 ) -> None:
-    """All timesteps; *spikes* [T, slots], *sums* [T + 1, slots]: of readouts, at the beginning of each.
+    """All timesteps; *sums* as in `note_sums`, at the beginning of each.
 
-    Where it ends early, ``c.fault`` says how, at which slot and in which timestep (of `RUNAWAY`).
+    Where it ends early, ``c.fault`` says how; if nothing is streamed, also at which slot and in which
+    timestep (of `RUNAWAY`).
     """
-    for t in range(len(outside.first) - 1):
-        for b in range(len(outside.slot)):
-            slot = outside.slot[b]
-            does = event(c, slot, outside.bias[b])
-            if c.fault[0]:
-                return
-            if does:
-                spikes[t, slot] += 1
-                how = work_off(c, s, stack, out, spikes, t, slot, 1, most)
-                if how != GOOD:
-                    if how == RUNAWAY:
-                        c.fault[0], c.fault[1], c.fault[2] = RUNAWAY, slot, t
-                    return
-        for k in range(outside.first[t], outside.first[t + 1]):
-            how = work_off(c, s, stack, out, spikes, t, outside.source[k], 0, most)
-            if how != GOOD:
-                if how == RUNAWAY:
-                    c.fault[0], c.fault[1], c.fault[2] = RUNAWAY, outside.source[k], t
-                return
+    for t in range(len(sums) - 1):
+        run_depth_first(c, s, outside, streams, stack, out, trains, t, most)
+        flush(trains)
+        if not c.fault[0]:
+            run_streams(c, s, outside, streams, stack.begins, out, t, most)
+        if c.fault[0]:
+            return
+        note_sums(c, stack.begins, sums, t + 1)
         for p in range(len(c.fires)):
-            if c.fires[p]:
-                continue
-            for slot in range(stack.begins[p], stack.begins[p + 1]):
-                sums[t + 1, slot] = c.d[slot] + c.own[slot, LEAST]
+            if streams.is_streamed[p]:
+                first = trains.begin[p] + t * trains.size[p]
+                for k in range(streams.begin[p], streams.end[p]):
+                    trains.counts[first + trains.address[out.slot[k]]] += 1

@@ -86,7 +86,7 @@ class Counts(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """Everything that a run needs; *spikes* [T, slots], *sums* [T + 1, slots]; *begins* [populations]."""
+    """Everything that a run needs; *spikes* [T, slots], *sums* as in `note_sums`; *begins* [populations]."""
 
     wiring: Wiring
     costs: Costs

@@ -7,7 +7,6 @@ from snncc.simulator.machine.blocked_kernel import look, next_station
 from snncc.simulator.machine.event_inline import inlined
 from snncc.simulator.machine.event_kernel import (
     GOOD,
-    LEAST,
     MORE,
     POPULATION,
     RUNAWAY,
@@ -16,6 +15,7 @@ from snncc.simulator.machine.event_kernel import (
     WORK,
     deliver,
     event,
+    note_sums,
 )
 from snncc.simulator.machine.event_room import (
     NONE,
@@ -44,17 +44,6 @@ from snncc.simulator.machine.step_kernel import NEVER
 
 
 @inlined
-def snapshot(m: Machine, t: int) -> None:
-    """What readouts have summed up before timestep *t*."""
-    c = m.cells
-    for p in range(len(c.fires)):
-        if c.fires[p]:
-            continue
-        for slot in range(m.begins[p], m.begins[p + 1]):
-            m.sums[t, slot] = c.d[slot] + c.own[slot, LEAST]
-
-
-@inlined
 def act_port(m: Machine, room: Room, time: int) -> None:
     """The port begins a timestep, or sends a message."""
     w, clock, sent, port = m.wiring, m.clock, m.sent, m.wiring.units - 1
@@ -66,7 +55,7 @@ def act_port(m: Machine, room: Room, time: int) -> None:
             look(m.moment, port, begun * m.costs.period)
             return
         if begun:
-            snapshot(m, begun)
+            note_sums(m.cells, m.begins, m.sums, begun)
         clock[BEGUN] = begun = begun + 1
     else:
         if clock[READY] > time:
@@ -272,5 +261,5 @@ def run_timed(m: Machine, room: Room, need: int) -> int:
             act_unit(m, room, s, s - first_unit, time)
         if m.cells.fault[0]:
             return m.cells.fault[0]
-    snapshot(m, m.clock[BEGUN])
+    note_sums(m.cells, m.begins, m.sums, m.clock[BEGUN])
     return STUCK if is_stuck(m, room) else GOOD

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,15 +13,18 @@ from snncc.ir import SpikeGraph
 from snncc.mapping.placement import Placement
 from snncc.simulator.event_check import check_events
 from snncc.simulator.event_run import MOST_SPIKES, EventRun, checked_inputs
-from snncc.simulator.machine.event_cells import cells_of, overflow_of, report
-from snncc.simulator.machine.event_kernel import NARROW, OVERFLOW, Cells, Fired
-from snncc.simulator.machine.event_order_kernel import Outside, Stack, run_order
+from snncc.simulator.machine.event_cells import cells_of, fired_of, overflow_of, report
+from snncc.simulator.machine.event_kernel import GOOD, NARROW, NONE, OVERFLOW, Cells
+from snncc.simulator.machine.event_order_kernel import Outside, Stack, Streams, Trains, run_order
 from snncc.simulator.machine.event_program import EventProgram, event_program
 from snncc.simulator.timing import Ints
 
 ORDERS = ("canonical", "timed")
 PROGRAMS: WeakKeyDictionary[Placement, tuple[SpikeGraph, EventProgram]] = WeakKeyDictionary()
 """Graphs and programs of placements that are still alive."""
+NOTHING = np.zeros(0, np.int64), np.zeros(0, np.int64)
+LOG = 1 << 12
+"""Spikes that are counted together."""
 WIDTHS = {1: (16, 32, 64), 4: (32, 64), 8: (64,)}
 """The bits in which potentials are tried to be kept, by the bytes of a weight."""
 
@@ -71,25 +74,52 @@ def run_canonical(
     graph: SpikeGraph,
     placement: Placement,
     program: EventProgram,
-    trains: Mapping[str, Ints],
+    inputs: Mapping[str, Ints],
     most: int,
     width: int,
 ) -> EventRun | None:
     """As `run_events`; None where the potentials need to be wider than *width*."""
-    cells = cells_of(program, np.zeros(program.slots.count, np.int64), width)
-    outside, timesteps = outside_of(program, trains), len(next(iter(trains.values())))
-    slot, connection, begin, following, end = (np.empty(most + 2, np.int64) for _ in range(5))
-    stack = Stack(slot, connection, begin, following, end, program.slots.begins)
+    outside, timesteps = outside_of(program, inputs), len(next(iter(inputs.values())))
+    local, connection, last, following, end = (np.empty(most + 2, np.int64) for _ in range(5))
+    stack = Stack(local, connection, last, following, end, program.slots.begins)
     room = most + program.fan_out + 1
-    out = Fired(np.empty(room, np.int64), np.empty(room, np.int64), np.zeros(1, np.int64))
-    spikes = np.zeros((timesteps, program.slots.count), np.int64)
-    sums = np.zeros((timesteps + 1, program.slots.count), np.int64)
-    if not cells.fault[0]:
-        run_order(cells, program.synapses, outside, stack, out, spikes, sums, most)
+    out = fired_of(room)
+    sums = np.zeros((timesteps + 1, program.summed), np.int64)
+    for streamed in dict.fromkeys((program.streamed, frozenset[str]())):
+        # What went wrong first is known only if nothing is streamed.
+        cells = cells_of(program, np.zeros(program.slots.count, np.int64), width)
+        trains = trains_of(program, timesteps)
+        if not cells.fault[0]:
+            streams = streams_of(program, streamed)
+            run_order(cells, program.synapses, outside, streams, stack, out, trains, sums, most)
+        if cells.fault[0] in (GOOD, NARROW):
+            break
     if not is_finished(graph, program, cells, most):
         return None
     dropped = np.zeros(placement.chip.fabric.cores, np.int64)
+    spikes = {
+        name: trains.counts[begin : begin + timesteps * size].reshape(timesteps, size)
+        for name, begin, size in zip(program.slots.names, trains.begin, trains.size, strict=True)
+    }
     return report(program, cells, spikes, sums, dropped, None)
+
+
+def trains_of(program: EventProgram, timesteps: int) -> Trains:
+    """No spikes yet."""
+    begins = program.slots.begins
+    counts = np.zeros(timesteps * program.slots.count, np.int32)
+    log, length = np.empty(LOG, np.int64), np.zeros(1, np.int64)
+    return Trains(timesteps * begins[:-1], np.diff(begins), counts, program.address, log, length)
+
+
+def streams_of(program: EventProgram, streamed: Collection[str]) -> Streams:
+    """The populations *streamed*; of nothing has anything been sent."""
+    names = program.slots.names
+    fed = {c.target: (j, names.index(c.source)) for j, c in enumerate(program.connections)}
+    into, source = np.array([fed[n] if n in streamed and n in fed else (NONE, NONE) for n in names]).T
+    is_streamed = np.array([name in streamed for name in names])
+    begin, middle, end = (np.zeros(len(names), np.int64) for _ in range(3))
+    return Streams(into.copy(), source.copy(), is_streamed, begin, middle, end)
 
 
 def is_finished(graph: SpikeGraph, program: EventProgram, cells: Cells, most: int) -> bool:
@@ -105,12 +135,16 @@ def is_finished(graph: SpikeGraph, program: EventProgram, cells: Cells, most: in
 
 def outside_of(program: EventProgram, trains: Mapping[str, Ints]) -> Outside:
     """Biases and the input's spikes, by slot."""
-    slots = program.slots.of
-    biased = [(slots[name], of.bias) for name, of in program.neurons.items()]
-    slot = np.concatenate([np.zeros(0, np.int64), *(at[bias != 0] for at, bias in biased)])
-    bias = np.concatenate([np.zeros(0, np.int64), *(bias[bias != 0] for _, bias in biased)])
-    train = np.concatenate(list(trains.values()), axis=1)
+    slots, names = program.slots.of, program.slots.names
+    biased = [(slots[n], program.neurons[n].bias) if n in program.neurons else NOTHING for n in names]
+    slot = np.concatenate([at[bias != 0] for at, bias in biased])
+    bias = np.concatenate([bias[bias != 0] for _, bias in biased])
+    biases = np.cumsum([0, *(np.count_nonzero(bias) for _, bias in biased)])
+    train = np.concatenate([train != 0 for train in trains.values()], axis=1)
     sources = np.concatenate([slots[name] for name in trains])
-    timestep, place = np.nonzero(train)
-    first = np.searchsorted(timestep, np.arange(len(train) + 1))
-    return Outside(slot, bias, first, sources[place])
+    fired = np.flatnonzero(train)
+    ends = np.cumsum([train.shape[1] for train in trains.values()])
+    parts = np.arange(len(train))[:, None] * train.shape[1] + np.concatenate([[0], ends[:-1]])
+    first = np.searchsorted(fired, [*parts.reshape(-1), train.size])
+    inputs = np.array([names.index(name) for name in trains])
+    return Outside(slot, bias, biases, first, sources[fired % train.shape[1]], inputs)

@@ -26,7 +26,7 @@ class Potentials:
         self.v = {name: of.v_init.tolist() for name, of in self.neurons.items()}
         self.saturations = dict.fromkeys(self.neurons, 0)
         sizes = {name: (timesteps, len(of.bias)) for name, of in self.neurons.items()}
-        self.spikes = {name: np.zeros(size, np.int64) for name, size in sizes.items()}
+        self.spikes = {name: np.zeros(size, np.int32) for name, size in sizes.items()}
         self.sums = {name: np.zeros(size, np.int64) for name, size in sizes.items()}
         self.caused: dict[Event, int] = {}
 

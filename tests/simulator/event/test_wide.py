@@ -1,0 +1,138 @@
+"""Many channels: whole blocks of neighbors, runs of taps, potentials far below their thresholds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from snncc.ir import Array, Conv, Dense, Input, Kind, Neuron, Overflow, Reset, Reshape, SpikeGraph, wires
+from snncc.simulator.machine.events import run_events
+from snncc.simulator.slow.event_order import canonical
+from snncc.simulator.slow.events import simulate_events
+from tests.simulator.compare import assert_equal
+from tests.simulator.event.hand import Hand, free_chip, graph_of, hand, iaf
+
+NEURONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "negative drift": {"bias": np.array(-30_000)},
+    "deep from the start": {"v_init": np.array(-70_000)},
+    "deeper than 32 bits": {"v_init": np.array(-(1 << 33))},
+    "high from the start": {"v_init": np.array(40_000)},
+    "clamp": {"clamp_low": np.array(-20)},
+    "clamp far below": {"clamp_low": np.array(-50_000), "bias": np.array(-20_000)},
+    "clamp above some thresholds": {"clamp_low": np.array(20)},
+    "saturate": {"v_bits": 9, "overflow": Overflow.SATURATE},
+    "wrap": {"v_bits": 9, "overflow": Overflow.WRAP},
+    "saturate low": {"v_bits": 17, "overflow": Overflow.SATURATE, "bias": np.array(-40_000)},
+    "wrap low": {"v_bits": 18, "overflow": Overflow.WRAP, "bias": np.array(-50_000)},
+    "to a value": {"reset": Reset.VALUE, "v_reset": np.array(-3)},
+    "strict": {"strict": True},
+}
+
+
+def wide(fields: dict[str, Any], scale: int, stride: int, rng: np.random.Generator) -> Hand:
+    """Two convolutions of 20 and 40 channels, and dense layers of 70 and 5."""
+
+    def weights(*shape: int) -> Array:
+        return rng.integers(-20, 26, shape) * scale
+
+    def layer(name: str, source: str, low: int, size: int) -> Neuron:
+        theta = rng.integers(low, 2 * low, size).reshape(size, *[1] * (2 if name in "ab" else 0))
+        return Neuron(name=name, inputs=wires(source), parameters=iaf(theta * scale, **fields))
+
+    side, padding = 4, (1, 1, 1, 1)
+    after = -(-side // stride)
+    graph = graph_of(
+        Input(name="x", shape=(2, side, side), kind=Kind.SPIKE),
+        Conv(name="x_a", inputs=wires("x"), weight=weights(20, 2, 3, 3), padding=padding),
+        layer("a", "x_a", 15, 20),
+        Conv(
+            name="a_b",
+            inputs=wires("a"),
+            weight=weights(40, 20, 3, 3),
+            stride=(stride, stride),
+            padding=padding,
+        ),
+        layer("b", "a_b", 90, 40),
+        Reshape(name="flat", inputs=wires("b"), shape=(40 * after * after,)),
+        Dense(name="b_c", inputs=wires("flat"), weight=weights(70, 40 * after * after)),
+        layer("c", "b_c", 150, 70),
+        Dense(name="c_d", inputs=wires("c"), weight=weights(5, 70)),
+        layer("d", "c_d", 60, 5),
+    )
+    return on_four_cores(graph, (rng.random((2, 2 * side * side)) < 0.15).astype(np.int64))
+
+
+def on_four_cores(graph: SpikeGraph, x: Array) -> Hand:
+    sizes = [(name, graph.edges[name].size) for name in "abcd"]
+    parts = [(name, core, range(size)) for core, (name, size) in enumerate(sizes)]
+    return hand(graph, free_chip(4), parts, x=x)
+
+
+@pytest.mark.parametrize(("stride", "scale"), [(1, 1), (2, 9)])
+@pytest.mark.parametrize("fields", NEURONS.values(), ids=NEURONS)
+def test_wide(fields: dict[str, Any], stride: int, scale: int) -> None:
+    """Weights of 8 bits, or of 32."""
+    given = wide(fields, scale, stride, np.random.default_rng(7))
+    assert_equal(canonical(*given), run_events(*given), "run")
+
+
+WINDOWS: dict[str, dict[str, Any]] = {
+    "one tap": {"kernel": (1, 1)},
+    "rows apart": {"dilation": (2, 1)},
+    "columns apart": {"dilation": (1, 2)},
+    "strides": {"stride": (3, 2), "kernel": (3, 5)},
+    "strides over taps": {"stride": (3, 4), "kernel": (2, 3)},
+    "strides and dilation": {"stride": (2, 1), "dilation": (3, 1)},
+    "strides and dilation of one factor": {"stride": (2, 2), "dilation": (4, 1)},
+    "groups": {"groups": 4},
+}
+
+
+@pytest.mark.parametrize("bias", [0, 3])
+@pytest.mark.parametrize("order", ["canonical", "timed"])
+@pytest.mark.parametrize("fields", WINDOWS.values(), ids=WINDOWS)
+def test_windows(fields: dict[str, Any], order: str, bias: int) -> None:
+    """Taps of all kinds; a bias makes populations fire in their ticks, too."""
+    rng = np.random.default_rng(3)
+    given: dict[str, Any] = {"kernel": (3, 3), "stride": (1, 1), "dilation": (1, 1), "groups": 1} | fields
+    kernel, stride, dilation = given["kernel"], given["stride"], given["dilation"]
+    h, w = ((9 + 2 - dilation[k] * (kernel[k] - 1) - 1) // stride[k] + 1 for k in range(2))
+    graph = graph_of(
+        Input(name="x", shape=(8, 9, 9), kind=Kind.SPIKE),
+        Conv(
+            name="x_a",
+            inputs=wires("x"),
+            weight=rng.integers(-9, 14, (36, 8 // given["groups"], *kernel)),
+            stride=stride,
+            padding=(1, 1, 1, 1),
+            dilation=dilation,
+            groups=given["groups"],
+        ),
+        Neuron(
+            name="a",
+            inputs=wires("x_a"),
+            parameters=iaf(rng.integers(9, 30, (36, 1, 1)), bias=np.array(bias)),
+        ),
+        Reshape(name="flat", inputs=wires("a"), shape=(36 * h * w,)),
+        Dense(name="a_b", inputs=wires("flat"), weight=rng.integers(-9, 12, (40, 36 * h * w))),
+        Neuron(name="b", inputs=wires("a_b"), parameters=iaf(40, bias=np.array(bias))),
+    )
+    parts = [("a", 0, range(36 * h * w)), ("b", 1, range(40))]
+    one = hand(graph, free_chip(2), parts, x=(rng.random((3, 8 * 81)) < 0.05).astype(np.int64))
+    run = run_events(*one, order)
+    assert run.spikes["a"].any()
+    assert run.spikes["b"].any()
+    assert_equal(canonical(*one) if order == "canonical" else simulate_events(*one), run, "run")
+
+
+def test_something_fires() -> None:
+    run = run_events(*wide({}, 1, 1, np.random.default_rng(7)))
+    assert all(train.any() for train in run.spikes.values())
+
+
+def test_timed() -> None:
+    given = wide({}, 1, 1, np.random.default_rng(7))
+    assert_equal(simulate_events(*given), run_events(*given, "timed"), "run")
