@@ -294,13 +294,12 @@ def quantized(network: Network, entry: Entry, x: Array) -> NDArray[np.int64]:
     if entry["kind"] == "analog":
         levels = np.rint(values / network.value(entry["scale"]))
         return np.clip(levels, entry.get("low"), entry.get("high")).astype(np.int64)
-    levels = np.rint(values / network.value(entry.get("scale", 1)))
     high = 1 if entry["kind"] == "spike" else entry.get("high")
-    if (levels * network.value(entry.get("scale", 1)) != values).any() or (levels < 0).any():
+    if (values != np.floor(values)).any() or (values < 0).any():
         raise ProgramError(f"{entry['name']}: {entry['kind']}s must be whole numbers, 0 or more")
-    if high is not None and (levels > high).any():
+    if high is not None and (values > high).any():
         raise ProgramError(f"{entry['name']}: {entry['kind']}s are at most {high}")
-    return levels.astype(np.int64)
+    return values.astype(np.int64)
 
 
 def sample_major(entry: Entry, layout: str, x: Array) -> Array:
@@ -979,6 +978,13 @@ def end(process: Any) -> None:
     infrastructure.smm.shutdown()
 
 
+def leave(code: int) -> None:
+    """Exit at once: Lava's destructors would wait for processes that are gone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def reason(process: Any) -> str:
     """What a process of Lava has raised."""
     if process.runtime is None or process.runtime._messaging_infrastructure is None:
@@ -1010,7 +1016,7 @@ class Watch:
             flush=True,
         )
         end(self.process)
-        os._exit(1)
+        leave(1)
 
 
 Progress = Callable[[int, int], None]
@@ -1172,8 +1178,5 @@ if __name__ == "__main__":
         print("error: there is not enough memory", file=sys.stderr)
     except Exception:
         traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
     if code:
-        os._exit(code)  # Lava's destructors would wait for processes that are gone
+        leave(code)

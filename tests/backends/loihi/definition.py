@@ -44,10 +44,10 @@ def integers(data: Entry, arrays: Mapping[str, Array], entry: Entry, x: Array) -
         x = x[:, None]
     elif data["layout"] != "BT":
         x = np.moveaxis(x, 0, 1)
-    scale = entry.get("scale", 1)
-    scale = arrays[scale] if isinstance(scale, str) else scale
-    levels = np.rint(x.astype(np.float64) / scale)
-    return (np.clip(levels, entry["low"], entry["high"]) if entry["kind"] == "analog" else levels).astype(int)
+    if entry["kind"] != "analog":
+        return x.astype(int)
+    scale = arrays[entry["scale"]] if isinstance(entry["scale"], str) else entry["scale"]
+    return np.clip(np.rint(x.astype(np.float64) / scale), entry["low"], entry["high"]).astype(int)
 
 
 def messages(entry: Entry, values: Array) -> list[Array]:

@@ -355,9 +355,24 @@ def fresh(draft: Draft) -> None:
     draft.connect(second, draft.readout([4]))
 
 
+def late(draft: Draft) -> None:
+    """Delays of the model itself: timesteps, forwards, backwards and to the output."""
+    draft.frame = int(draft.rng.choice([1, 2]))
+    x = draft.input([2, 4, 4], rate=0.5)
+    first = draft.conv(x, 3, process="LIFHeld", initial=True)
+    second = draft.population([8], "Phased", bias=True)
+    draft.connect(first, second, lag=2)
+    draft.connect(first, second, "sparse")
+    draft.connect(second, second, lag=3)
+    draft.connect(second, first, "sparse", lag=2, exponent=-1)
+    out = draft.readout([4], "sequence")
+    draft.connect(second, out)
+    draft.connect(first, out, lag=1)
+
+
 FAMILIES: tuple[Callable[[Draft], None], ...] = (
     dense, exponents, conv, uneven, recurrent, stretched, skip, pooled, subtractive, hard, graded, two_inputs,
-    phased, fresh,
+    phased, fresh, late,
 )  # fmt: skip
 
 

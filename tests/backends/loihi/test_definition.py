@@ -111,3 +111,24 @@ def test_skip_without_delay_is_wrong_and_with_it_right(tmp_path: Path) -> None:
     found = differences(run_live(wrong, record=names, code=UNMATCHED.format(folder=str(wrong))), defined)
     assert found["train.n2"] > 100
     assert "train.n1" not in found
+
+
+@pytest.mark.slow
+def test_loop_through_lif_reset_mixes_samples(tmp_path: Path) -> None:
+    """Why there is LIFHeld: the last spikes of a sample reach the first timestep of the next."""
+    draft = Draft("loop", np.random.default_rng(8), timesteps=30)
+    x = draft.input([10])
+    first = draft.population([12], "LIFHeld", bias=True, dv=0)
+    draft.connect(x, first)
+    draft.connect(first, first, lag=1)
+    draft.connect(first, draft.readout([4]))
+    folder = draft.write(tmp_path / "program")
+    wrong = tmp_path / "wrong"
+    shutil.copytree(folder, wrong)
+    text = (wrong / "network.json").read_text()
+    (wrong / "network.json").write_text(text.replace("LIFHeld", "LIFReset"))
+    defined = run_definition(folder, draft.x).results
+    assert differences(run_live(folder, record=["n0"]), defined) == {}
+    got = run_live(wrong, record=["n0"], code=UNMATCHED.format(folder=str(wrong)))
+    assert np.array_equal(got["train.n0"][:, 0], defined["train.n0"][:, 0])
+    assert not np.array_equal(got["train.n0"][:, 1], defined["train.n0"][:, 1])

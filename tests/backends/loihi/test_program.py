@@ -68,7 +68,7 @@ def test_script_does_not_import_lava_by_itself() -> None:
     assert "lava" not in {name.partition(".")[0] for name in sys.modules}
 
 
-@pytest.mark.parametrize("number", range(14))
+@pytest.mark.parametrize("number", range(15))
 def test_random_networks_are_read(number: int, tmp_path: Path) -> None:
     network = PROGRAM.read_network(draw(number, 3).write(tmp_path))
     assert network.name == draw(number, 3).name

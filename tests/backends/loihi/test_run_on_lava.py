@@ -246,4 +246,5 @@ def test_run_ends_when_a_process_of_lava_dies(which: int, tmp_path: Path) -> Non
             message,
         )
         assert eventually_gone(started)
-    assert left_behind(tmp_path) == set()
+    # A killed keeper of the memory cannot remove its own, empty folder.
+    assert {name for name in left_behind(tmp_path) if not name.startswith("pymp-")} == set()
