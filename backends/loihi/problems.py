@@ -27,6 +27,7 @@ from snncc.ir import (
     Mul,
     Neuron,
     Node,
+    Order,
     Output,
     Pad,
     Pool,
@@ -39,7 +40,7 @@ from snncc.ir import (
     Transpose,
     place,
 )
-from snncc.passes.plain import reset_at_once
+from snncc.passes.plain import plain
 
 LINEAR = (Dense, Conv, Sparse, Pool, Affine, Pad, Add, Reshape, Transpose, Concat, Slice)
 PLAIN = (Input, Neuron, Output, *LINEAR)
@@ -103,9 +104,11 @@ def of_neuron(node: Neuron, chip: Chip | None) -> Iterator[Problem]:
         yield Problem(where, "output of the neuron", "real numbers", "spikes", "use a neuron that spikes")
     if p.max_count is None:
         yield Problem(where, "spikes in a timestep", "any number", "a bound", "give the neuron a max_count")
-    if reset_at_once(p).reset_at is not ResetAt.SAME:
+    if plain(p).reset_at is not ResetAt.SAME:
         hint = "use a neuron that resets in the timestep of its spike"
         yield Problem(where, "reset", f"in the {p.reset_at} timestep", "in the same timestep", hint)
+    if plain(p).order is not Order.LEAK_FIRST:
+        yield Problem(where, "order", "a leak after the input", "a leak before the input")
     if p.refractory:
         yield Problem(where, "refractory time", str(p.refractory), "0", "leave it out")
     if p.leak_rounding is not LeakRounding.ZERO:

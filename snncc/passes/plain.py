@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from snncc.ir import Affine, Neuron, NeuronParameters, Node, Order, Reset, ResetAt, SpikeGraph, Wire
+from snncc.ir import Emit, Neuron, NeuronParameters, Order, Reset, ResetAt, SpikeGraph
 from snncc.passes.pipeline import Preserves
 
 
@@ -15,25 +15,27 @@ from snncc.passes.pipeline import Preserves
 class PlainNeurons:
     """Neurons that leak after the input, or reset a timestep late, become plain ones where that is exact.
 
-    ``leak*(v + i)`` is ``leak*v + leak*i``: the leak goes into the weights. A reset by an amount r in the
-    next timestep, after the leak, is a reset by ``r/leak`` in the timestep of the spike. A late reset to a
-    value after the input has no such form, nor has a clamp, a refractory time or a leak of 0 beside a late
-    reset; they stay.
+    With ``v = leak*w``, ``v <- leak*(v + i)`` is ``w <- leak*w + i``: all that potentials are compared with
+    is divided by the leak. A reset by an amount r in the next timestep, after the leak, is a reset by
+    ``r/leak`` in the timestep of the spike. A late reset to a value after the input has no such form, nor
+    has a clamp or a refractory time beside a late reset, nor a leak of 0; what has none stays as it is.
     """
 
     name: ClassVar[str] = "plain-neurons"
     preserves: ClassVar[Preserves] = Preserves.EXACT
 
     def __call__(self, graph: SpikeGraph) -> SpikeGraph:
-        nodes: list[Node] = []
-        for node in graph.nodes:
-            if isinstance(node, Neuron) and not graph.is_integer:
-                node = replace(node, parameters=reset_at_once(node.parameters))
-                if node.parameters.order is Order.INTEGRATE_FIRST:
-                    nodes += leak_first(node)
-                    continue
-            nodes.append(node)
-        return graph.with_nodes(nodes)
+        if graph.is_integer:
+            return graph
+        return graph.with_nodes(
+            replace(node, parameters=plain(node.parameters)) if isinstance(node, Neuron) else node
+            for node in graph.nodes
+        )
+
+
+def plain(p: NeuronParameters) -> NeuronParameters:
+    """*p* in the plain form, as far as there is one."""
+    return leak_first(reset_at_once(p))
 
 
 def reset_at_once(p: NeuronParameters) -> NeuronParameters:
@@ -58,14 +60,19 @@ def reset_at_once(p: NeuronParameters) -> NeuronParameters:
     return replace(p, reset_at=ResetAt.SAME, rho=p.rho / p.leak, steps=steps)
 
 
-def leak_first(node: Neuron) -> list[Node]:
-    """*node* with the leak before the input, behind nodes that scale what it reads."""
-    p = node.parameters
-    scaled: list[Node] = []
-    inputs = []
-    for k, wire in enumerate(node.inputs):
-        name = f"{node.name}.leak{k}" if len(node.inputs) > 1 else f"{node.name}.leak"
-        scaled.append(Affine(name=name, inputs=(wire,), origin=node.origin, gain=p.leak))
-        inputs.append(Wire(name))
-    plain = replace(p, order=Order.LEAK_FIRST, bias=p.bias * p.leak, i_init=p.i_init * p.leak)
-    return [*scaled, replace(node, inputs=tuple(inputs), parameters=plain)]
+def leak_first(p: NeuronParameters) -> NeuronParameters:
+    """*p* with the leak before the input: its potential is divided by the leak."""
+    if p.order is Order.LEAK_FIRST or np.any(p.leak == 0) or p.reset_at is ResetAt.NEXT_BEFORE_INPUT:
+        return p
+    return replace(
+        p,
+        order=Order.LEAK_FIRST,
+        theta=p.theta / p.leak,
+        rho=p.rho / p.leak,
+        steps=p.steps_over(p.leak),
+        v_reset=p.v_reset / p.leak,
+        v_init=p.v_init / p.leak,
+        clamp_low=None if p.clamp_low is None else p.clamp_low / p.leak,
+        clamp_high=None if p.clamp_high is None else p.clamp_high / p.leak,
+        scale=p.scale if p.emit is Emit.COUNT else p.scale * p.leak,
+    )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snncc.ir import Affine, Input, Neuron, NeuronParameters, Order, Output, Reset, ResetAt, SpikeGraph, wires
+from snncc.ir import Input, Neuron, NeuronParameters, Order, Output, Reset, ResetAt, SpikeGraph, wires
 from snncc.passes import PlainNeurons
 from snncc.reference import run
 
@@ -42,6 +42,7 @@ def neurons(draw: st.DrawFn) -> NeuronParameters:
         reset_at=draw(st.sampled_from(list(ResetAt))),
         strict=draw(st.booleans()),
         max_count=count,
+        clamp_low=np.asarray(-0.5) if draw(st.booleans()) else None,
     )
 
 
@@ -52,9 +53,11 @@ def test_spikes_stay_and_the_form_is_plain(p: NeuronParameters, seed: int) -> No
     after = PlainNeurons()(graph)
     after.verify()
     plain = after.neurons[0].parameters
-    assert plain.order is Order.LEAK_FIRST
-    cannot = p.reset is Reset.VALUE and p.reset_at is ResetAt.NEXT
+    is_late = p.reset_at is not ResetAt.SAME and p.reset is not Reset.NONE
+    cannot = is_late and (p.clamp_low is not None or (p.reset, p.reset_at) == (Reset.VALUE, ResetAt.NEXT))
     assert (plain.reset_at is ResetAt.SAME) == (not cannot)
+    stays = p.order is Order.INTEGRATE_FIRST and plain.reset_at is ResetAt.NEXT_BEFORE_INPUT
+    assert (plain.order is Order.LEAK_FIRST) == (not stays)
     x = np.random.default_rng(seed).normal(2.0, 2.0, (T, BATCH, SIZE))
     need, have = (run(g, x, timesteps=T, record=["n"]).records["n"] for g in (graph, after))
     assert need.train.any()
@@ -78,6 +81,7 @@ def test_what_has_no_plain_form_stays(changes: dict[str, object]) -> None:
     assert PlainNeurons()(graph_of(p)).neurons[0].parameters == p
 
 
-def test_the_leak_goes_before_the_neuron() -> None:
+def test_thresholds_are_divided_by_a_leak_that_came_after_the_input() -> None:
     p = NeuronParameters(order=Order.INTEGRATE_FIRST, leak=np.asarray(0.5))
-    assert [type(node) for node in PlainNeurons()(graph_of(p)).nodes] == [Input, Affine, Neuron, Output]
+    plain = PlainNeurons()(graph_of(p)).neurons[0].parameters
+    assert (plain.order, float(plain.theta), float(plain.rho)) == (Order.LEAK_FIRST, 2.0, 2.0)
