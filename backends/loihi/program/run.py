@@ -1060,9 +1060,10 @@ def run_connected(process: Any, job: Job, work: Path, stock: bool, progress: Pro
 
 
 def show(done: int, total: int) -> None:
-    """Progress on a terminal."""
-    end = "\n" if done == total else ""
-    print(f"\rsample {done} of {total}", end=end, file=sys.stderr, flush=True)
+    """Progress: one line on a terminal, otherwise one for each message."""
+    terminal = sys.stderr.isatty()
+    begin, end = "\r" if terminal else "", "" if terminal and done < total else "\n"
+    print(f"{begin}sample {done} of {total}", end=end, file=sys.stderr, flush=True)
 
 
 def run(
@@ -1138,6 +1139,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--timesteps", type=int, help="of a sample")
     parser.add_argument("--samples", type=int, help="run only the first ones")
     parser.add_argument("--stock", action="store_true", help="Lava's own, slow models of connections")
+    parser.add_argument("--progress", action="store_true", help="also where no terminal shows it")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     return parser.parse_args(given)
 
@@ -1152,7 +1154,7 @@ def main(given: Sequence[str] | None = None) -> int:
         inputs = encoded(network, read_arrays(options.input), options.samples)
         job = job_for(network, inputs, options.timesteps)
         check_environment()
-        silent = options.quiet or not sys.stderr.isatty()
+        silent = options.quiet or not (options.progress or sys.stderr.isatty())
         progress = (lambda done, total: None) if silent else show
         save(options.output, run(network, inputs, job, options.record, options.stock, progress))
     except ProgramError as error:

@@ -155,6 +155,11 @@ def test_progress_on_a_terminal(tmp_path: Path) -> None:
     os.close(end)
     assert os.read(terminal, 1000).decode().endswith("sample 3 of 3\r\n")
     os.close(terminal)
+    done = subprocess.run(
+        command(folder, "--progress"), capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr.startswith("sample 1 of 3\n")
+    assert done.stderr.endswith("sample 3 of 3\n")
 
 
 def children(parent: int) -> list[int]:
