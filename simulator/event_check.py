@@ -38,6 +38,11 @@ def check_population(graph: SpikeGraph, population: Population) -> None:
     if population.name not in graph.by_name:
         raise CannotLower(f"{population.name}: the graph {graph.name} has no such node")
     node = graph.by_name[population.name]
+    if population.role is Role.RELAY:
+        raise CannotLower(
+            f"{place(node)}: a maximum is one of what came in a timestep, events know none",
+            hint="pool by sums or averages, or by a stride; or " + BARRIER,
+        )
     if population.role is not Role.READOUT and population.payload_bits:
         raise CannotLower(
             f"{place(node)}: its messages carry numbers of {population.payload_bits} bits; "

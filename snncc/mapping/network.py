@@ -1,9 +1,9 @@
 """A graph as a chip sees it: populations, and the connections that events take between them.
 
-A *population* is what cores hold: input neurons, neurons, or *readouts* (accumulators that a host reads:
-what reaches an output without a neuron). A *connection* leads from one population through one synapse node
-into another; what lies between them (reshaping, pooling by sums, adding of trains) is address arithmetic,
-and is worked into it.
+A *population* is what cores hold: input neurons, neurons, *relays* (maxima of events), or *readouts*
+(accumulators that a host reads: what reaches an output without a neuron). A *connection* leads from one
+population through one synapse node into another; what lies between them (reshaping, pooling by sums, adding
+of trains) is address arithmetic, and is worked into it.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from snncc.ir.arrays import Array, seal_fields
 from snncc.mapping.descriptor import Rows, Windows
 from snncc.mapping.layer import descriptor_of
 from snncc.mapping.masks import NO_MASK, Bools, Ints
+from snncc.mapping.relay import Relay, check_whole, is_relay, relay_reads
 
 MOST = 2**16 - 1
 """The largest count that a message carries where none is bounded."""
@@ -55,6 +56,8 @@ class Role(StrEnum):
 
     INPUT = "input"
     NEURON = "neuron"
+    RELAY = "relay"
+    """Sends in each tick the largest of what came in it."""
     READOUT = "readout"
 
 
@@ -244,15 +247,17 @@ class Builder:
         populations: dict[str, Population] = {}
         for node in self.graph.nodes:
             is_readout = node in self.graph.outputs and not self.graph.edges[node.inputs[0].source].is_events
-            if isinstance(node, Neuron) or is_readout:
+            if is_relay(node, self.graph.edges[node.name]):
+                into = list(self.relayed(node))
+            elif isinstance(node, Neuron) or is_readout:
                 into = list(self.connections(node))
-                known = [depths[c.source] for c in into if not c.delay and c.source in depths]
-                depths[node.name] = 1 + max(known, default=0)
-                connections += into
             elif isinstance(node, Input):
-                depths[node.name] = 0
+                into = []
             else:
                 continue
+            known = [depths[c.source] for c in into if not c.delay and c.source in depths]
+            depths[node.name] = 0 if isinstance(node, Input) else 1 + max(known, default=0)
+            connections += into
             populations[node.name] = self.population(node, depths[node.name])
         return Network(self.graph.name, self.graph.timesteps, populations, tuple(connections))
 
@@ -267,6 +272,10 @@ class Builder:
         elif isinstance(node, Input):
             role, ticks = Role.INPUT, edge.ticks
             bits = 0 if node.kind is Kind.SPIKE else input_bits(node, edge)
+        elif is_relay(node, edge):
+            role, ticks = Role.RELAY, edge.ticks
+            bits = 0 if edge.kind is Kind.SPIKE else (edge.max_count or MOST).bit_length()
+            state = max(ticks, bits)
         return Population(node.name, role, edge.shape, ticks, bits, depth, is_active, node.origin, state)
 
     def has_bias(self, name: str) -> bool:
@@ -283,6 +292,20 @@ class Builder:
         targets = np.arange(self.graph.edges[node.name].size)
         for wire in node.inputs:
             yield from self.behind(wire, targets.reshape(self.graph.edges[wire.source].shape), 0, node.name)
+
+    def relayed(self, node: Relay) -> Iterator[Connection]:
+        """All connections into a maximum: one synapse for each neuron of which it is the maximum."""
+        edge = self.graph.edges[node.name]
+        lands = np.arange(edge.size).reshape(edge.shape)
+        for wire in node.inputs:
+            if wire.initial is not None:
+                raise CannotLower(f"{place(node)}: a chip's wires have no values before the first timestep")
+            before = self.gather(wire.source)
+            relay_reads(node, edge, np.concatenate(list(before.values()), axis=-1), edge.shape)
+            for (source, late), index in before.items():
+                check_whole(node, edge, self.graph.edges[source].ticks)
+                reads = {(source, late): relay_reads(node, edge, index, edge.shape)}
+                yield from self.connect(None, reads, node, lands, wire.delay, node.name)
 
     def carries(self, name: str) -> bool:
         """Whether the node *name* yields events, or data from outside, perhaps under other addresses."""
@@ -376,7 +399,7 @@ class Builder:
     def gathered(self, node: Node) -> dict[tuple[str, int], Ints]:
         """As `gather`."""
         shape = self.graph.edges[node.name].shape
-        if isinstance(node, Neuron | Input):
+        if isinstance(node, Neuron | Input) or is_relay(node, self.graph.edges[node.name]):
             return {(node.name, 0): np.arange(prod(shape)).reshape(*shape, 1)}
         if not isinstance(node, Add | Concat | Reshape | Transpose | Slice | Pool | Pad):
             raise CannotLower(
@@ -394,8 +417,8 @@ class Builder:
 
 
 HINTS = {
-    "MaxPool": "pool by sums or averages, or by a stride",
-    "Maximum": "add the trains instead",
+    "MaxPool": "put the pooling behind the neuron",
+    "Maximum": "take the maximum of spikes, behind the neurons",
     "Affine": "fold it: compile with the default passes",
     "Pool": "put the pooling behind the neuron",
     "Mul": "compile with attention='static', or simulate without a chip",

@@ -11,7 +11,10 @@ from snncc.ir import (
     Conv,
     Dense,
     Input,
+    Kind,
     Layout,
+    Maximum,
+    MaxPool,
     Neuron,
     NeuronParameters,
     Node,
@@ -69,6 +72,27 @@ def sfa_graph(seed: int = 0, depth: int = 2) -> SpikeGraph:
         Output(name="y", inputs=wires("head"), over=Over.MEAN),
     ]
     return SpikeGraph(tuple(nodes), name="sfa", layout=Layout.B)
+
+
+def pooled_graph(seed: int = 0, timesteps: int = 4) -> tuple[SpikeGraph, Array]:
+    """Spikes through a maximum over windows and the maximum of two trains, and a batch [T, 3, 2, 6, 6]."""
+    rng = np.random.default_rng(seed)
+    fires = NeuronParameters(theta=np.array(0.5))
+    nodes = (
+        Input(name="x", shape=(2, 6, 6), kind=Kind.SPIKE),
+        Conv(name="first", inputs=wires("x"), weight=rng.normal(size=(3, 2, 3, 3)), padding=(1, 1, 1, 1)),
+        Neuron(name="n", inputs=wires("first"), parameters=fires),
+        Conv(name="second", inputs=wires("x"), weight=rng.normal(size=(3, 2, 3, 3)), padding=(1, 1, 1, 1)),
+        Neuron(name="m", inputs=wires("second"), parameters=fires),
+        Maximum(name="either", inputs=wires("n", "m")),
+        MaxPool(name="top", inputs=wires("either"), kernel=(2, 2), stride=(2, 2)),
+        Reshape(name="flat", inputs=wires("top"), shape=(27,)),
+        Dense(name="head", inputs=wires("flat"), weight=rng.normal(size=(5, 27))),
+        Neuron(name="last", inputs=wires("head"), parameters=fires),
+        Output(name="y", inputs=wires("last"), over=Over.SUM),
+    )
+    x = (rng.random((timesteps, 3, 2, 6, 6)) < 0.3).astype(np.float64)
+    return SpikeGraph(nodes, name="pooled", layout=Layout.TB, timesteps=timesteps), x
 
 
 def lif_graph(seed: int = 0, timesteps: int = 6) -> SpikeGraph:

@@ -16,7 +16,7 @@ from snncc.api.tables import chip_table, report_table, usage_table
 from snncc.api.timeline import write_timeline
 from snncc.chips import CoreLimits, load_chip
 from snncc.errors import BadFile, BadInput, CannotLower, SnnccError, UnknownName
-from tests.api.networks import images, lif_graph, sequences, sfa_graph
+from tests.api.networks import images, lif_graph, pooled_graph, sequences, sfa_graph
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +136,24 @@ def test_a_loaded_placement_keeps_the_limits_of_its_chip(program: Program, tmp_p
     path.write_text(path.read_text().replace("neurons = { value = 8192", "neurons = { value = 1"))
     with pytest.raises(BadFile, match="breaks limits of mesh"):
         snncc.load_program(tmp_path / "out")
+
+
+@pytest.mark.parametrize("chip", ["mesh", "loihi1-davies2018"])
+def test_maxima_of_spikes_run_on_a_chip(chip: str) -> None:
+    graph, x = pooled_graph()
+    program = snncc.compile(graph, chip=chip)
+    assert program.placement is not None
+    plain, result = program.run(x, record=["top", "either"]), program.run(x, timing="cycle")
+    assert result.chip is not None
+    assert np.array_equal(plain.output, result.output)
+    for name in ("top", "either"):
+        fired = int(plain.records[name].train.sum())
+        assert fired
+        assert result.chip.layers[name] > 0
+    assert snncc.check(graph, chip=chip) == []
+    (problem,) = snncc.check(graph, chip="speck2f")
+    assert "maximum" in problem.what
+    assert "pool by sums" in problem.hint
 
 
 def test_cores_that_cannot_be_used_are_an_error() -> None:
