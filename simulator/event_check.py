@@ -38,6 +38,11 @@ def check_population(graph: SpikeGraph, population: Population) -> None:
     if population.name not in graph.by_name:
         raise CannotLower(f"{population.name}: the graph {graph.name} has no such node")
     node = graph.by_name[population.name]
+    if population.role in (Role.HOST, Role.TAP):
+        raise CannotLower(
+            f"{place(node)}: a host takes turns with the steps of the cores, events know none",
+            hint="compile with attention='static', or " + BARRIER,
+        )
     if population.role is Role.RELAY:
         raise CannotLower(
             f"{place(node)}: a maximum is one of what came in a timestep, events know none",

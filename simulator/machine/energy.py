@@ -24,8 +24,9 @@ class Energy:
     """Joules of one inference.
 
     *kinds*: by kind of event, links included; *cores* [cores + 1]: what happens in each core (the last is
-    the port), without links; *layers*: neurons and their messages count for the layer that sends, synapses
-    for the layer that receives. *static* is (low, high): power x time, in none of the others.
+    the port, and the host), without links; *layers*: neurons and their messages count for the layer that
+    sends, synapses for the layer that receives, what the host computes for what it sends. *static* is (low,
+    high): power x time, in none of the others.
     """
 
     kinds: Mapping[str, float]
@@ -51,7 +52,8 @@ def costs_of(chip: Chip) -> dict[str, float]:
         "port": chip.port.event,
         **{kind: o.synapse[kind] for kind in KINDS if kind in o.synapse},
     }
-    return {name: cost.energy * PICO for name, cost in costs.items()}
+    host = {} if chip.host is None else {"host": chip.host.energy_per_mac * PICO}
+    return {name: cost.energy * PICO for name, cost in costs.items()} | host
 
 
 def link_energies(chip: Chip) -> dict[str, float]:
@@ -84,6 +86,11 @@ def static_of(chip: Chip, seconds: float) -> tuple[float, float]:
     return low, high
 
 
+def timesteps_of(program: MachineProgram, timing: Timing) -> int:
+    """How many timesteps a run had."""
+    return next(n for n, plan in program.calendars.items() if plan.steps == len(timing.steps))
+
+
 def layer_energies(program: MachineProgram, timing: Timing, fired: Mapping[str, Ints]) -> dict[str, float]:
     """Joules of each population: see `Energy`. They add up to the energy of all events."""
     if program not in RATES:
@@ -96,6 +103,8 @@ def layer_energies(program: MachineProgram, timing: Timing, fired: Mapping[str, 
         layers[target] += float(fired[source] @ joules)
     for name, share in visits_of(program, timing).items():
         layers[name] += share
+    for name, task in program.placement.network.tasks.items():
+        layers[name] += task.total(timesteps_of(program, timing)) * costs_of(program.placement.chip)["host"]
     return layers
 
 

@@ -91,7 +91,7 @@ def program_of(placement: Placement) -> MachineProgram:
 
 def make_program(placement: Placement) -> MachineProgram:
     """The tables of *placement*."""
-    stations = stations_of(placement.chip)
+    stations = stations_of(placement.chip, placement.network.has_host)
     routes = Routes(placement.chip.fabric, stations)
     populations = placement.network.populations.values()
     ends = np.cumsum([0, *(p.size for p in populations)])
@@ -130,7 +130,12 @@ def sends_of(
         for core, mask in masks.get(connection.target, {}).items():
             table = counts.setdefault(core, np.zeros((len(KINDS), population.size), np.int32))
             table[kind] += connection.counts(mask).astype(np.int32)
-    sender, cores, synapses = arrivals_of(counts)
+    given = placement.network.to_host.get(population.name)
+    if given is not None and not placement.is_at_port(population.name):  # what the port sends the host knows
+        heard = {placement.chip.fabric.cores: given}
+    else:
+        heard = {}
+    sender, cores, synapses = arrivals_of(counts, heard)
     homes = placement.core_of(population.name)
     if placement.chip.fabric.multicast:
         first, root, base = forked(homes, sender, cores, routes)
@@ -143,15 +148,22 @@ def sends_of(
     return Sends(first, root, base, service_of(placement, synapses), cores, sender + offset, synapses)
 
 
-def arrivals_of(counts: Mapping[int, Array]) -> tuple[Ints, Ints, Array]:
+def arrivals_of(
+    counts: Mapping[int, Array], heard: Mapping[int, NDArray[np.bool_]]
+) -> tuple[Ints, Ints, Array]:
     """Sender, core and synapses [kinds, arrivals] of all arrivals, by sender, then by core.
 
-    *counts* has the synapses [kinds, size] from each neuron into each core.
+    *counts* has the synapses [kinds, size] from each neuron into each core; *heard* who reaches the host,
+    which has the number after the last core, and no synapses.
     """
     reached = {core: np.flatnonzero(counts[core].any(axis=0)) for core in sorted(counts)}
+    reached |= {host: np.flatnonzero(which) for host, which in heard.items()}
     sender = np.concatenate([np.zeros(0, np.int64), *reached.values()])
     cores = np.repeat(np.array([*reached], np.int64), [len(which) for which in reached.values()])
-    tables = [counts[core][:, which] for core, which in reached.items()]
+    tables = [
+        counts[core][:, which] if core in counts else np.zeros((len(KINDS), len(which)), np.int32)
+        for core, which in reached.items()
+    ]
     synapses = np.concatenate([np.zeros((len(KINDS), 0), np.int32), *tables], axis=1)
     order = np.argsort(sender, kind="stable")
     return sender[order], cores[order], synapses[:, order]
@@ -228,6 +240,7 @@ def wiring_of(fabric: Fabric, stations: Stations, trees: Trees) -> Wiring:
     keys, edge = np.unique(trees.station * stations.size + before, return_inverse=True)
     return Wiring(
         units=units,
+        receivers=stations.receivers,
         credit=max(1, fabric.credit),
         interval=stations.interval,
         latency=stations.latency,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from snncc.mapping.placement import Placement
 
 
@@ -22,10 +24,16 @@ class Spikes:
     def __init__(self, placement: Placement) -> None:
         self.network = placement.network
         self.cores = {name: placement.core_of(name).tolist() for name in placement.network.populations}
+        self.heard = {
+            name: set(np.flatnonzero(mask).tolist())
+            for name, mask in placement.network.to_host.items()
+            if not placement.is_at_port(name)
+        }
+        self.host = placement.chip.fabric.cores
         self.known: dict[tuple[str, int], Mapping[int, Arrival]] = {}
 
     def arrivals(self, population: str, address: int) -> Mapping[int, Arrival]:
-        """By core, in the order of their numbers, what a spike of one neuron meets there."""
+        """By core, in the order of their numbers, what a spike of one neuron meets there; last the host."""
         key = population, address
         if key not in self.known:
             self.known[key] = self.traced(population, address)
@@ -42,4 +50,6 @@ class Spikes:
                 here = found.setdefault(self.cores[connection.target][target], Arrival())
                 here.synapses[kind] = here.synapses.get(kind, 0) + 1
                 here.reached.add((connection.target, target))
+        if address in self.heard.get(population, ()):
+            found[self.host] = Arrival()
         return dict(sorted(found.items()))

@@ -19,9 +19,11 @@ HINTS = {
     "cores": "shrink the layers, or take a chip with more cores",
     "delay": "use the schedule 'layered'",
     "fan_out": "cut the layers behind it into fewer parts, or remove branches",
+    "host_macs": "compile with attention='static', take a chip with a [host], or simulate without a chip",
     "in_axons": "reduce the fan-in of the layers",
     "payload_bits": "send bare spikes (encoding='spikes'; an input of spikes, not of numbers), or take a "
     "chip whose messages carry numbers",
+    "pipelining past the host": "use the schedule 'layered'",
     "state_bits": "quantize with a narrower state",
     "synapse_bits": "reduce the fan-in of the layers, or quantize with fewer weight bits",
     "weight_bits": "quantize with fewer weight bits",

@@ -8,9 +8,10 @@ of trains) is address arithmetic, and is worked into it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -42,9 +43,21 @@ from snncc.ir import (
 )
 from snncc.ir.arrays import Array, seal_fields
 from snncc.mapping.descriptor import Rows, Windows
+from snncc.mapping.hosted import (
+    Task,
+    closure,
+    edge_bits,
+    hosted,
+    largest_numbers,
+    number_bits,
+    sent_by_host,
+    tapped,
+    tasks_of,
+)
 from snncc.mapping.layer import descriptor_of
 from snncc.mapping.masks import NO_MASK, Bools, Ints
 from snncc.mapping.relay import Relay, check_whole, is_relay, relay_reads
+from snncc.reference.execute import stages_of
 
 MOST = 2**16 - 1
 """The largest count that a message carries where none is bounded."""
@@ -58,6 +71,10 @@ class Role(StrEnum):
     NEURON = "neuron"
     RELAY = "relay"
     """Sends in each tick the largest of what came in it."""
+    TAP = "tap"
+    """Sums what comes in a timestep, and sends it to the host as one number."""
+    HOST = "host"
+    """Sent by the host; no core holds it."""
     READOUT = "readout"
 
 
@@ -67,7 +84,7 @@ class Population:
 
     In each timestep it sends in *ticks* chip steps (a readout in none). Its messages carry numbers of
     *payload_bits*; 0: they are bare spikes. *depth* is the longest path of undelayed connections from the
-    inputs.
+    inputs. *stage*: a population of a later one is swept when all timesteps of the earlier ones are over.
     *is_active*: a neuron has a bias or a leak, so it needs an update also when nothing came. *state_bits*:
     the width of its widest state; 0: none, or none was given.
     """
@@ -81,6 +98,7 @@ class Population:
     is_active: bool
     origin: str = ""
     state_bits: int = 0
+    stage: int = 0
 
     @property
     def size(self) -> int:
@@ -202,12 +220,23 @@ def conv_counts(node: Conv, shape: Shape, reached: Bools) -> Ints:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """Populations in topological order, and the connections between them."""
+    """Populations in topological order, and the connections between them.
+
+    *tasks*: what the host computes for each population that it sends. *to_host*: which neurons of a
+    population send to the host as well.
+    """
 
     name: str
     timesteps: int
     populations: Mapping[str, Population]
     connections: tuple[Connection, ...]
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    to_host: Mapping[str, Bools] = field(default_factory=dict)
+
+    @property
+    def has_host(self) -> bool:
+        """Whether a host takes part."""
+        return bool(self.tasks)
 
     @property
     def senders(self) -> list[str]:
@@ -239,33 +268,103 @@ class Builder:
     def __init__(self, graph: SpikeGraph) -> None:
         self.graph = graph
         self.trains: dict[str, dict[tuple[str, int], Ints]] = {}
+        self.hosted = hosted(graph)
+        self.sent, self.taps = sent_by_host(graph, self.hosted), tapped(graph, self.hosted)
+        self.stages = stages_of(graph) if self.hosted else dict.fromkeys(graph.by_name, 0)
+        self.depths: dict[str, int] = {}
 
     def network(self) -> Network:
         """All populations and connections."""
         connections: list[Connection] = []
-        depths: dict[str, int] = {}
         populations: dict[str, Population] = {}
         for node in self.graph.nodes:
-            is_readout = node in self.graph.outputs and not self.graph.edges[node.inputs[0].source].is_events
-            if is_relay(node, self.graph.edges[node.name]):
-                into = list(self.relayed(node))
-            elif isinstance(node, Neuron) or is_readout:
-                into = list(self.connections(node))
-            elif isinstance(node, Input):
-                into = []
-            else:
+            into = self.into(node)
+            if into is None:
                 continue
-            known = [depths[c.source] for c in into if not c.delay and c.source in depths]
-            depths[node.name] = 0 if isinstance(node, Input) else 1 + max(known, default=0)
-            connections += into
-            populations[node.name] = self.population(node, depths[node.name])
-        return Network(self.graph.name, self.graph.timesteps, populations, tuple(connections))
+            found = list(into)
+            self.depths[node.name] = self.depth(node, found)
+            connections += found
+            populations[node.name] = self.population(node, self.depths[node.name])
+        for connection in connections:
+            self.check_stages(connection)
+        order = sorted(self.sent, key=lambda name: (self.stages[name], self.depths[name]))
+        tasks = tasks_of(self.graph, self.hosted, order, self.stages)
+        given = self.given_to_host() if tasks else {}
+        return Network(self.graph.name, self.graph.timesteps, populations, tuple(connections), tasks, given)
+
+    def into(self, node: Node) -> Iterable[Connection] | None:
+        """The connections into the population of *node*; None: it is none."""
+        edge, is_output = self.graph.edges[node.name], node in self.graph.outputs
+        if isinstance(node, Input) or node.name in self.sent:
+            return ()
+        if node.name in self.hosted:
+            return None
+        if is_relay(node, edge):
+            return self.relayed(node)
+        if node.name in self.taps:
+            lands = np.arange(edge.size).reshape(edge.shape)
+            return self.behind(Wire(node.name), lands, 0, node.name)
+        source = node.inputs[0].source
+        if is_output and (self.graph.edges[source].is_events or source in self.hosted):
+            return None
+        return self.connections(node) if isinstance(node, Neuron) or is_output else None
+
+    def depth(self, node: Node, into: Sequence[Connection]) -> int:
+        """One more than the depth of what *node* reads without delay."""
+        if isinstance(node, Input):
+            return 0
+        before = [c.source for c in into if not c.delay]
+        if node.name in self.hosted:
+            wires = [
+                wire
+                for name in closure(self.graph, self.hosted, node.name)
+                for wire in self.graph.by_name[name].inputs
+                if wire.source not in self.hosted and not wire.delay
+            ]
+            before = [source for wire in wires for source, late in self.read_by_host(wire) if not late]
+        return 1 + max((self.depths[name] for name in before if name in self.depths), default=0)
+
+    def read_by_host(self, wire: Wire) -> Mapping[tuple[str, int], Ints]:
+        """Which neurons the host hears by a *wire* that does not come from itself: as `gather`."""
+        if wire.source in self.taps:
+            return {(wire.source, 0): np.arange(self.graph.edges[wire.source].size)}
+        return self.gather(wire.source)
+
+    def given_to_host(self) -> dict[str, Bools]:
+        """Which neurons of each population send to the host."""
+        found: dict[str, Bools] = {}
+        for name in self.hosted:
+            for wire in self.graph.by_name[name].inputs:
+                if wire.source in self.hosted:
+                    continue
+                for (source, _), index in self.read_by_host(wire).items():
+                    mask = found.setdefault(source, np.zeros(self.graph.edges[source].size, bool))
+                    mask[index[index >= 0]] = True
+        return found
+
+    def check_stages(self, connection: Connection) -> None:
+        """Raise `CannotLower` where a train would have to be sent again in a later stage."""
+        source, target = connection.source, connection.target
+        if self.stages[source] != self.stages[target]:
+            late, early = (place(self.graph.by_name[name]) for name in (target, source))
+            raise CannotLower(
+                f"{late}: reads {early} when a whole "
+                f"train has been read, in stage {self.stages[target]}; it was sent in stage "
+                f"{self.stages[source]}, and no core keeps it",
+                hint="compile with attention='static', or simulate without a chip",
+            )
 
     def population(self, node: Node, depth: int) -> Population:
-        """The population of an input, a neuron or an output."""
+        """The population of a node."""
         edge = self.graph.edges[node.name]
         role, ticks, bits, is_active, state = Role.READOUT, 0, 0, False, 0
-        if isinstance(node, Neuron):
+        if node.name in self.hosted:
+            role, ticks = Role.HOST, edge.ticks if edge.is_events else 1
+            bits = edge_bits(edge, self.largest(node), MOST)
+        elif node.name in self.taps:
+            role, ticks, bits = Role.TAP, 1, number_bits(self.largest(node))
+            state, is_active = bits, self.has_bias(node.name)
+        elif isinstance(node, Neuron):
             role, ticks, bits = Role.NEURON, node.parameters.fire_ticks, neuron_bits(node)
             state = max(node.parameters.v_bits or 0, node.parameters.i_bits or 0)
             is_active = is_driven(node.parameters) or any(self.has_bias(wire.source) for wire in node.inputs)
@@ -273,10 +372,20 @@ class Builder:
             role, ticks = Role.INPUT, edge.ticks
             bits = 0 if node.kind is Kind.SPIKE else input_bits(node, edge)
         elif is_relay(node, edge):
-            role, ticks = Role.RELAY, edge.ticks
-            bits = 0 if edge.kind is Kind.SPIKE else (edge.max_count or MOST).bit_length()
+            role, ticks, bits = Role.RELAY, edge.ticks, edge_bits(edge, 0, MOST)
             state = max(ticks, bits)
-        return Population(node.name, role, edge.shape, ticks, bits, depth, is_active, node.origin, state)
+        stage = self.stages[node.name]
+        told = node.origin, state, stage
+        return Population(node.name, role, edge.shape, ticks, bits, depth, is_active, *told)
+
+    def largest(self, node: Node) -> int:
+        """The largest absolute number that *node* can carry."""
+        return self.bounds[node.name]
+
+    @cached_property
+    def bounds(self) -> Mapping[str, int]:
+        """Of each node the largest absolute number that it can carry."""
+        return largest_numbers(self.graph, MOST)
 
     def has_bias(self, name: str) -> bool:
         """Whether a constant enters on the way from the synapses to a neuron."""
@@ -310,7 +419,7 @@ class Builder:
     def carries(self, name: str) -> bool:
         """Whether the node *name* yields events, or data from outside, perhaps under other addresses."""
         node = self.graph.by_name[name]
-        if self.graph.edges[name].is_events or isinstance(node, Input):
+        if self.graph.edges[name].is_events or isinstance(node, Input) or name in self.hosted:
             return True
         moves = isinstance(node, Concat | Reshape | Transpose | Slice | Pool | Pad)
         return moves and all(self.carries(wire.source) for wire in node.inputs)
@@ -399,7 +508,8 @@ class Builder:
     def gathered(self, node: Node) -> dict[tuple[str, int], Ints]:
         """As `gather`."""
         shape = self.graph.edges[node.name].shape
-        if isinstance(node, Neuron | Input) or is_relay(node, self.graph.edges[node.name]):
+        is_own = isinstance(node, Neuron | Input) or node.name in self.hosted
+        if is_own or is_relay(node, self.graph.edges[node.name]):
             return {(node.name, 0): np.arange(prod(shape)).reshape(*shape, 1)}
         if not isinstance(node, Add | Concat | Reshape | Transpose | Slice | Pool | Pad):
             raise CannotLower(
@@ -421,10 +531,7 @@ HINTS = {
     "Maximum": "take the maximum of spikes, behind the neurons",
     "Affine": "fold it: compile with the default passes",
     "Pool": "put the pooling behind the neuron",
-    "Mul": "compile with attention='static', or simulate without a chip",
-    "SideOperation": "compile with attention='static', or simulate without a chip",
     "DynamicSynapse": "products of two trains are not mapped to cores; simulate without a chip",
-    "Gate": "gates are not mapped to cores; simulate without a chip",
 }
 
 

@@ -28,6 +28,8 @@ class Room:
         for piece in pieces:
             for source, which in piece.demand.axons.items():
                 copies[source] += which
+        for source, which in load.demands.network.to_host.items():
+            copies[source] += which
         for number, piece in enumerate(pieces):
             sent = copies[piece.population][piece.addresses]
             out = (np.minimum(sent, 1) if chip.fabric.multicast else sent).sum()

@@ -196,7 +196,7 @@ def test_mesh() -> None:
     assert {fabric.inject, fabric.east_west, fabric.north_south, fabric.eject} == {link}
     assert chip.touch is Touch.ALL
     assert (fabric.columns, fabric.rows, fabric.cores_per_tile, fabric.multicast) == (8, 8, 1, True)
-    assert (chip.time_unit, chip.operations.lanes, chip.limits.payload_bits) == (1e-9, 8, 16)
+    assert (chip.time_unit, chip.operations.lanes, chip.limits.payload_bits) == (1e-9, 8, 32)
     assert sum(core.neurons or 0 for core in chip.cores) >= 246_794
     assert chip.cores[0].synapse_bits == 2 * 2**20 * 8
     times = {name: time for name, (_, time) in costs(chip).items()}

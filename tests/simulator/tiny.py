@@ -44,6 +44,7 @@ def chip(
         "touch": Touch.TOUCHED,
         "barrier": (),
         "overflow": Overflow.STALL,
+        "host": None,
     }
     return Chip(
         name="tiny",
@@ -56,7 +57,6 @@ def chip(
         entry=Entry.CORES if port is None else Entry.PORT,
         port=Port(Cost(time=port or 0)),
         static=Static(),
-        host=None,
         accumulator=None,
         sources={},
         numbers={},

@@ -68,6 +68,8 @@ def slow_energy(placement: Placement, timing: Timing) -> float:
     for name, counts in timing.events.items():
         if name == "port":
             one = chip.port.event.energy
+        elif name == "host":
+            one = chip.host.energy_per_mac if chip.host else 0.0
         else:
             one = getattr(o, name).energy if name in single else o.synapse[name].energy
         picojoules += one * int(counts.sum())
