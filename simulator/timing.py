@@ -14,11 +14,11 @@ BINS = 32
 EVENTS = (
     *("access", "update", "spike", "message_out", "message_in", "port"),
     *("dense", "conv", "sparse", "mac"),
-    "host",
+    *("write", "read", "host"),
 )
 """What is counted of each core (the port is the core after the last one, and so is the host), in this order.
 
-``host``: multiply-accumulates of the host.
+``write``, ``read``: entries of accumulators; ``host``: multiply-accumulates of the host.
 """
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snncc.chips import Chip
-from snncc.simulator.machine.program import KINDS, MachineProgram
+from snncc.simulator.machine.program import KINDS, MachineProgram, target_masks
 from snncc.simulator.timing import Timing
 
 Floats = NDArray[np.float64]
@@ -50,7 +50,7 @@ def costs_of(chip: Chip) -> dict[str, float]:
         "message_out": o.message_out,
         "message_in": o.message_in,
         "port": chip.port.event,
-        **{kind: o.synapse[kind] for kind in KINDS if kind in o.synapse},
+        **{kind: chip.synapse(kind) for kind in KINDS},
     }
     host = {} if chip.host is None else {"host": chip.host.energy_per_mac * PICO}
     return {name: cost.energy * PICO for name, cost in costs.items()} | host
@@ -142,8 +142,13 @@ def rates_of(program: MachineProgram) -> Rates:
     synapses: dict[tuple[str, str], Floats] = {}
     for connection in network.connections:
         source, target = (network.populations[name] for name in (connection.source, connection.target))
-        one = costs.get("mac" if source.payload_bits else connection.kind, 0.0)
-        joules: Floats = one * connection.counts(np.ones(target.size, bool)).astype(np.float64)
+        is_mac = source.payload_bits and not connection.rule
+        one = costs["mac" if is_mac else connection.kind]
+        held = [np.ones(target.size, bool)]
+        if connection.rule:  # each core has entries of its own
+            held = list(target_masks(placement).get(target.name, {}).values())
+        counts = np.stack([connection.counts(mask) for mask in held]).sum(axis=0)
+        joules: Floats = one * counts.astype(np.float64)
         key = source.name, target.name
         synapses[key] = synapses[key] + joules if key in synapses else joules
     return Rates(sending, synapses)

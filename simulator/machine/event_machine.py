@@ -215,6 +215,8 @@ def timing_of(machine: Machine, ways: Ways) -> Timing:
         "port": at_port,
         **dict(zip(KINDS, counts.work.T, strict=True)),
         "mac": nothing,
+        "write": nothing,
+        "read": nothing,
         "host": nothing,
     }
     padded = {name: np.concatenate([of, nothing[len(of) :]]) for name, of in events.items()}

@@ -190,7 +190,7 @@ def timing_of(
     """The result of a run."""
     sends, units, cores = program.sends, program.stations.cores + 1, program.stations.cores
     is_core = np.arange(units) < cores
-    arrived, synapses = np.zeros(units, np.int64), np.zeros((len(KINDS), units), np.int64)
+    arrived, synapses = np.zeros(units, np.int64), np.zeros((len(sends.synapses), units), np.int64)
     worked = tally.busy[-program.stations.receivers :]
     arrive(
         *(out.fired, sends.first, sends.base, sends.core, sends.service),
@@ -207,7 +207,8 @@ def timing_of(
         "message_out": out.sent * is_core,
         "message_in": arrived,
         "port": out.sent * ~is_core,
-        **dict(zip(KINDS, synapses, strict=True)),
+        **dict.fromkeys(KINDS, np.zeros(units, np.int64)),
+        **dict(zip(KINDS, synapses, strict=False)),
         "host": ~is_core * plan.macs.sum(),
     }
     return Timing(out.steps, barrier, program.stations.names, *tally, events)

@@ -28,6 +28,9 @@ class Lists:
         self.chip, self.populations = placement.chip, placement.network.populations
         self.fabric, self.costs = placement.chip.fabric, placement.chip.operations
         self.spikes = Spikes(placement)
+        self.times = {kind: cost.time for kind, cost in self.costs.synapse.items()}
+        if self.chip.accumulator is not None:
+            self.times |= {"write": self.chip.accumulator.write.time, "read": self.chip.accumulator.read.time}
         self.computed = 0
         self.touched: set[tuple[str, int]] = set()
         self.events = {name: [0] * (self.fabric.cores + 1) for name in EVENTS}
@@ -133,7 +136,7 @@ class Lists:
         arrival = self.spikes.arrivals(message.population, message.address)[core]
         for kind, count in arrival.synapses.items():
             self.events[kind][core] += count
-            time += -(-count // lanes) * self.costs.synapse[kind].time
+            time += -(-count // lanes) * self.times[kind]
         return time
 
     def touch(self, message: Message, core: int) -> None:

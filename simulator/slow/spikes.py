@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from snncc.ir import Sparse
+from snncc.mapping.network import Connection
 from snncc.mapping.placement import Placement
 
 
@@ -39,11 +41,30 @@ class Spikes:
             self.known[key] = self.traced(population, address)
         return self.known[key]
 
+    def operand(self, connection: Connection, address: int, found: dict[int, Arrival]) -> None:
+        """What a number of an operand writes, or reads and adds, on each core."""
+        assert isinstance(connection.node, Sparse)
+        cores = self.cores[connection.target]
+        for entry in connection.entries_of(address).tolist():
+            targets = connection.node.post[connection.node.pre == entry].tolist()
+            if connection.rule == "write":
+                for core in {cores[target] for target in targets}:
+                    here = found.setdefault(core, Arrival())
+                    here.synapses["write"] = here.synapses.get("write", 0) + 1
+                continue
+            for target in targets:
+                here = found.setdefault(cores[target], Arrival())
+                here.synapses["read"] = here.synapses.get("read", 0) + 1
+                here.reached.add((connection.target, target))
+
     def traced(self, population: str, address: int) -> Mapping[int, Arrival]:
         """As `arrivals`."""
         carries_number = self.network.populations[population].payload_bits > 0
         found: dict[int, Arrival] = {}
         for connection in self.network.out_of(population):
+            if connection.rule:
+                self.operand(connection, address, found)
+                continue
             kind = "mac" if carries_number else connection.kind
             targets, _ = connection.synapses(address)
             for target in targets.tolist():

@@ -9,9 +9,10 @@ of trains) is address arithmetic, and is worked into it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
+from itertools import product
 from math import prod
 
 import numpy as np
@@ -22,6 +23,7 @@ from snncc.ir import (
     Concat,
     Conv,
     Dense,
+    DynamicSynapse,
     Edge,
     Emit,
     Encoding,
@@ -56,6 +58,7 @@ from snncc.mapping.hosted import (
 )
 from snncc.mapping.layer import descriptor_of
 from snncc.mapping.masks import NO_MASK, Bools, Ints
+from snncc.mapping.products import READ, WRITE, link, settle
 from snncc.mapping.relay import Relay, check_whole, is_relay, relay_reads
 from snncc.reference.execute import stages_of
 
@@ -72,7 +75,9 @@ class Role(StrEnum):
     RELAY = "relay"
     """Sends in each tick the largest of what came in it."""
     TAP = "tap"
-    """Sums what comes in a timestep, and sends it to the host as one number."""
+    """Sums what comes in a timestep, and sends it as one number: to the host, or to who pools it."""
+    PRODUCT = "product"
+    """Sums the product of two trains in a timestep, and sends it as a number."""
     HOST = "host"
     """Sent by the host; no core holds it."""
     READOUT = "readout"
@@ -118,7 +123,8 @@ class Connection:
     *reads* [entries, m] has the source addresses of which each input of the synapse node is the sum, -1:
     none. *lands* [outputs] has the target address of each of its outputs, -1: none. Without a *node* each
     entry is one synapse of weight 1 to the output of the same address. *kind* names its synapses in the
-    tables of a chip: ``dense``, ``conv``, ``sparse``.
+    tables of a chip: ``dense``, ``conv``, ``sparse``. *rule*: it is an operand of a product, ``write`` (each
+    input is an entry of *entry_bits* of the core's accumulator) or ``read``, and its kind is that.
     """
 
     source: str
@@ -130,6 +136,8 @@ class Connection:
     lands: Array
     delay: int
     sources: int
+    rule: str = ""
+    entry_bits: int = 0
     offsets: Array = field(init=False)
     entries: Array = field(init=False)
 
@@ -146,6 +154,8 @@ class Connection:
     @property
     def kind(self) -> str:
         """How a chip calls its synapses."""
+        if self.rule:
+            return self.rule
         return {Dense: "dense", Conv: "conv"}.get(type(self.node), "sparse")
 
     @property
@@ -160,10 +170,14 @@ class Connection:
     def counts(self, mask: Bools) -> Ints:
         """How many synapses lead from each source neuron to the targets in *mask* [targets], [sources].
 
+        Of an operand that is written: how many entries it has, if *mask* is what one core holds.
+
         Synapses of weight zero inside a kernel or a dense matrix exist, and are counted.
         """
         reached = np.where(self.lands >= 0, mask[self.lands], False)
         per_entry = self._per_entry(reached.reshape(self.out))
+        if self.rule == WRITE:
+            per_entry = np.minimum(per_entry, 1)
         sums = np.concatenate([[0], np.cumsum(per_entry[self.entries])])
         return sums[self.offsets[1:]] - sums[self.offsets[:-1]]
 
@@ -269,9 +283,14 @@ class Builder:
         self.graph = graph
         self.trains: dict[str, dict[tuple[str, int], Ints]] = {}
         self.hosted = hosted(graph)
-        self.sent, self.taps = sent_by_host(graph, self.hosted), tapped(graph, self.hosted)
+        self.sent = sent_by_host(graph, self.hosted)
+        self.taps = tapped(graph, self.hosted) | {
+            wire.source for node in graph.nodes for wire in node.inputs if self.pools_currents(node)
+        }
         self.stages = stages_of(graph) if self.hosted else dict.fromkeys(graph.by_name, 0)
         self.depths: dict[str, int] = {}
+        self.order: list[tuple[str, str]] = []
+        self.products: dict[str, DynamicSynapse] = {}
 
     def network(self) -> Network:
         """All populations and connections."""
@@ -285,6 +304,9 @@ class Builder:
             self.depths[node.name] = self.depth(node, found)
             connections += found
             populations[node.name] = self.population(node, self.depths[node.name])
+        if self.products:
+            settle(self.depths, self.order, self.products)
+            populations = {k: replace(p, depth=self.depths[k]) for k, p in populations.items()}
         for connection in connections:
             self.check_stages(connection)
         order = sorted(self.sent, key=lambda name: (self.stages[name], self.depths[name]))
@@ -301,6 +323,8 @@ class Builder:
             return None
         if is_relay(node, edge):
             return self.relayed(node)
+        if isinstance(node, DynamicSynapse):
+            return self.multiplied(node)
         if node.name in self.taps:
             lands = np.arange(edge.size).reshape(edge.shape)
             return self.behind(Wire(node.name), lands, 0, node.name)
@@ -308,6 +332,10 @@ class Builder:
         if is_output and (self.graph.edges[source].is_events or source in self.hosted):
             return None
         return self.connections(node) if isinstance(node, Neuron) or is_output else None
+
+    def pools_currents(self, node: Node) -> bool:
+        """Whether *node* sums currents over windows, which cores first sum by themselves."""
+        return isinstance(node, Pool) and node.name not in self.hosted and not self.carries(node.name)
 
     def depth(self, node: Node, into: Sequence[Connection]) -> int:
         """One more than the depth of what *node* reads without delay."""
@@ -322,7 +350,9 @@ class Builder:
                 if wire.source not in self.hosted and not wire.delay
             ]
             before = [source for wire in wires for source, late in self.read_by_host(wire) if not late]
-        return 1 + max((self.depths[name] for name in before if name in self.depths), default=0)
+        known = [name for name in before if name in self.depths]
+        self.order += [(name, node.name) for name in known]
+        return 1 + max((self.depths[name] for name in known), default=0)
 
     def read_by_host(self, wire: Wire) -> Mapping[tuple[str, int], Ints]:
         """Which neurons the host hears by a *wire* that does not come from itself: as `gather`."""
@@ -374,6 +404,9 @@ class Builder:
         elif is_relay(node, edge):
             role, ticks, bits = Role.RELAY, edge.ticks, edge_bits(edge, 0, MOST)
             state = max(ticks, bits)
+        elif isinstance(node, DynamicSynapse):
+            role, ticks, bits = Role.PRODUCT, 1, edge_bits(edge, 0, MOST)
+            state = bits
         stage = self.stages[node.name]
         told = node.origin, state, stage
         return Population(node.name, role, edge.shape, ticks, bits, depth, is_active, *told)
@@ -392,7 +425,7 @@ class Builder:
         node = self.graph.by_name[name]
         if isinstance(node, Dense | Conv | Sparse):
             return node.bias is not None and bool(np.any(node.bias))
-        if isinstance(node, Neuron | Input):
+        if isinstance(node, Neuron | Input | Pool):  # what is pooled comes in messages, biases included
             return False
         return any(self.has_bias(wire.source) for wire in node.inputs if not self.carries(wire.source))
 
@@ -415,6 +448,28 @@ class Builder:
                 check_whole(node, edge, self.graph.edges[source].ticks)
                 reads = {(source, late): relay_reads(node, edge, index, edge.shape)}
                 yield from self.connect(None, reads, node, lands, wire.delay, node.name)
+
+    def multiplied(self, node: DynamicSynapse) -> Iterator[Connection]:
+        """What writes the operand that must be complete first, and what the other one reads of it."""
+        edge, edges = self.graph.edges[node.name], self.graph.edges
+        shapes = edges[node.inputs[0].source].shape, edges[node.inputs[1].source].shape
+        lands = np.arange(edge.size).reshape(edge.shape)
+        found: list[list[str]] = []
+        for operand, wire in enumerate(node.inputs):
+            made = link(node, operand, shapes, edge.shape)
+            before = self.gather(wire.source)
+            if wire.delay or wire.initial is not None or any(late for _, late in before):
+                raise CannotLower(
+                    f"{place(node)}: an operand comes from an earlier timestep, and no core keeps it",
+                    hint="simulate without a chip",
+                )
+            rule = WRITE if operand == node.first else READ
+            bits = (edges[wire.source].max_count or MOST).bit_length()
+            yield from self.connect(made, before, node, lands, 0, node.name, rule, bits)
+            found.append([source for source, _ in before])
+        pairs = list(product(found[node.first], found[1 - node.first]))
+        self.order += pairs
+        self.products |= {late: node for _, late in pairs}
 
     def carries(self, name: str) -> bool:
         """Whether the node *name* yields events, or data from outside, perhaps under other addresses."""
@@ -448,6 +503,17 @@ class Builder:
                     )
                 reads = self.gather(entry.source)
                 yield from self.connect(node, reads, node, lands, delay + entry.delay, target)
+            case Pool():
+                (entry,) = node.inputs
+                if entry.initial is not None:
+                    raise CannotLower(
+                        f"{place(node)}: a chip's wires have no values before the first timestep"
+                    )
+                shape = self.graph.edges[entry.source].shape
+                own = np.arange(prod(shape)).reshape(*shape, 1)
+                pooled = windows(padded(own, node.padding), node, self.graph.edges[node.name].shape)
+                where = {(entry.source, 0): pooled}
+                yield from self.connect(None, where, node, lands, delay + entry.delay, target)
             case Add():
                 for one in node.inputs:
                     yield from self.behind(one, lands, delay, target)
@@ -483,6 +549,8 @@ class Builder:
         lands: Ints,
         delay: int,
         target: str,
+        rule: str = "",
+        entry_bits: int = 0,
     ) -> Iterator[Connection]:
         """One connection for each population that the numbers of a synapse come from."""
         out = lands.shape
@@ -497,6 +565,8 @@ class Builder:
                 lands=lands.reshape(-1),
                 delay=delay + late,
                 sources=self.graph.edges[source].size,
+                rule=rule,
+                entry_bits=entry_bits,
             )
 
     def gather(self, name: str) -> Mapping[tuple[str, int], Ints]:
@@ -508,7 +578,7 @@ class Builder:
     def gathered(self, node: Node) -> dict[tuple[str, int], Ints]:
         """As `gather`."""
         shape = self.graph.edges[node.name].shape
-        is_own = isinstance(node, Neuron | Input) or node.name in self.hosted
+        is_own = isinstance(node, Neuron | Input | DynamicSynapse) or node.name in self.hosted
         if is_own or is_relay(node, self.graph.edges[node.name]):
             return {(node.name, 0): np.arange(prod(shape)).reshape(*shape, 1)}
         if not isinstance(node, Add | Concat | Reshape | Transpose | Slice | Pool | Pad):
@@ -530,8 +600,6 @@ HINTS = {
     "MaxPool": "put the pooling behind the neuron",
     "Maximum": "take the maximum of spikes, behind the neurons",
     "Affine": "fold it: compile with the default passes",
-    "Pool": "put the pooling behind the neuron",
-    "DynamicSynapse": "products of two trains are not mapped to cores; simulate without a chip",
 }
 
 

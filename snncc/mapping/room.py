@@ -8,7 +8,15 @@ from snncc.mapping.load import Load
 from snncc.mapping.masks import Ints
 from snncc.mapping.traffic import Floats
 
-LIMITS = ("neurons", "synapse_bits", "kernel_words", "neuron_words", "in_axons", "out_axons")
+LIMITS = (
+    "neurons",
+    "synapse_bits",
+    "kernel_words",
+    "neuron_words",
+    "in_axons",
+    "accumulator_bits",
+    "out_axons",
+)
 
 
 class Room:

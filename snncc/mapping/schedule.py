@@ -48,6 +48,7 @@ def check_schedule(placement: Placement) -> None:
     chip, network = placement.chip, placement.network
     check_chip(chip)
     check_host(placement)
+    check_products(placement)
     check_parts(placement)
     for population in network.populations.values():
         check_payload(population, chip)
@@ -82,6 +83,24 @@ def check_host(placement: Placement) -> None:
             f"{name}: a host computes it between the steps of the cores, so the network cannot be pipelined",
             hint="use the schedule 'layered'",
         )
+
+
+def check_products(placement: Placement) -> None:
+    """Raise `CannotLower` where what a product writes has no memory, or would be overwritten."""
+    for population in placement.network.populations.values():
+        if population.role is not Role.PRODUCT:
+            continue
+        if placement.chip.accumulator is None:
+            raise CannotLower(
+                f"{population.name}: a product of two trains needs writable memory, "
+                f"{placement.chip.name} has none",
+                hint="take a chip with an [accumulator], or simulate without a chip",
+            )
+        if placement.schedule is Schedule.PIPELINED:
+            raise CannotLower(
+                f"{population.name}: what a product reads holds one timestep, so it cannot be pipelined",
+                hint="use the schedule 'layered'",
+            )
 
 
 def check_queues(chip: Chip) -> None:

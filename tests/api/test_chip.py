@@ -202,7 +202,7 @@ def test_a_host_that_is_missing_is_named_with_what_it_would_do() -> None:
         snncc.compile(graph, calibration=x, chip="loihi1-davies2018")
     with pytest.raises(CannotLower, match="pipelining past the host"):
         snncc.compile(graph, calibration=x, chip="mesh", schedule="pipelined")
-    with pytest.raises(CannotLower, match="events know none"):
+    with pytest.raises(CannotLower, match="events know no timesteps"):
         snncc.compile(graph, calibration=x, chip=replace(load_chip("speck2f"), **WIDE))
 
 

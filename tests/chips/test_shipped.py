@@ -210,6 +210,11 @@ def test_mesh() -> None:
     assert chip.host is not None
     assert chip.host.energy_per_mac == 4.6
     assert chip.accumulator is not None
+    assert {core.accumulator_bits for core in chip.cores} == {chip.accumulator.bits}
+    entry = (20 + (100 - 20) * (128 - 32) / (1024 - 32)) * 16 / 64
+    assert chip.accumulator.write.energy == pytest.approx(2 * entry + 0.1, abs=0.02)
+    assert chip.accumulator.read.energy == pytest.approx(entry + 2 * state + 0.1, abs=0.02)
+    assert chip.synapse("read") == chip.accumulator.read
 
 
 @pytest.mark.parametrize("tiles", range(1, 65))

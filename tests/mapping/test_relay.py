@@ -27,7 +27,7 @@ from snncc.ir import (
     Wire,
     wires,
 )
-from snncc.mapping import DoesNotFitChip, Role, map_network, network_of, usage
+from snncc.mapping import DoesNotFitChip, Role, Schedule, map_network, network_of, usage
 from tests.simulator.machines import Program, programs
 
 
@@ -162,3 +162,21 @@ def test_counts_of_spikes_beside_numbers_are_refused() -> None:
     assert both.edges["either"] == Edge(Kind.COUNT, (2, 4, 4), max_count=3)
     with pytest.raises(CannotLower, match=r"either .*: a maximum of counts that come as spikes in 3 ticks"):
         network_of(both)
+
+
+def test_pooled_currents_are_sums_that_are_sent() -> None:
+    first = Conv(name="first", inputs=wires("x"), weight=np.full((3, 2, 1, 1), 5), bias=np.array([[[1]]] * 3))
+    mean = Pool(name="mean", inputs=wires("first"), kernel=(2, 2), stride=(2, 2))
+    n = Neuron(name="n", inputs=wires("mean"), parameters=NeuronParameters(theta=np.array(2)))
+    nodes = (Input(name="x", shape=(2, 4, 4), kind=Kind.SPIKE), first, mean, n)
+    network = network_of(SpikeGraph((*nodes, Output(name="y", inputs=wires("n"))), Numbers.INTEGER, "pooled"))
+    tap = network.populations["first"]
+    assert (tap.role, tap.size, tap.is_active, tap.payload_bits) == (Role.TAP, 48, True, 5)
+    assert not network.populations["n"].is_active
+    assert not network.has_host
+    (pooled,) = network.into("n")
+    assert (pooled.source, pooled.node) == ("first", None)
+    assert pooled.synapses(5)[0].tolist() == [0]
+    assert map_network(network, load_chip("mesh")).schedule is Schedule.PIPELINED
+    with pytest.raises(DoesNotFitChip, match="first: payload_bits: needs 5, has 0"):
+        map_network(network, load_chip("loihi1-sanafe2025"))

@@ -59,6 +59,8 @@ class Growing:
 
     ways: tuple[str, ...] = ("plain", "plain", "plain", "pool", "add", "max", "maximum")
     """What a synapse may read of a train."""
+    pools = True
+    """Whether currents may be pooled."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         self.draw = draw
@@ -225,6 +227,9 @@ class Growing:
         first = self.synapse(self.prepared(self.source()))
         if first is None:
             return
+        if len(self.edges[first].shape) == 3 and self.pools and self.pick(True, False, False):
+            pool = Pool(name=self.name("mean"), inputs=(self.wire(first),), kernel=(2, 2), stride=(1, 2))
+            first = self.add(pool) or first
         shape = self.edges[first].shape
         wires = [self.wire(first)]
         if self.pick(True, False, False):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from snncc import reference
 from snncc.chips import Chip
-from snncc.chips.model import Host, Limits
+from snncc.chips.model import Accumulator, Host, Limits
 from snncc.errors import CannotLower
 from snncc.ir import SpikeGraph
 from snncc.mapping.network import Network, Role, network_of
@@ -42,10 +42,16 @@ class Program:
 
 @st.composite
 def programs(
-    draw: st.DrawFn, graphs: st.SearchStrategy[Drawn] | None = None, host: Host | None = None
+    draw: st.DrawFn,
+    graphs: st.SearchStrategy[Drawn] | None = None,
+    host: Host | None = None,
+    accumulator: Accumulator | None = None,
 ) -> Program:
-    """Random networks on random chips, with a *host*."""
-    drawn, chip = draw(drawn_graphs() if graphs is None else graphs), replace(draw(chips()), host=host)
+    """Random networks on random chips, with a *host* and an *accumulator*."""
+    drawn, chip = (
+        draw(drawn_graphs() if graphs is None else graphs),
+        replace(draw(chips()), host=host, accumulator=accumulator),
+    )
     network = network_of(drawn.graph)
     parts = draw(placed_parts(network, chip))
     limits = Limits(payload_bits=None, max_delay=draw(st.sampled_from([None, 2, 6])))

@@ -45,6 +45,7 @@ def chip(
         "barrier": (),
         "overflow": Overflow.STALL,
         "host": None,
+        "accumulator": None,
     }
     return Chip(
         name="tiny",
@@ -57,7 +58,6 @@ def chip(
         entry=Entry.CORES if port is None else Entry.PORT,
         port=Port(Cost(time=port or 0)),
         static=Static(),
-        accumulator=None,
         sources={},
         numbers={},
         **plain | f,

@@ -95,6 +95,7 @@ class EventGrowing(Growing):
     """Only spikes enter, nothing is delayed but loops, neurons integrate and fire."""
 
     ways = ("plain", "plain", "pool", "add")
+    pools = False
 
     def enter(self, shape: Shape) -> None:
         name = self.name("x")
