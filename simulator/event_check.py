@@ -38,6 +38,26 @@ def check_population(graph: SpikeGraph, population: Population) -> None:
     if population.name not in graph.by_name:
         raise CannotLower(f"{population.name}: the graph {graph.name} has no such node")
     node = graph.by_name[population.name]
+    if population.role is Role.PRODUCT:
+        raise CannotLower(
+            f"{place(node)}: one operand of a product must be complete first, events know no order",
+            hint="simulate without a chip",
+        )
+    if population.role is Role.TAP:
+        raise CannotLower(
+            f"{place(node)}: its sum over a timestep is sent as a number, events know no timesteps",
+            hint="put the pooling behind the neuron; compile with attention='static'; or " + BARRIER,
+        )
+    if population.role is Role.HOST:
+        raise CannotLower(
+            f"{place(node)}: a host takes turns with the steps of the cores, events know none",
+            hint="compile with attention='static', or " + BARRIER,
+        )
+    if population.role is Role.RELAY:
+        raise CannotLower(
+            f"{place(node)}: a maximum is one of what came in a timestep, events know none",
+            hint="pool by sums or averages, or by a stride; or " + BARRIER,
+        )
     if population.role is not Role.READOUT and population.payload_bits:
         raise CannotLower(
             f"{place(node)}: its messages carry numbers of {population.payload_bits} bits; "

@@ -170,6 +170,8 @@ class Sheet:
         if name in self.streams and ticks == 1 and self.plan.edges[name].max_count == 1:
             return firings_of_stream(self.streams[name], self.timesteps)
         train = self.dense(name)
+        if not self.plan.edges[name].is_events:  # one number for the whole timestep
+            train = train.sum(axis=2, keepdims=True)
         whole = np.broadcast_to(train, (self.timesteps, *train.shape[1:]))
         return tuple(firing_of_train(whole[:, sample]) for sample in range(self.batch))
 

@@ -14,8 +14,12 @@ BINS = 32
 EVENTS = (
     *("access", "update", "spike", "message_out", "message_in", "port"),
     *("dense", "conv", "sparse", "mac"),
+    *("write", "read", "host"),
 )
-"""What is counted of each core (the port is the core after the last one), in this order."""
+"""What is counted of each core (the port is the core after the last one, and so is the host), in this order.
+
+``write``, ``read``: entries of accumulators; ``host``: multiply-accumulates of the host.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

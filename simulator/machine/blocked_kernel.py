@@ -157,7 +157,7 @@ def act_station(
 ) -> Any:
     """All that a link or a synapse unit does at *time*."""
     low, high = w.first_edge[s], w.first_edge[s + 1]
-    is_unit = s >= len(w.interval) - (w.units - 1)
+    is_unit = s >= len(w.interval) - w.receivers
     while True:
         e = first_of(r, low, high)
         if e < 0:
@@ -220,6 +220,6 @@ def blocked_step(w: Wiring, step: Step, r: Records, now: Moment, tally: Tally, l
         end = max(end, step.end[u] + now.free[u])
     for s in range(w.units, stations):
         tally.messages[s] = now.left[s]
-        if s >= stations - (w.units - 1):
+        if s >= stations - w.receivers:
             end = max(end, now.free[s])
     return end

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from snncc.chips import Chip
 from snncc.ir.arrays import Array
 from snncc.mapping.placement import Part, Placement
 from snncc.mapping.schedule import steps_of
@@ -27,7 +30,8 @@ class Calendar:
     senders, *offset* [frames] the global number of the population's first neuron. By global number *part*
     and *local* say where a neuron is; *unit* [parts] is the part's core, *order* the parts by core, then as
     the core sweeps them. *begin* [steps, parts]: visits of the core before the part's first. *visits*
-    [steps, units], without those of the port. *senders* [neurons, 4]: unit, messages, first arrival, end.
+    [steps, units], without those of the port. *macs* [steps] are those of the host, which take *lead* before
+    the port sends. *senders* [neurons, 4]: unit, messages, first arrival, end.
     """
 
     steps: int
@@ -42,6 +46,8 @@ class Calendar:
     begin: Ints
     visits: Ints
     senders: Array
+    macs: Ints
+    lead: Ints
 
 
 def calendar_of(placement: Placement, offsets: Mapping[str, int], timesteps: int, sends: Sends) -> Calendar:
@@ -60,6 +66,7 @@ def calendar_of(placement: Placement, offsets: Mapping[str, int], timesteps: int
         visits[own, one.core] += len(one.addresses)
     visits[:, -1] = 0  # the port visits nothing
     unit = np.array([one.core for one in parts])
+    macs = macs_of(placement, of, steps, timesteps)
     return Calendar(
         steps=steps,
         of=of,
@@ -75,7 +82,27 @@ def calendar_of(placement: Placement, offsets: Mapping[str, int], timesteps: int
         senders=np.stack([unit[part], np.diff(first), base[first[:-1]], base[first[1:]]], axis=1).astype(
             np.int32
         ),
+        macs=macs,
+        lead=np.array([host_time(placement.chip, int(n)) for n in macs], np.int64),
     )
+
+
+def macs_of(placement: Placement, of: Mapping[str, Ints], steps: int, timesteps: int) -> Ints:
+    """What the host computes in each step, [steps]."""
+    macs = np.zeros(steps, np.int64)
+    for name, task in placement.network.tasks.items():
+        ticks = placement.network.populations[name].steps
+        for t in range(timesteps):
+            macs[of[name][t * ticks]] += task.macs(t, timesteps)
+    return macs
+
+
+def host_time(chip: Chip, macs: int) -> int:
+    """The time that the host takes for *macs*, rounded up to whole units."""
+    if not macs or chip.host is None:
+        return 0
+    rate = Fraction(str(chip.host.macs_per_second)) * Fraction(str(chip.time_unit))
+    return ceil(macs / rate)
 
 
 def frames_of(placement: Placement, timesteps: int) -> tuple[int, dict[str, Ints]]:

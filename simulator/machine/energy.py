@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snncc.chips import Chip
-from snncc.simulator.machine.program import KINDS, MachineProgram
+from snncc.simulator.machine.program import KINDS, MachineProgram, target_masks
 from snncc.simulator.timing import Timing
 
 Floats = NDArray[np.float64]
@@ -24,8 +24,9 @@ class Energy:
     """Joules of one inference.
 
     *kinds*: by kind of event, links included; *cores* [cores + 1]: what happens in each core (the last is
-    the port), without links; *layers*: neurons and their messages count for the layer that sends, synapses
-    for the layer that receives. *static* is (low, high): power x time, in none of the others.
+    the port, and the host), without links; *layers*: neurons and their messages count for the layer that
+    sends, synapses for the layer that receives, what the host computes for what it sends. *static* is (low,
+    high): power x time, in none of the others.
     """
 
     kinds: Mapping[str, float]
@@ -49,9 +50,10 @@ def costs_of(chip: Chip) -> dict[str, float]:
         "message_out": o.message_out,
         "message_in": o.message_in,
         "port": chip.port.event,
-        **{kind: o.synapse[kind] for kind in KINDS if kind in o.synapse},
+        **{kind: chip.synapse(kind) for kind in KINDS},
     }
-    return {name: cost.energy * PICO for name, cost in costs.items()}
+    host = {} if chip.host is None else {"host": chip.host.energy_per_mac * PICO}
+    return {name: cost.energy * PICO for name, cost in costs.items()} | host
 
 
 def link_energies(chip: Chip) -> dict[str, float]:
@@ -84,6 +86,11 @@ def static_of(chip: Chip, seconds: float) -> tuple[float, float]:
     return low, high
 
 
+def timesteps_of(program: MachineProgram, timing: Timing) -> int:
+    """How many timesteps a run had."""
+    return next(n for n, plan in program.calendars.items() if plan.steps == len(timing.steps))
+
+
 def layer_energies(program: MachineProgram, timing: Timing, fired: Mapping[str, Ints]) -> dict[str, float]:
     """Joules of each population: see `Energy`. They add up to the energy of all events."""
     if program not in RATES:
@@ -96,6 +103,8 @@ def layer_energies(program: MachineProgram, timing: Timing, fired: Mapping[str, 
         layers[target] += float(fired[source] @ joules)
     for name, share in visits_of(program, timing).items():
         layers[name] += share
+    for name, task in program.placement.network.tasks.items():
+        layers[name] += task.total(timesteps_of(program, timing)) * costs_of(program.placement.chip)["host"]
     return layers
 
 
@@ -133,8 +142,13 @@ def rates_of(program: MachineProgram) -> Rates:
     synapses: dict[tuple[str, str], Floats] = {}
     for connection in network.connections:
         source, target = (network.populations[name] for name in (connection.source, connection.target))
-        one = costs.get("mac" if source.payload_bits else connection.kind, 0.0)
-        joules: Floats = one * connection.counts(np.ones(target.size, bool)).astype(np.float64)
+        is_mac = source.payload_bits and not connection.rule
+        one = costs["mac" if is_mac else connection.kind]
+        held = [np.ones(target.size, bool)]
+        if connection.rule:  # each core has entries of its own
+            held = list(target_masks(placement).get(target.name, {}).values())
+        counts = np.stack([connection.counts(mask) for mask in held]).sum(axis=0)
+        joules: Floats = one * counts.astype(np.float64)
         key = source.name, target.name
         synapses[key] = synapses[key] + joules if key in synapses else joules
     return Rates(sending, synapses)

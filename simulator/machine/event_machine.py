@@ -215,6 +215,9 @@ def timing_of(machine: Machine, ways: Ways) -> Timing:
         "port": at_port,
         **dict(zip(KINDS, counts.work.T, strict=True)),
         "mac": nothing,
+        "write": nothing,
+        "read": nothing,
+        "host": nothing,
     }
     padded = {name: np.concatenate([of, nothing[len(of) :]]) for name, of in events.items()}
     return Timing(machine.clock[END : END + 1].copy(), 0, ways.stations.names, *tally, padded)

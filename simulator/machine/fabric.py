@@ -29,6 +29,8 @@ class Stations:
     latency: Ints
     capacity: Ints
     cores: int
+    receivers: int
+    """How many take messages: the cores, and the host, if there is one; they are the last stations."""
 
     @property
     def size(self) -> int:
@@ -41,15 +43,20 @@ def unit_name(core: int, cores: int) -> str:
     return "port" if core == cores else str(core)
 
 
-def links_of(fabric: Fabric) -> list[tuple[str, str]]:
+def target_name(target: int, cores: int) -> str:
+    """How the names of stations call a core that receives, or the host."""
+    return "host" if target == cores else str(target)
+
+
+def links_of(fabric: Fabric, receivers: int) -> list[tuple[str, str]]:
     """Names and kinds of the links by rank."""
     cores, columns, rows = fabric.cores, fabric.columns, fabric.rows
     found = [(f"inject {unit_name(core, cores)}", "inject") for core in range(cores + 1)]
     if fabric.topology is Topology.CROSSBAR:
         found += [
-            (f"cross {unit_name(a, cores)} {b}", "east_west")
+            (f"cross {unit_name(a, cores)} {target_name(b, cores)}", "east_west")
             for a in range(cores + 1)
-            for b in range(cores)
+            for b in range(receivers)
             if a != b
         ]
     else:
@@ -67,19 +74,27 @@ def links_of(fabric: Fabric) -> list[tuple[str, str]]:
             for x, y in sorted(down, key=lambda place: (-place[1], place[0]))
             if y
         ]
-    return found + [(f"eject {core}", "eject") for core in range(cores)]
+    return found + [(f"eject {target_name(core, cores)}", "eject") for core in range(receivers)]
 
 
-def stations_of(chip: Chip) -> Stations:
+def receiver_name(target: int, cores: int) -> str:
+    """The name of the synapse unit of a core, or of the host."""
+    return "host" if target == cores else f"synapse unit {target}"
+
+
+def stations_of(chip: Chip, has_host: bool = False) -> Stations:
     """The stations of *chip*."""
-    cores, links = chip.fabric.cores, links_of(chip.fabric)
+    cores = chip.fabric.cores
+    receivers = cores + has_host
+    links = links_of(chip.fabric, receivers)
     units = ["port" if core == cores else f"neuron unit {core}" for core in range(cores + 1)]
-    names = [*units, *(name for name, _ in links), *(f"synapse unit {core}" for core in range(cores))]
-    kinds = [""] * len(units) + [kind for _, kind in links] + [""] * cores
+    takers = [receiver_name(target, cores) for target in range(receivers)]
+    names = [*units, *(name for name, _ in links), *takers]
+    kinds = [""] * len(units) + [kind for _, kind in links] + [""] * receivers
     tables: list[LinkKind] = [getattr(chip.fabric, kind) if kind else LinkKind() for kind in kinds]
     capacity = [UNBOUNDED if table.capacity is None else table.capacity for table in tables]
-    queues = [limits.in_queue for limits in chip.cores]
-    capacity[-cores:] = [UNBOUNDED if slots is None else slots for slots in queues]
+    queues = [*(limits.in_queue for limits in chip.cores), *[None] * has_host]
+    capacity[-receivers:] = [UNBOUNDED if slots is None else slots for slots in queues]
     return Stations(
         names=tuple(names),
         kinds=tuple(kinds),
@@ -88,28 +103,28 @@ def stations_of(chip: Chip) -> Stations:
         latency=np.array([table.latency for table in tables]),
         capacity=np.array(capacity),
         cores=cores,
+        receivers=receivers,
     )
 
 
 def path(fabric: Fabric, source: int, target: int) -> list[str]:
-    """The links that a message takes from one core (or the port) to another core."""
+    """The links that a message takes from one core (or the port) to another core, or to the host."""
     cores, here = fabric.cores, unit_name(source, fabric.cores)
     steps = [f"inject {here}"]
     if fabric.topology is Topology.CROSSBAR:
         if source != target:
-            steps.append(f"cross {here} {target}")
+            steps.append(f"cross {here} {target_name(target, cores)}")
     else:
         start = 0 if source == cores else source // fabric.cores_per_tile
-        (y, x), (to_y, to_x) = (
-            divmod(tile, fabric.columns) for tile in (start, target // fabric.cores_per_tile)
-        )
+        end = 0 if target == cores else target // fabric.cores_per_tile
+        (y, x), (to_y, to_x) = (divmod(tile, fabric.columns) for tile in (start, end))
         while x != to_x:
             steps.append(f"{'east' if to_x > x else 'west'} {y * fabric.columns + x}")
             x += 1 if to_x > x else -1
         while y != to_y:
             steps.append(f"{'south' if to_y > y else 'north'} {y * fabric.columns + x}")
             y += 1 if to_y > y else -1
-    return [*steps, f"eject {target}"]
+    return [*steps, f"eject {target_name(target, cores)}"]
 
 
 @dataclass(slots=True)
@@ -142,7 +157,7 @@ class Routes:
         first = len(self.station)
         for number, target in enumerate(targets):
             before = -1
-            for name in [*path(self.fabric, source, target), f"synapse unit {target}"]:
+            for name in [*path(self.fabric, source, target), receiver_name(target, self.stations.cores)]:
                 if name not in nodes:
                     nodes[name] = len(self.station)
                     self.station.append(self.stations.rank[name])

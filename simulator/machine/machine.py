@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from snncc.mapping.schedule import checked_trains
 from snncc.simulator.firing import Firing, firing_of_train
 from snncc.simulator.machine.blocked_kernel import Moment
+from snncc.simulator.machine.calendar import Calendar
 from snncc.simulator.machine.program import KINDS, MachineProgram
 from snncc.simulator.machine.run_kernel import (
     DIGITS,
@@ -104,7 +105,7 @@ def run_firings(
             kept,
             out,
         )
-    timing = timing_of(program, plan.visits, updates, tally, out, barrier)
+    timing = timing_of(program, plan, updates, tally, out, barrier)
     return timing, Happenings(*(a[: kept.used[0]] for a in kept[1:]))
 
 
@@ -112,12 +113,12 @@ def count_time(program: MachineProgram, lists: Lists, updates: Ints, tally: Tall
     """The analytic level: the longest work of any unit in each step."""
     plan, cores, sent = lists.plan, program.stations.cores, sent_of(program)
     spikes, messages = np.zeros_like(plan.visits), np.zeros_like(plan.visits)
-    work = np.zeros((plan.steps, cores), np.int64)
+    work = np.zeros((plan.steps, program.stations.receivers), np.int64)
     frames = lists.last, lists.address, plan.step, plan.offset
     count_steps(*frames, plan.senders, program.arrivals, spikes, messages, work, out.fired)
     times = times_of(program)
     busy = plan.visits * times.access + updates * times.update + spikes * times.spike + messages * times.send
-    busy[:, -1] = messages[:, -1] * times.port
+    busy[:, -1] = plan.lead + messages[:, -1] * times.port
     out.steps[:] = np.maximum(busy.max(axis=1), work.max(axis=1))
     out.spikes[:], out.sent[:] = spikes.sum(axis=0), messages.sum(axis=0)
     tally.busy[: cores + 1] = busy.sum(axis=0)
@@ -184,25 +185,30 @@ def tally_of(stations: int) -> Tally:
 
 
 def timing_of(
-    program: MachineProgram, visits: Ints, updates: Ints, tally: Tally, out: Results, barrier: int
+    program: MachineProgram, plan: Calendar, updates: Ints, tally: Tally, out: Results, barrier: int
 ) -> Timing:
     """The result of a run."""
     sends, units, cores = program.sends, program.stations.cores + 1, program.stations.cores
     is_core = np.arange(units) < cores
-    arrived, synapses = np.zeros(units, np.int64), np.zeros((len(KINDS), units), np.int64)
-    worked = tally.busy[-cores:]
+    arrived, synapses = np.zeros(units, np.int64), np.zeros((len(sends.synapses), units), np.int64)
+    worked = tally.busy[-program.stations.receivers :]
     arrive(
         *(out.fired, sends.first, sends.base, sends.core, sends.service),
         *(sends.synapses, arrived, worked, synapses),
     )
     tally.messages[:units] = out.sent
+    if program.stations.receivers > cores:
+        tally.busy[cores] -= plan.lead.sum()
+        tally.busy[-1] += plan.lead.sum()
     events = {
-        "access": visits.sum(axis=0),
+        "access": plan.visits.sum(axis=0),
         "update": updates.sum(axis=0),
         "spike": out.spikes * is_core,
         "message_out": out.sent * is_core,
         "message_in": arrived,
         "port": out.sent * ~is_core,
-        **dict(zip(KINDS, synapses, strict=True)),
+        **dict.fromkeys(KINDS, np.zeros(units, np.int64)),
+        **dict(zip(KINDS, synapses, strict=False)),
+        "host": ~is_core * plan.macs.sum(),
     }
     return Timing(out.steps, barrier, program.stations.names, *tally, events)

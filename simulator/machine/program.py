@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from snncc.chips import Fabric
 from snncc.ir.arrays import Array
-from snncc.mapping.network import Connection, Population
+from snncc.mapping.network import Connection, Network, Population
 from snncc.mapping.placement import Placement
 from snncc.mapping.schedule import check_schedule
 from snncc.simulator.machine.calendar import Calendar
@@ -23,7 +23,9 @@ from snncc.simulator.machine.fabric import Routes, Stations, stations_of
 from snncc.simulator.machine.step_kernel import Wiring
 
 Ints = NDArray[np.int64]
-KINDS = ("dense", "conv", "sparse", "mac")
+KINDS = ("dense", "conv", "sparse", "mac", "write", "read")
+PLAIN = 4
+"""How many of them there are in a network without products of two trains."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +93,7 @@ def program_of(placement: Placement) -> MachineProgram:
 
 def make_program(placement: Placement) -> MachineProgram:
     """The tables of *placement*."""
-    stations = stations_of(placement.chip)
+    stations = stations_of(placement.chip, placement.network.has_host)
     routes = Routes(placement.chip.fabric, stations)
     populations = placement.network.populations.values()
     ends = np.cumsum([0, *(p.size for p in populations)])
@@ -125,12 +127,18 @@ def sends_of(
 ) -> Sends:
     """What the neurons of one population send; their messages and arrivals are counted from 0."""
     counts: dict[int, Array] = {}
+    kinds = kinds_of(placement.network)
     for connection in placement.network.out_of(population.name):
         kind = kind_of(connection, population)
         for core, mask in masks.get(connection.target, {}).items():
-            table = counts.setdefault(core, np.zeros((len(KINDS), population.size), np.int32))
+            table = counts.setdefault(core, np.zeros((kinds, population.size), np.int32))
             table[kind] += connection.counts(mask).astype(np.int32)
-    sender, cores, synapses = arrivals_of(counts)
+    given = placement.network.to_host.get(population.name)
+    if given is not None and not placement.is_at_port(population.name):  # what the port sends the host knows
+        heard = {placement.chip.fabric.cores: given}
+    else:
+        heard = {}
+    sender, cores, synapses = arrivals_of(counts, heard, kinds)
     homes = placement.core_of(population.name)
     if placement.chip.fabric.multicast:
         first, root, base = forked(homes, sender, cores, routes)
@@ -143,29 +151,42 @@ def sends_of(
     return Sends(first, root, base, service_of(placement, synapses), cores, sender + offset, synapses)
 
 
-def arrivals_of(counts: Mapping[int, Array]) -> tuple[Ints, Ints, Array]:
+def arrivals_of(
+    counts: Mapping[int, Array], heard: Mapping[int, NDArray[np.bool_]], kinds: int
+) -> tuple[Ints, Ints, Array]:
     """Sender, core and synapses [kinds, arrivals] of all arrivals, by sender, then by core.
 
-    *counts* has the synapses [kinds, size] from each neuron into each core.
+    *counts* has the synapses [kinds, size] from each neuron into each core; *heard* who reaches the host,
+    which has the number after the last core, and no synapses.
     """
     reached = {core: np.flatnonzero(counts[core].any(axis=0)) for core in sorted(counts)}
+    reached |= {host: np.flatnonzero(which) for host, which in heard.items()}
     sender = np.concatenate([np.zeros(0, np.int64), *reached.values()])
     cores = np.repeat(np.array([*reached], np.int64), [len(which) for which in reached.values()])
-    tables = [counts[core][:, which] for core, which in reached.items()]
-    synapses = np.concatenate([np.zeros((len(KINDS), 0), np.int32), *tables], axis=1)
+    tables = [
+        counts[core][:, which] if core in counts else np.zeros((kinds, len(which)), np.int32)
+        for core, which in reached.items()
+    ]
+    synapses = np.concatenate([np.zeros((kinds, 0), np.int32), *tables], axis=1)
     order = np.argsort(sender, kind="stable")
     return sender[order], cores[order], synapses[:, order]
 
 
 def kind_of(connection: Connection, population: Population) -> int:
     """The number in `KINDS` of the synapses of *connection*."""
-    return KINDS.index("mac" if population.payload_bits else connection.kind)
+    is_mac = population.payload_bits and not connection.rule
+    return KINDS.index("mac" if is_mac else connection.kind)
+
+
+def kinds_of(network: Network) -> int:
+    """How many of `KINDS` there are in *network*."""
+    return len(KINDS) if any(connection.rule for connection in network.connections) else PLAIN
 
 
 def service_of(placement: Placement, synapses: Ints) -> Ints:
     """The time that a synapse unit works on each arrival."""
     operations = placement.chip.operations
-    times = [operations.synapse[kind].time if kind in operations.synapse else 0 for kind in KINDS]
+    times = [placement.chip.synapse(kind).time for kind in KINDS[: len(synapses)]]
     groups = -(-synapses // operations.lanes)
     return operations.message_in.time + np.array(times, np.int64) @ groups
 
@@ -228,6 +249,7 @@ def wiring_of(fabric: Fabric, stations: Stations, trees: Trees) -> Wiring:
     keys, edge = np.unique(trees.station * stations.size + before, return_inverse=True)
     return Wiring(
         units=units,
+        receivers=stations.receivers,
         credit=max(1, fabric.credit),
         interval=stations.interval,
         latency=stations.latency,

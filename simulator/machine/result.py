@@ -157,9 +157,9 @@ class ChipRun:
         return float(np.mean([timing.events[event].sum() for timing in self.timings]))
 
     def _links(self, counts: list[Ints], mean: Any) -> dict[str, float]:
-        cores = self.placement.chip.fabric.cores
-        names = self.timings[0].stations[cores + 1 : -cores]
-        of = mean(counts, axis=0)[cores + 1 : -cores]
+        cores, names = self.placement.chip.fabric.cores, self.timings[0].stations
+        links = slice(cores + 1, len(names) - cores - self.placement.network.has_host)
+        names, of = names[links], mean(counts, axis=0)[links]
         return {name: float(n) for name, n in zip(names, of, strict=True) if n}
 
     def as_dict(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ class Sweeps(NamedTuple):
 
     Spikes are ``first[k] : first[k + 1]`` of *visit* (which visit of the sweep fires), *touched* (how many
     neurons are updated up to this one) and *neuron* (its global number). *visits* and *updates* [k]: in all.
+    *lead* [steps]: when the port begins.
     """
 
     first: Any
@@ -26,6 +27,7 @@ class Sweeps(NamedTuple):
     neuron: Any
     visits: Any
     updates: Any
+    lead: Any
 
 
 class Times(NamedTuple):
@@ -59,7 +61,7 @@ class Results(NamedTuple):
 @inner
 def fill(sweeps: Sweeps, times: Times, sent: Sent, units: int, s: int, step: Step, out: Results) -> int:
     """Work out the messages of step *s*; how many there are."""
-    m = 0
+    m, lead = 0, sweeps.lead[s]
     for u in range(units):
         k = s * units + u
         step.first[u] = before = m
@@ -72,13 +74,13 @@ def fill(sweeps: Sweeps, times: Times, sent: Sent, units: int, s: int, step: Ste
             since = visits * times.access + updates * times.update + (j - low + 1) * times.spike
             for n in range(sent.first[neuron], sent.first[neuron + 1]):
                 m += 1
-                time = (m - before) * times.port if is_port else since + (m - before) * times.send
+                time = lead + (m - before) * times.port if is_port else since + (m - before) * times.send
                 step.time[m - 1], step.root[m - 1], step.base[m - 1] = time, sent.root[n], sent.base[n]
         out.spikes[u] += high - low
         out.sent[u] += m - before
         work = sweeps.visits[k] * times.access + sweeps.updates[k] * times.update
         work += (high - low) * times.spike + (m - before) * times.send
-        step.end[u] = (m - before) * times.port if is_port else work
+        step.end[u] = lead + (m - before) * times.port if is_port else work
     step.first[units] = m
     return m
 

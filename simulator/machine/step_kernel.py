@@ -25,11 +25,13 @@ class Wiring(NamedTuple):
 
     *interval*, *latency*, *capacity*, *first_edge* [stations (+ 1)]; *before* [edges]: the station that an
     edge comes from; *edge* [nodes]: the edge by which a message enters the queue of a tree's node;
-    *first_child* [nodes + 1], *child*, *leaf* [nodes]. *units* is the number of neuron units, *credit*
-    at least 1: at the instant of a departure nobody takes its slot.
+    *first_child* [nodes + 1], *child*, *leaf* [nodes]. *units* is the number of neuron units, *receivers*
+    that of synapse units (and of the host), *credit* at least 1: at the instant of a departure nobody takes
+    its slot.
     """
 
     units: int
+    receivers: int
     credit: int
     interval: Any
     latency: Any
@@ -171,7 +173,7 @@ def depart(w: Wiring, step: Step, r: Records, s: int, log: Log, start: int) -> i
     """
     low, high = w.first_edge[s], w.first_edge[s + 1]
     interval, latency = w.interval[s], w.latency[s]
-    free, k, is_unit = 0, r.start[low], s >= len(w.interval) - (w.units - 1)
+    free, k, is_unit = 0, r.start[low], s >= len(w.interval) - w.receivers
     while True:
         e = first_of(r, low, high)
         if e < 0:

@@ -159,7 +159,7 @@ def touched_of(
     size = network.populations[name].size
     touched = np.zeros((len(sweeps), size), bool)
     for k, connection in enumerate(network.connections):
-        if connection.target != name:
+        if connection.target != name or connection.rule == "write":
             continue
         if k not in program.cells:
             program.cells[k] = cells_of(connection, size)

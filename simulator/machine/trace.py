@@ -37,7 +37,9 @@ def trace_events(program: MachineProgram, timing: Timing, happened: Happenings) 
     for (rank, time, length), arrival in zip(rows, happened.arrival.tolist(), strict=True):
         sender = int(sends.sender[arrival])
         name, offset = next(pair for pair in reversed(offsets) if pair[1] <= sender)
-        synapses = int(sends.synapses[:, arrival].sum()) if rank >= stations.size - stations.cores else None
+        synapses = (
+            int(sends.synapses[:, arrival].sum()) if rank >= stations.size - stations.receivers else None
+        )
         detail = {"population": name, "neuron": sender - offset, "core": int(sends.core[arrival])}
         if synapses is not None:
             detail["synapses"] = synapses

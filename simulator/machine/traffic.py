@@ -76,7 +76,7 @@ def sweeps_of(program: MachineProgram, lists: Lists, touches: Touches | None) ->
         count,
         neuron,
     )
-    return Sweeps(first, visit, count, neuron, plan.visits.reshape(-1), known.updates.reshape(-1))
+    return Sweeps(first, visit, count, neuron, plan.visits.reshape(-1), known.updates.reshape(-1), plan.lead)
 
 
 def updated(program: MachineProgram, lists: Lists, firings: Mapping[str, Firing]) -> Touches | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from decimal import ROUND_CEILING, Decimal
 
 from snncc.chips import Touch
 from snncc.mapping.placement import Part, Placement
@@ -17,13 +18,20 @@ Work = Iterator[tuple[int, Message | None]]
 
 
 class Lists:
-    """Makes the lists, and counts all events. *touched* has the neurons reached since their last sweep."""
+    """Makes the lists, and counts all events.
+
+    *touched* has the neurons reached since their last sweep, *computed* the time that the host computed.
+    """
 
     def __init__(self, placement: Placement, trains: Mapping[str, Ints]) -> None:
         self.placement, self.trains = placement, trains
         self.chip, self.populations = placement.chip, placement.network.populations
         self.fabric, self.costs = placement.chip.fabric, placement.chip.operations
         self.spikes = Spikes(placement)
+        self.times = {kind: cost.time for kind, cost in self.costs.synapse.items()}
+        if self.chip.accumulator is not None:
+            self.times |= {"write": self.chip.accumulator.write.time, "read": self.chip.accumulator.read.time}
+        self.computed = 0
         self.touched: set[tuple[str, int]] = set()
         self.events = {name: [0] * (self.fabric.cores + 1) for name in EVENTS}
 
@@ -32,8 +40,9 @@ class Lists:
         return self.port_work(sweeps) if core == self.fabric.cores else self.core_work(core, sweeps)
 
     def port_work(self, sweeps: tuple[Sweep, ...]) -> Work:
-        """For each message of each input event the time of the port."""
+        """What the host computes first; then for each message of each event the time of the port."""
         port = self.fabric.cores
+        lead = self.host_work(sweeps)
         for sweep in sweeps:
             population = sweep[0]
             if not self.placement.is_at_port(population):
@@ -41,8 +50,25 @@ class Lists:
             for address in range(self.populations[population].size):
                 for message in self.messages(sweep, address, port):
                     self.events["port"][port] += 1
-                    yield self.chip.port.event.time, message
-        yield 0, None
+                    yield lead + self.chip.port.event.time, message
+                    lead = 0
+        yield lead, None
+
+    def host_work(self, sweeps: tuple[Sweep, ...]) -> int:
+        """The time of the host before anything is sent: whole units for the sum of all MACs."""
+        tasks, timesteps = self.placement.network.tasks, len(next(iter(self.trains.values())))
+        macs = sum(
+            tasks[population].macs(timestep, timesteps)
+            for population, timestep, tick in sweeps
+            if population in tasks and tick == 0
+        )
+        if not macs or self.chip.host is None:
+            return 0
+        self.events["host"][self.fabric.cores] += macs
+        per_unit = Decimal(repr(self.chip.host.macs_per_second)) * Decimal(repr(self.chip.time_unit))
+        whole = (Decimal(macs) / per_unit).to_integral_value(ROUND_CEILING)
+        self.computed += int(whole)
+        return int(whole)
 
     def core_work(self, core: int, sweeps: tuple[Sweep, ...]) -> Work:
         """All visits to the neurons of the core that are swept."""
@@ -110,7 +136,7 @@ class Lists:
         arrival = self.spikes.arrivals(message.population, message.address)[core]
         for kind, count in arrival.synapses.items():
             self.events[kind][core] += count
-            time += -(-count // lanes) * self.costs.synapse[kind].time
+            time += -(-count // lanes) * self.times[kind]
         return time
 
     def touch(self, message: Message, core: int) -> None:

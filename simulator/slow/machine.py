@@ -10,7 +10,7 @@ import numpy as np
 from snncc.mapping.placement import Placement
 from snncc.mapping.schedule import Sweep, check_schedule, checked_trains, steps_of
 from snncc.simulator.slow.lists import Lists
-from snncc.simulator.slow.routes import kind_of, station_names
+from snncc.simulator.slow.routes import HOST, kind_of, station_names
 from snncc.simulator.slow.stations import Link, NeuronUnit, Note, Queue, Record, Station, SynapseUnit
 from snncc.simulator.timing import BINS, Ints, Timing
 
@@ -40,6 +40,7 @@ class Machine:
     def __init__(self, placement: Placement, trains: Mapping[str, Ints], note: Note) -> None:
         self.chip, self.fabric, self.note = placement.chip, placement.chip.fabric, note
         self.lists = Lists(placement, trains)
+        self.has_host = bool(placement.network.tasks)
         self.barrier = self.chip.barrier_time(placement.tiles)
         self.agenda: list[int] = []
         self.clock = 0
@@ -53,14 +54,14 @@ class Machine:
     def build(self) -> None:
         """All stations and queues."""
         cores = self.fabric.cores
-        names = station_names(self.fabric)
+        names = station_names(self.fabric, has_host=self.has_host)
         for name in names[cores + 1 :]:
             self.queues[name] = Queue(self.capacity(name), self.fabric.credit, self.wake)
         for rank, name in enumerate(names):
             if rank <= cores:
                 queue = self.queues[names[rank + cores + 1]]
                 self.units.append(NeuronUnit(name, rank, queue, self.note, self.wake))
-            elif name.startswith("synapse unit"):
+            elif name == HOST or name.startswith("synapse unit"):
                 self.add_synapse_unit(name, rank)
             else:
                 kind, queue = kind_of(name, self.fabric), self.queues[name]
@@ -68,7 +69,7 @@ class Machine:
         self.stations: list[Station] = [*self.units, *self.links, *self.synapse_units]
 
     def add_synapse_unit(self, name: str, rank: int) -> None:
-        core = int(name.split()[-1])
+        core = self.fabric.cores if name == HOST else int(name.split()[-1])
         unit = SynapseUnit(
             name,
             rank,
@@ -81,6 +82,8 @@ class Machine:
 
     def capacity(self, name: str) -> int | None:
         """The slots of the queue in front of the station *name*; None: unbounded."""
+        if name == HOST:
+            return None
         if name.startswith("synapse unit"):
             return self.chip.cores[int(name.split()[-1])].in_queue
         return kind_of(name, self.fabric).capacity
@@ -129,11 +132,15 @@ class Machine:
         units, queues = self.units, list(self.queues.values())
         no_links = [0] * len(self.links)
         seen = [*([] for _ in units), *(queue.seen for queue in queues)]
+        busy = [u.busy for u in units] + no_links + [u.busy for u in self.synapse_units]
+        if self.has_host:  # what the host computes before the port sends is the host's work
+            busy[self.fabric.cores] -= self.lists.computed
+            busy[-1] += self.lists.computed
         return Timing(
             steps=whole(self.times),
             barrier=self.barrier,
             stations=tuple(station.name for station in self.stations),
-            busy=whole([u.busy for u in units] + no_links + [u.busy for u in self.synapse_units]),
+            busy=whole(busy),
             stalled=whole([unit.stalled for unit in units] + [0] * len(queues)),
             messages=whole([unit.sent for unit in units] + [queue.taken for queue in queues]),
             deepest=whole([max(depths, default=0) for depths in seen]),

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from snncc.chips import Fabric, LinkKind, Topology
 
-PORT = "port"
+PORT, HOST = "port", "host"
 
 
 def unit(core: int, fabric: Fabric) -> str:
@@ -15,22 +15,34 @@ def unit(core: int, fabric: Fabric) -> str:
     return PORT if core == fabric.cores else str(core)
 
 
+def receiver(target: int, fabric: Fabric) -> str:
+    """How station names call what a message goes to: a core; the host has the number after the last one."""
+    return HOST if target == fabric.cores else str(target)
+
+
+def taker(target: int, fabric: Fabric) -> str:
+    """The station that works off what *target* receives."""
+    return HOST if target == fabric.cores else f"synapse unit {target}"
+
+
 def neuron_unit(core: int, fabric: Fabric) -> str:
     """The name of the neuron unit of *core*, or of the port."""
     return PORT if core == fabric.cores else f"neuron unit {core}"
 
 
-def station_names(fabric: Fabric) -> list[str]:
+def station_names(fabric: Fabric, *, has_host: bool = False) -> list[str]:
     """All stations that exist, also those without any work, by rank."""
-    cores = range(fabric.cores)
+    targets = [*range(fabric.cores), *([fabric.cores] if has_host else [])]
     senders = [unit(core, fabric) for core in range(fabric.cores + 1)]
     units = [neuron_unit(core, fabric) for core in range(fabric.cores + 1)]
     if fabric.topology is Topology.CROSSBAR:
-        between = [f"cross {a} {b}" for a in senders for b in cores if a != str(b)]
+        pairs = [(k, target) for k in range(fabric.cores + 1) for target in targets if k != target]
+        between = [f"cross {senders[k]} {receiver(target, fabric)}" for k, target in pairs]
     else:
         between = list(mesh_links(fabric))
-    injects, ejects = [f"inject {a}" for a in senders], [f"eject {core}" for core in cores]
-    return [*units, *injects, *between, *ejects, *(f"synapse unit {core}" for core in cores)]
+    injects = [f"inject {a}" for a in senders]
+    ejects = [f"eject {receiver(target, fabric)}" for target in targets]
+    return [*units, *injects, *between, *ejects, *(taker(target, fabric) for target in targets)]
 
 
 def mesh_links(fabric: Fabric) -> Iterator[str]:
@@ -48,24 +60,25 @@ def mesh_links(fabric: Fabric) -> Iterator[str]:
 
 
 def route(fabric: Fabric, sender: int, target: int) -> list[str]:
-    """The stations that a message passes from *sender* to *target* (cores): links, then the synapse unit."""
+    """The stations that a message passes: links, then the synapse unit of *target*, or the host."""
     between = cross(fabric, sender, target)
     if fabric.topology is Topology.MESH:
         between = hops(fabric, sender, target)
-    return [f"inject {unit(sender, fabric)}", *between, f"eject {target}", f"synapse unit {target}"]
+    last = [f"eject {receiver(target, fabric)}", taker(target, fabric)]
+    return [f"inject {unit(sender, fabric)}", *between, *last]
 
 
 def cross(fabric: Fabric, sender: int, target: int) -> list[str]:
     """The link of a crossbar between two cores."""
-    return [] if sender == target else [f"cross {unit(sender, fabric)} {target}"]
+    return [] if sender == target else [f"cross {unit(sender, fabric)} {receiver(target, fabric)}"]
 
 
 def hops(fabric: Fabric, sender: int, target: int) -> list[str]:
     """The links of a mesh from the tile of one core to that of another: along x first, then along y."""
-    # The port is on tile 0, whatever its number.
-    start = 0 if sender == fabric.cores else sender // fabric.cores_per_tile
+    # The port and the host are on tile 0, whatever their number.
+    start, end = (0 if k == fabric.cores else k // fabric.cores_per_tile for k in (sender, target))
     y, x = divmod(start, fabric.columns)
-    end_y, end_x = divmod(target // fabric.cores_per_tile, fabric.columns)
+    end_y, end_x = divmod(end, fabric.columns)
     links = []
     while (x, y) != (end_x, end_y):
         here = y * fabric.columns + x

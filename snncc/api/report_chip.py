@@ -67,7 +67,7 @@ receives.</figcaption></figure>
 <h2>How busy the cores are</h2>
 <figure>{busy_chart(run)}
 <figcaption>Share of the time in which each core's units work; blue: neuron unit, orange: synapse
-unit.</figcaption></figure>
+unit{host_note(run)}.</figcaption></figure>
 <h2>Busiest links</h2>
 <figure>{bars(busiest_links(run))}
 <figcaption>Messages of one inference; orange: links between a core and the network.
@@ -75,6 +75,11 @@ unit.</figcaption></figure>
 {queues(run)}<h2>What each core needs and has</h2>
 <div class="wide">{plain(html_table(heads, needs, has_total=False))}</div>
 """
+
+
+def host_note(run: ChipRun) -> str:
+    """What the caption says of the host, where there is one."""
+    return ", or the host" if "host" in run.busy else ""
 
 
 def shared(value: float, whole: float) -> str:
@@ -141,6 +146,8 @@ def busy_chart(run: ChipRun) -> str:
     ]
     if "port" in run.busy:
         rows.append(("port", run.busy["port"], 0.0))
+    if "host" in run.busy:
+        rows.append(("host", 0.0, run.busy["host"]))
     top = min(1.0, ceiling(max((max(row[1:]) for row in rows), default=0.0)))
     height, left = 150, 46
     pitch = float(np.clip((WIDTH - left) / max(1, len(rows)), 6, 44))
@@ -157,7 +164,7 @@ def busy_chart(run: ChipRun) -> str:
     for k, (name, *shares) in enumerate(rows):
         x = left + k * pitch + gap / 2
         for n, (share, kind) in enumerate(zip(shares, ("bar", "mac"), strict=True)):
-            what = name if name == "port" else f"{('neuron', 'synapse')[n]} unit {name}"
+            what = name if name in ("port", "host") else f"{('neuron', 'synapse')[n]} unit {name}"
             long = height * share / top
             parts.append(
                 f'<rect class="{kind}" x="{x + n * bar:.1f}" y="{10 + height - long:.1f}" width="{bar:.1f}" '

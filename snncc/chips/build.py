@@ -35,7 +35,7 @@ def build_chip(name: str, values: Mapping[str, Any], numbers: Mapping[str, Numbe
         discipline=values["discipline"],
         time_unit=values["time_unit"],
         fabric=build_fabric(values["fabric"]),
-        cores=build_cores(values["cores"]),
+        cores=build_cores(values["cores"], accumulator),
         memory=Memory(**values["memory"]),
         limits=Limits(**values["limits"]),
         operations=build_operations(values["operations"]),
@@ -46,7 +46,7 @@ def build_chip(name: str, values: Mapping[str, Any], numbers: Mapping[str, Numbe
         overflow=values["overflow"],
         static=Static(**{key: (item["low"], item["high"]) for key, item in values["static"].items()}),
         host=Host(**host) if host else None,
-        accumulator=Accumulator(**accumulator) if accumulator else None,
+        accumulator=build_accumulator(accumulator) if accumulator else None,
         sources=values["sources"],
         numbers=numbers,
         text=text,
@@ -58,9 +58,16 @@ def build_fabric(values: Mapping[str, Any]) -> Fabric:
     return Fabric(**{**values, **links})
 
 
-def build_cores(groups: list[dict[str, Any]]) -> tuple[CoreLimits, ...]:
+def build_accumulator(values: Mapping[str, Any]) -> Accumulator:
+    return Accumulator(values["bits"], write=Cost(**values["write"]), read=Cost(**values["read"]))
+
+
+def build_cores(
+    groups: list[dict[str, Any]], accumulator: Mapping[str, Any] | None
+) -> tuple[CoreLimits, ...]:
     """One entry for each core, in the order of the groups."""
-    kinds = [(group["count"], CoreLimits(**without(group, "count"))) for group in groups]
+    more = {"accumulator_bits": accumulator["bits"]} if accumulator else {}
+    kinds = [(group["count"], CoreLimits(**without(group, "count"), **more)) for group in groups]
     return tuple(limits for count, limits in kinds for _ in range(count))
 
 

@@ -129,6 +129,7 @@ class CoreLimits:
     synapse_bits: int | None = None
     kernel_words: int | None = None
     neuron_words: int | None = None
+    accumulator_bits: int | None = None
     in_queue: int | None = None
 
 
@@ -221,9 +222,14 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Accumulator:
-    """Writable synaptic memory for dynamic synapses, in bits per core."""
+    """Writable synaptic memory for dynamic synapses, in bits per core (as `CoreLimits.accumulator_bits`).
+
+    *write* for each entry that a message writes, *read* for each that it reads and adds.
+    """
 
     bits: int
+    write: Cost = Cost()
+    read: Cost = Cost()
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +269,12 @@ class Chip:
     numbers: Mapping[str, Number]
     text: str = field(default="", repr=False, compare=False)
     """The file as it was read, to be kept beside what was made for the chip."""
+
+    def synapse(self, kind: str) -> Cost:
+        """What a synapse of *kind* takes, also a read or write of the accumulator; nothing if unknown."""
+        if self.accumulator is not None and kind in ("write", "read"):
+            return self.accumulator.write if kind == "write" else self.accumulator.read
+        return self.operations.synapse.get(kind, Cost())
 
     def barrier_time(self, tiles: int) -> int:
         """The time of a synchronization over *tiles* tiles."""

@@ -152,6 +152,8 @@ HOST = Table(
     {"macs_per_second": Quantity(Dimension.RATE, positive=True), "energy_per_mac": ENERGY}, optional=True
 )
 
+ACCUMULATOR = Table({"bits": Quantity(Dimension.BITS, least=1), "write": COST, "read": COST}, optional=True)
+
 SCHEMA = Table(
     {
         "title": Text(),
@@ -171,7 +173,7 @@ SCHEMA = Table(
         "port": Table({"event": COST}, when=("entry", (Entry.PORT,))),
         "static": Table({"per_chip": RANGE, "per_core": RANGE}),
         "host": HOST,
-        "accumulator": Table({"bits": Quantity(Dimension.BITS, least=1)}, optional=True),
+        "accumulator": ACCUMULATOR,
     }
 )
 """Sources and the time unit come first: the other numbers are read with them."""

@@ -13,15 +13,20 @@ from snncc.mapping.box import Box, addresses
 from snncc.mapping.masks import Bools, Ints
 from snncc.mapping.memory import kernel_words, neuron_words, synapse_bits
 from snncc.mapping.network import Network
-from snncc.mapping.reach import wirings
+from snncc.mapping.products import WRITE
+from snncc.mapping.reach import Cut, wirings
 
 HINTS = {
+    "accumulator_bits": "take a chip with an [accumulator], or a larger one, or simulate without a chip",
     "cores": "shrink the layers, or take a chip with more cores",
     "delay": "use the schedule 'layered'",
     "fan_out": "cut the layers behind it into fewer parts, or remove branches",
+    "host_macs": "compile with attention='static', take a chip with a [host], or simulate without a chip",
     "in_axons": "reduce the fan-in of the layers",
     "payload_bits": "send bare spikes (encoding='spikes'; an input of spikes, not of numbers), or take a "
     "chip whose messages carry numbers",
+    "pipelining past a product": "use the schedule 'layered'",
+    "pipelining past the host": "use the schedule 'layered'",
     "state_bits": "quantize with a narrower state",
     "synapse_bits": "reduce the fan-in of the layers, or quantize with fewer weight bits",
     "weight_bits": "quantize with fewer weight bits",
@@ -75,6 +80,7 @@ class Demand:
     neuron_words: int
     axons: Mapping[str, Bools]
     out_axons: int = 0
+    accumulator_bits: int = 0
 
     @property
     def in_axons(self) -> int:
@@ -93,6 +99,7 @@ class Demand:
             self.neuron_words + other.neuron_words,
             axons,
             self.out_axons + other.out_axons,
+            self.accumulator_bits + other.accumulator_bits,
         )
 
     def needs(self) -> Iterator[tuple[str, int]]:
@@ -101,6 +108,8 @@ class Demand:
         yield "synapse_bits", self.synapse_bits
         yield "kernel_words", self.kernel_words
         yield "neuron_words", self.neuron_words
+        if self.accumulator_bits:
+            yield "accumulator_bits", self.accumulator_bits
         yield "out_axons", self.out_axons
         yield "in_axons", self.in_axons
 
@@ -133,6 +142,14 @@ class Piece:
         return Piece(self.population, self.addresses, replace(self.demand, out_axons=out_axons))
 
 
+def accumulator_bits(cut: Cut) -> int:
+    """Bits of the entries that are written for the targets of *cut*; 0 for what reads them."""
+    if cut.wiring.connection.rule != WRITE:
+        return 0
+    entries = (cut.per_entry > 0) & (cut.wiring.readers > 0)
+    return int(np.count_nonzero(entries)) * cut.wiring.connection.entry_bits
+
+
 class Demands:
     """Works out what parts of one network need of the cores of one chip."""
 
@@ -150,14 +167,17 @@ class Demands:
 
     def piece(self, population: str, found: Ints) -> Piece:
         """The piece of the neurons at the addresses *found*."""
-        memory, bits, kernels = self.chip.memory, 0, 0
+        memory, bits, kernels, entries = self.chip.memory, 0, 0, 0
         axons: dict[str, Bools] = {}
         for wiring in self.wirings:
             if wiring.connection.target == population:
                 cut = wiring.cut(found)
                 source, sends = wiring.connection.source, cut.per_source > 0
                 axons[source] = axons[source] | sends if source in axons else sends
+                if wiring.connection.rule:
+                    entries += accumulator_bits(cut)
+                    continue
                 bits += synapse_bits(cut, memory)
                 kernels += kernel_words(cut) if memory.format == "kernels" else 0
         padded = neuron_words(self.network.populations[population].shape, found, memory)
-        return Piece(population, found, Demand(len(found), bits, kernels, padded, axons))
+        return Piece(population, found, Demand(len(found), bits, kernels, padded, axons, 0, entries))

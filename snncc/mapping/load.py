@@ -42,13 +42,15 @@ class Load:
     def copies(self) -> Mapping[str, Ints]:
         """For each neuron of each population the entries that it takes in the table of out-axons.
 
-        One for each destination core; with multicast one in all, if it has a destination.
+        One for each destination core, and for the host; with multicast one in all, if it has a destination.
         """
         found = {}
         for name, population in self.demands.network.populations.items():
             copies = np.zeros(population.size, np.int64)
             for which in self.destinations(name).values():
                 copies += which
+            if name in self.demands.network.to_host:
+                copies += self.demands.network.to_host[name]
             found[name] = np.minimum(copies, 1) if self.chip.fabric.multicast else copies
         return found
 

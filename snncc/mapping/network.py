@@ -1,16 +1,18 @@
 """A graph as a chip sees it: populations, and the connections that events take between them.
 
-A *population* is what cores hold: input neurons, neurons, or *readouts* (accumulators that a host reads:
-what reaches an output without a neuron). A *connection* leads from one population through one synapse node
-into another; what lies between them (reshaping, pooling by sums, adding of trains) is address arithmetic,
-and is worked into it.
+A *population* is what cores hold: input neurons, neurons, *relays* (maxima of events), or *readouts*
+(accumulators that a host reads: what reaches an output without a neuron). A *connection* leads from one
+population through one synapse node into another; what lies between them (reshaping, pooling by sums, adding
+of trains) is address arithmetic, and is worked into it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
+from itertools import product
 from math import prod
 
 import numpy as np
@@ -21,6 +23,7 @@ from snncc.ir import (
     Concat,
     Conv,
     Dense,
+    DynamicSynapse,
     Edge,
     Emit,
     Encoding,
@@ -42,8 +45,22 @@ from snncc.ir import (
 )
 from snncc.ir.arrays import Array, seal_fields
 from snncc.mapping.descriptor import Rows, Windows
+from snncc.mapping.hosted import (
+    Task,
+    closure,
+    edge_bits,
+    hosted,
+    largest_numbers,
+    number_bits,
+    sent_by_host,
+    tapped,
+    tasks_of,
+)
 from snncc.mapping.layer import descriptor_of
 from snncc.mapping.masks import NO_MASK, Bools, Ints
+from snncc.mapping.products import READ, WRITE, link, settle
+from snncc.mapping.relay import Relay, check_whole, is_relay, relay_reads
+from snncc.reference.execute import stages_of
 
 MOST = 2**16 - 1
 """The largest count that a message carries where none is bounded."""
@@ -55,6 +72,14 @@ class Role(StrEnum):
 
     INPUT = "input"
     NEURON = "neuron"
+    RELAY = "relay"
+    """Sends in each tick the largest of what came in it."""
+    TAP = "tap"
+    """Sums what comes in a timestep, and sends it as one number: to the host, or to who pools it."""
+    PRODUCT = "product"
+    """Sums the product of two trains in a timestep, and sends it as a number."""
+    HOST = "host"
+    """Sent by the host; no core holds it."""
     READOUT = "readout"
 
 
@@ -64,7 +89,7 @@ class Population:
 
     In each timestep it sends in *ticks* chip steps (a readout in none). Its messages carry numbers of
     *payload_bits*; 0: they are bare spikes. *depth* is the longest path of undelayed connections from the
-    inputs.
+    inputs. *stage*: a population of a later one is swept when all timesteps of the earlier ones are over.
     *is_active*: a neuron has a bias or a leak, so it needs an update also when nothing came. *state_bits*:
     the width of its widest state; 0: none, or none was given.
     """
@@ -78,6 +103,7 @@ class Population:
     is_active: bool
     origin: str = ""
     state_bits: int = 0
+    stage: int = 0
 
     @property
     def size(self) -> int:
@@ -97,7 +123,8 @@ class Connection:
     *reads* [entries, m] has the source addresses of which each input of the synapse node is the sum, -1:
     none. *lands* [outputs] has the target address of each of its outputs, -1: none. Without a *node* each
     entry is one synapse of weight 1 to the output of the same address. *kind* names its synapses in the
-    tables of a chip: ``dense``, ``conv``, ``sparse``.
+    tables of a chip: ``dense``, ``conv``, ``sparse``. *rule*: it is an operand of a product, ``write`` (each
+    input is an entry of *entry_bits* of the core's accumulator) or ``read``, and its kind is that.
     """
 
     source: str
@@ -109,6 +136,8 @@ class Connection:
     lands: Array
     delay: int
     sources: int
+    rule: str = ""
+    entry_bits: int = 0
     offsets: Array = field(init=False)
     entries: Array = field(init=False)
 
@@ -125,6 +154,8 @@ class Connection:
     @property
     def kind(self) -> str:
         """How a chip calls its synapses."""
+        if self.rule:
+            return self.rule
         return {Dense: "dense", Conv: "conv"}.get(type(self.node), "sparse")
 
     @property
@@ -139,10 +170,14 @@ class Connection:
     def counts(self, mask: Bools) -> Ints:
         """How many synapses lead from each source neuron to the targets in *mask* [targets], [sources].
 
+        Of an operand that is written: how many entries it has, if *mask* is what one core holds.
+
         Synapses of weight zero inside a kernel or a dense matrix exist, and are counted.
         """
         reached = np.where(self.lands >= 0, mask[self.lands], False)
         per_entry = self._per_entry(reached.reshape(self.out))
+        if self.rule == WRITE:
+            per_entry = np.minimum(per_entry, 1)
         sums = np.concatenate([[0], np.cumsum(per_entry[self.entries])])
         return sums[self.offsets[1:]] - sums[self.offsets[:-1]]
 
@@ -199,12 +234,23 @@ def conv_counts(node: Conv, shape: Shape, reached: Bools) -> Ints:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """Populations in topological order, and the connections between them."""
+    """Populations in topological order, and the connections between them.
+
+    *tasks*: what the host computes for each population that it sends. *to_host*: which neurons of a
+    population send to the host as well.
+    """
 
     name: str
     timesteps: int
     populations: Mapping[str, Population]
     connections: tuple[Connection, ...]
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    to_host: Mapping[str, Bools] = field(default_factory=dict)
+
+    @property
+    def has_host(self) -> bool:
+        """Whether a host takes part."""
+        return bool(self.tasks)
 
     @property
     def senders(self) -> list[str]:
@@ -236,45 +282,150 @@ class Builder:
     def __init__(self, graph: SpikeGraph) -> None:
         self.graph = graph
         self.trains: dict[str, dict[tuple[str, int], Ints]] = {}
+        self.hosted = hosted(graph)
+        self.sent = sent_by_host(graph, self.hosted)
+        self.taps = tapped(graph, self.hosted) | {
+            wire.source for node in graph.nodes for wire in node.inputs if self.pools_currents(node)
+        }
+        self.stages = stages_of(graph) if self.hosted else dict.fromkeys(graph.by_name, 0)
+        self.depths: dict[str, int] = {}
+        self.order: list[tuple[str, str]] = []
+        self.products: dict[str, DynamicSynapse] = {}
 
     def network(self) -> Network:
         """All populations and connections."""
         connections: list[Connection] = []
-        depths: dict[str, int] = {}
         populations: dict[str, Population] = {}
         for node in self.graph.nodes:
-            is_readout = node in self.graph.outputs and not self.graph.edges[node.inputs[0].source].is_events
-            if isinstance(node, Neuron) or is_readout:
-                into = list(self.connections(node))
-                known = [depths[c.source] for c in into if not c.delay and c.source in depths]
-                depths[node.name] = 1 + max(known, default=0)
-                connections += into
-            elif isinstance(node, Input):
-                depths[node.name] = 0
-            else:
+            into = self.into(node)
+            if into is None:
                 continue
-            populations[node.name] = self.population(node, depths[node.name])
-        return Network(self.graph.name, self.graph.timesteps, populations, tuple(connections))
+            found = list(into)
+            self.depths[node.name] = self.depth(node, found)
+            connections += found
+            populations[node.name] = self.population(node, self.depths[node.name])
+        if self.products:
+            settle(self.depths, self.order, self.products)
+            populations = {k: replace(p, depth=self.depths[k]) for k, p in populations.items()}
+        for connection in connections:
+            self.check_stages(connection)
+        order = sorted(self.sent, key=lambda name: (self.stages[name], self.depths[name]))
+        tasks = tasks_of(self.graph, self.hosted, order, self.stages)
+        given = self.given_to_host() if tasks else {}
+        return Network(self.graph.name, self.graph.timesteps, populations, tuple(connections), tasks, given)
+
+    def into(self, node: Node) -> Iterable[Connection] | None:
+        """The connections into the population of *node*; None: it is none."""
+        edge, is_output = self.graph.edges[node.name], node in self.graph.outputs
+        if isinstance(node, Input) or node.name in self.sent:
+            return ()
+        if node.name in self.hosted:
+            return None
+        if is_relay(node, edge):
+            return self.relayed(node)
+        if isinstance(node, DynamicSynapse):
+            return self.multiplied(node)
+        if node.name in self.taps:
+            lands = np.arange(edge.size).reshape(edge.shape)
+            return self.behind(Wire(node.name), lands, 0, node.name)
+        source = node.inputs[0].source
+        if is_output and (self.graph.edges[source].is_events or source in self.hosted):
+            return None
+        return self.connections(node) if isinstance(node, Neuron) or is_output else None
+
+    def pools_currents(self, node: Node) -> bool:
+        """Whether *node* sums currents over windows, which cores first sum by themselves."""
+        return isinstance(node, Pool) and node.name not in self.hosted and not self.carries(node.name)
+
+    def depth(self, node: Node, into: Sequence[Connection]) -> int:
+        """One more than the depth of what *node* reads without delay."""
+        if isinstance(node, Input):
+            return 0
+        before = [c.source for c in into if not c.delay]
+        if node.name in self.hosted:
+            wires = [
+                wire
+                for name in closure(self.graph, self.hosted, node.name)
+                for wire in self.graph.by_name[name].inputs
+                if wire.source not in self.hosted and not wire.delay
+            ]
+            before = [source for wire in wires for source, late in self.read_by_host(wire) if not late]
+        known = [name for name in before if name in self.depths]
+        self.order += [(name, node.name) for name in known]
+        return 1 + max((self.depths[name] for name in known), default=0)
+
+    def read_by_host(self, wire: Wire) -> Mapping[tuple[str, int], Ints]:
+        """Which neurons the host hears by a *wire* that does not come from itself: as `gather`."""
+        if wire.source in self.taps:
+            return {(wire.source, 0): np.arange(self.graph.edges[wire.source].size)}
+        return self.gather(wire.source)
+
+    def given_to_host(self) -> dict[str, Bools]:
+        """Which neurons of each population send to the host."""
+        found: dict[str, Bools] = {}
+        for name in self.hosted:
+            for wire in self.graph.by_name[name].inputs:
+                if wire.source in self.hosted:
+                    continue
+                for (source, _), index in self.read_by_host(wire).items():
+                    mask = found.setdefault(source, np.zeros(self.graph.edges[source].size, bool))
+                    mask[index[index >= 0]] = True
+        return found
+
+    def check_stages(self, connection: Connection) -> None:
+        """Raise `CannotLower` where a train would have to be sent again in a later stage."""
+        source, target = connection.source, connection.target
+        if self.stages[source] != self.stages[target]:
+            late, early = (place(self.graph.by_name[name]) for name in (target, source))
+            raise CannotLower(
+                f"{late}: reads {early} when a whole "
+                f"train has been read, in stage {self.stages[target]}; it was sent in stage "
+                f"{self.stages[source]}, and no core keeps it",
+                hint="compile with attention='static', or simulate without a chip",
+            )
 
     def population(self, node: Node, depth: int) -> Population:
-        """The population of an input, a neuron or an output."""
+        """The population of a node."""
         edge = self.graph.edges[node.name]
         role, ticks, bits, is_active, state = Role.READOUT, 0, 0, False, 0
-        if isinstance(node, Neuron):
+        if node.name in self.hosted:
+            role, ticks = Role.HOST, edge.ticks if edge.is_events else 1
+            bits = edge_bits(edge, self.largest(node), MOST)
+        elif node.name in self.taps:
+            role, ticks, bits = Role.TAP, 1, number_bits(self.largest(node))
+            state, is_active = bits, self.has_bias(node.name)
+        elif isinstance(node, Neuron):
             role, ticks, bits = Role.NEURON, node.parameters.fire_ticks, neuron_bits(node)
             state = max(node.parameters.v_bits or 0, node.parameters.i_bits or 0)
             is_active = is_driven(node.parameters) or any(self.has_bias(wire.source) for wire in node.inputs)
         elif isinstance(node, Input):
             role, ticks = Role.INPUT, edge.ticks
             bits = 0 if node.kind is Kind.SPIKE else input_bits(node, edge)
-        return Population(node.name, role, edge.shape, ticks, bits, depth, is_active, node.origin, state)
+        elif is_relay(node, edge):
+            role, ticks, bits = Role.RELAY, edge.ticks, edge_bits(edge, 0, MOST)
+            state = max(ticks, bits)
+        elif isinstance(node, DynamicSynapse):
+            role, ticks, bits = Role.PRODUCT, 1, edge_bits(edge, 0, MOST)
+            state = bits
+        stage = self.stages[node.name]
+        told = node.origin, state, stage
+        return Population(node.name, role, edge.shape, ticks, bits, depth, is_active, *told)
+
+    def largest(self, node: Node) -> int:
+        """The largest absolute number that *node* can carry."""
+        return self.bounds[node.name]
+
+    @cached_property
+    def bounds(self) -> Mapping[str, int]:
+        """Of each node the largest absolute number that it can carry."""
+        return largest_numbers(self.graph, MOST)
 
     def has_bias(self, name: str) -> bool:
         """Whether a constant enters on the way from the synapses to a neuron."""
         node = self.graph.by_name[name]
         if isinstance(node, Dense | Conv | Sparse):
             return node.bias is not None and bool(np.any(node.bias))
-        if isinstance(node, Neuron | Input):
+        if isinstance(node, Neuron | Input | Pool):  # what is pooled comes in messages, biases included
             return False
         return any(self.has_bias(wire.source) for wire in node.inputs if not self.carries(wire.source))
 
@@ -284,10 +435,46 @@ class Builder:
         for wire in node.inputs:
             yield from self.behind(wire, targets.reshape(self.graph.edges[wire.source].shape), 0, node.name)
 
+    def relayed(self, node: Relay) -> Iterator[Connection]:
+        """All connections into a maximum: one synapse for each neuron of which it is the maximum."""
+        edge = self.graph.edges[node.name]
+        lands = np.arange(edge.size).reshape(edge.shape)
+        for wire in node.inputs:
+            if wire.initial is not None:
+                raise CannotLower(f"{place(node)}: a chip's wires have no values before the first timestep")
+            before = self.gather(wire.source)
+            relay_reads(node, edge, np.concatenate(list(before.values()), axis=-1), edge.shape)
+            for (source, late), index in before.items():
+                check_whole(node, edge, self.graph.edges[source].ticks)
+                reads = {(source, late): relay_reads(node, edge, index, edge.shape)}
+                yield from self.connect(None, reads, node, lands, wire.delay, node.name)
+
+    def multiplied(self, node: DynamicSynapse) -> Iterator[Connection]:
+        """What writes the operand that must be complete first, and what the other one reads of it."""
+        edge, edges = self.graph.edges[node.name], self.graph.edges
+        shapes = edges[node.inputs[0].source].shape, edges[node.inputs[1].source].shape
+        lands = np.arange(edge.size).reshape(edge.shape)
+        found: list[list[str]] = []
+        for operand, wire in enumerate(node.inputs):
+            made = link(node, operand, shapes, edge.shape)
+            before = self.gather(wire.source)
+            if wire.delay or wire.initial is not None or any(late for _, late in before):
+                raise CannotLower(
+                    f"{place(node)}: an operand comes from an earlier timestep, and no core keeps it",
+                    hint="simulate without a chip",
+                )
+            rule = WRITE if operand == node.first else READ
+            bits = (edges[wire.source].max_count or MOST).bit_length()
+            yield from self.connect(made, before, node, lands, 0, node.name, rule, bits)
+            found.append([source for source, _ in before])
+        pairs = list(product(found[node.first], found[1 - node.first]))
+        self.order += pairs
+        self.products |= {late: node for _, late in pairs}
+
     def carries(self, name: str) -> bool:
         """Whether the node *name* yields events, or data from outside, perhaps under other addresses."""
         node = self.graph.by_name[name]
-        if self.graph.edges[name].is_events or isinstance(node, Input):
+        if self.graph.edges[name].is_events or isinstance(node, Input) or name in self.hosted:
             return True
         moves = isinstance(node, Concat | Reshape | Transpose | Slice | Pool | Pad)
         return moves and all(self.carries(wire.source) for wire in node.inputs)
@@ -316,6 +503,17 @@ class Builder:
                     )
                 reads = self.gather(entry.source)
                 yield from self.connect(node, reads, node, lands, delay + entry.delay, target)
+            case Pool():
+                (entry,) = node.inputs
+                if entry.initial is not None:
+                    raise CannotLower(
+                        f"{place(node)}: a chip's wires have no values before the first timestep"
+                    )
+                shape = self.graph.edges[entry.source].shape
+                own = np.arange(prod(shape)).reshape(*shape, 1)
+                pooled = windows(padded(own, node.padding), node, self.graph.edges[node.name].shape)
+                where = {(entry.source, 0): pooled}
+                yield from self.connect(None, where, node, lands, delay + entry.delay, target)
             case Add():
                 for one in node.inputs:
                     yield from self.behind(one, lands, delay, target)
@@ -351,6 +549,8 @@ class Builder:
         lands: Ints,
         delay: int,
         target: str,
+        rule: str = "",
+        entry_bits: int = 0,
     ) -> Iterator[Connection]:
         """One connection for each population that the numbers of a synapse come from."""
         out = lands.shape
@@ -365,6 +565,8 @@ class Builder:
                 lands=lands.reshape(-1),
                 delay=delay + late,
                 sources=self.graph.edges[source].size,
+                rule=rule,
+                entry_bits=entry_bits,
             )
 
     def gather(self, name: str) -> Mapping[tuple[str, int], Ints]:
@@ -376,7 +578,8 @@ class Builder:
     def gathered(self, node: Node) -> dict[tuple[str, int], Ints]:
         """As `gather`."""
         shape = self.graph.edges[node.name].shape
-        if isinstance(node, Neuron | Input):
+        is_own = isinstance(node, Neuron | Input | DynamicSynapse) or node.name in self.hosted
+        if is_own or is_relay(node, self.graph.edges[node.name]):
             return {(node.name, 0): np.arange(prod(shape)).reshape(*shape, 1)}
         if not isinstance(node, Add | Concat | Reshape | Transpose | Slice | Pool | Pad):
             raise CannotLower(
@@ -394,14 +597,9 @@ class Builder:
 
 
 HINTS = {
-    "MaxPool": "pool by sums or averages, or by a stride",
-    "Maximum": "add the trains instead",
+    "MaxPool": "put the pooling behind the neuron",
+    "Maximum": "take the maximum of spikes, behind the neurons",
     "Affine": "fold it: compile with the default passes",
-    "Pool": "put the pooling behind the neuron",
-    "Mul": "compile with attention='static', or simulate without a chip",
-    "SideOperation": "compile with attention='static', or simulate without a chip",
-    "DynamicSynapse": "products of two trains are not mapped to cores; simulate without a chip",
-    "Gate": "gates are not mapped to cores; simulate without a chip",
 }
 
 

@@ -63,7 +63,8 @@ class Pace:
                 connection = wiring.connection
                 if (connection.source, connection.target) == (source, target):
                     counts = wiring.cut(piece.addresses).per_source
-                    cost = costs.synapse["mac" if sender.payload_bits else connection.kind].time
+                    is_mac = sender.payload_bits and not connection.rule
+                    cost = self.demands.chip.synapse("mac" if is_mac else connection.kind).time
                     times[row] += -(-counts // costs.lanes) * cost
                     which |= counts > 0
             times[row] += which * costs.message_in.time

@@ -69,7 +69,7 @@ def tables_of(placement: Placement) -> Mapping[tuple[int, int], PartTable]:
     found: dict[tuple[int, int], PartTable] = {}
     for number, part in enumerate(placement.parts):
         for wiring in wired:
-            if wiring.connection.target == part.population:
+            if wiring.connection.target == part.population and not wiring.connection.rule:
                 table = table_of(part, wiring)
                 if table is not None:
                     found[number, wiring.index] = table

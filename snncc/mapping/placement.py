@@ -36,7 +36,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Placement:
-    """A network on a chip: each neuron in one of the *parts* (but inputs, where they enter by the port).
+    """A network on a chip: each neuron in one of the *parts* (but inputs, where they enter by
+    the port, and what the host sends).
 
     A core sweeps its parts in this order.
     """
@@ -64,5 +65,6 @@ class Placement:
         return len({part.core // self.chip.fabric.cores_per_tile for part in self.parts})
 
     def is_at_port(self, population: str) -> bool:
-        """Whether the neurons of *population* are not on cores."""
-        return self.chip.entry is Entry.PORT and self.network.populations[population].role is Role.INPUT
+        """Whether the neurons of *population* are not on cores: the port, or the host, sends for them."""
+        role = self.network.populations[population].role
+        return role is Role.HOST or (self.chip.entry is Entry.PORT and role is Role.INPUT)

@@ -8,7 +8,15 @@ from snncc.mapping.load import Load
 from snncc.mapping.masks import Ints
 from snncc.mapping.traffic import Floats
 
-LIMITS = ("neurons", "synapse_bits", "kernel_words", "neuron_words", "in_axons", "out_axons")
+LIMITS = (
+    "neurons",
+    "synapse_bits",
+    "kernel_words",
+    "neuron_words",
+    "in_axons",
+    "accumulator_bits",
+    "out_axons",
+)
 
 
 class Room:
@@ -28,6 +36,8 @@ class Room:
         for piece in pieces:
             for source, which in piece.demand.axons.items():
                 copies[source] += which
+        for source, which in load.demands.network.to_host.items():
+            copies[source] += which
         for number, piece in enumerate(pieces):
             sent = copies[piece.population][piece.addresses]
             out = (np.minimum(sent, 1) if chip.fabric.multicast else sent).sum()

@@ -6,6 +6,7 @@ The rules are sections 2 and 3 of `snncc/simulator/MACHINE.md`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from snncc.errors import BadInput, CannotLower, InvalidGraph
 from snncc.mapping.network import Connection, Network, Population, Role
 from snncc.mapping.placement import Placement, Schedule
 
+NO_HOST = "compile with attention='static', take a chip with a [host], or simulate without a chip"
 Sweep = tuple[str, int, int]
 """One sweep of a population: its name, its timestep, its tick."""
 
@@ -24,10 +26,9 @@ def steps_of(network: Network, schedule: Schedule, timesteps: int) -> Iterator[t
     """For each chip step, also the empty ones, what is swept in it, in the order of the populations."""
     populations = network.populations.values()
     if schedule is Schedule.LAYERED:
-        depths = sorted({p.depth for p in populations})
-        for t in range(timesteps):
-            for depth in depths:
-                layer = [p for p in populations if p.depth == depth]
+        for stage, t in product(sorted({p.stage for p in populations}), range(timesteps)):
+            for depth in sorted({p.depth for p in populations if p.stage == stage}):
+                layer = [p for p in populations if (p.stage, p.depth) == (stage, depth)]
                 for tick in range(max(p.steps for p in layer)):
                     yield tuple((p.name, t, tick) for p in layer if tick < p.steps)
         return
@@ -46,6 +47,8 @@ def check_schedule(placement: Placement) -> None:
     """Raise `CannotLower` or `InvalidGraph` for the first thing that the chip cannot run."""
     chip, network = placement.chip, placement.network
     check_chip(chip)
+    check_host(placement)
+    check_products(placement)
     check_parts(placement)
     for population in network.populations.values():
         check_payload(population, chip)
@@ -65,6 +68,39 @@ def check_chip(chip: Chip) -> None:
             f"{chip.name}: full queues {chip.overflow.value!r}; with the discipline 'barrier' senders stall"
         )
     check_queues(chip)
+
+
+def check_host(placement: Placement) -> None:
+    """Raise `CannotLower` where a host is needed that the chip does not have, or would be late."""
+    chip, network = placement.chip, placement.network
+    if not network.has_host:
+        return
+    name = next(iter(network.tasks))
+    if chip.host is None:
+        raise CannotLower(f"{name}: a host must compute it, {chip.name} has none", hint=NO_HOST)
+    if placement.schedule is Schedule.PIPELINED:
+        raise CannotLower(
+            f"{name}: a host computes it between the steps of the cores, so the network cannot be pipelined",
+            hint="use the schedule 'layered'",
+        )
+
+
+def check_products(placement: Placement) -> None:
+    """Raise `CannotLower` where what a product writes has no memory, or would be overwritten."""
+    for population in placement.network.populations.values():
+        if population.role is not Role.PRODUCT:
+            continue
+        if placement.chip.accumulator is None:
+            raise CannotLower(
+                f"{population.name}: a product of two trains needs writable memory, "
+                f"{placement.chip.name} has none",
+                hint="take a chip with an [accumulator], or simulate without a chip",
+            )
+        if placement.schedule is Schedule.PIPELINED:
+            raise CannotLower(
+                f"{population.name}: what a product reads holds one timestep, so it cannot be pipelined",
+                hint="use the schedule 'layered'",
+            )
 
 
 def check_queues(chip: Chip) -> None:

@@ -50,9 +50,9 @@ def split(demands: Demands, cores: Sequence[int]) -> list[Held]:
 
 
 def placed_populations(network: Network, chip: Chip) -> list[str]:
-    """The populations that cores hold: all but inputs, where these enter by the port."""
-    is_port = chip.entry is Entry.PORT
-    return [p.name for p in network.populations.values() if not (is_port and p.role is Role.INPUT)]
+    """The populations that cores hold: all but the host's, and but inputs, where these enter by the port."""
+    outside = {Role.HOST, Role.INPUT} if chip.entry is Entry.PORT else {Role.HOST}
+    return [p.name for p in network.populations.values() if p.role not in outside]
 
 
 def totals(demands: Demands, placed: Sequence[str], cores: Sequence[int]) -> list[Usage]:

@@ -10,8 +10,13 @@ from snncc.ir import (
     Array,
     Conv,
     Dense,
+    Gate,
     Input,
+    Kind,
     Layout,
+    Maximum,
+    MaxPool,
+    Mul,
     Neuron,
     NeuronParameters,
     Node,
@@ -21,6 +26,7 @@ from snncc.ir import (
     Presence,
     Reset,
     Reshape,
+    SideOperation,
     SpikeGraph,
     wires,
 )
@@ -69,6 +75,72 @@ def sfa_graph(seed: int = 0, depth: int = 2) -> SpikeGraph:
         Output(name="y", inputs=wires("head"), over=Over.MEAN),
     ]
     return SpikeGraph(tuple(nodes), name="sfa", layout=Layout.B)
+
+
+def pooled_graph(seed: int = 0, timesteps: int = 4) -> tuple[SpikeGraph, Array]:
+    """Spikes through a maximum over windows and the maximum of two trains, and a batch [T, 3, 2, 6, 6]."""
+    rng = np.random.default_rng(seed)
+    fires = NeuronParameters(theta=np.array(0.5))
+    nodes = (
+        Input(name="x", shape=(2, 6, 6), kind=Kind.SPIKE),
+        Conv(name="first", inputs=wires("x"), weight=rng.normal(size=(3, 2, 3, 3)), padding=(1, 1, 1, 1)),
+        Neuron(name="n", inputs=wires("first"), parameters=fires),
+        Conv(name="second", inputs=wires("x"), weight=rng.normal(size=(3, 2, 3, 3)), padding=(1, 1, 1, 1)),
+        Neuron(name="m", inputs=wires("second"), parameters=fires),
+        Maximum(name="either", inputs=wires("n", "m")),
+        MaxPool(name="top", inputs=wires("either"), kernel=(2, 2), stride=(2, 2)),
+        Reshape(name="flat", inputs=wires("top"), shape=(27,)),
+        Dense(name="head", inputs=wires("flat"), weight=rng.normal(size=(5, 27))),
+        Neuron(name="last", inputs=wires("head"), parameters=fires),
+        Output(name="y", inputs=wires("last"), over=Over.SUM),
+    )
+    x = (rng.random((timesteps, 3, 2, 6, 6)) < 0.3).astype(np.float64)
+    return SpikeGraph(nodes, name="pooled", layout=Layout.TB, timesteps=timesteps), x
+
+
+def attended_graph(seed: int = 0, timesteps: int = 4) -> tuple[SpikeGraph, Array]:
+    """Attention over the currents of a convolution, a gate of frames, and a batch [T, 3, 2, 6, 6]."""
+    rng = np.random.default_rng(seed)
+    fires = NeuronParameters(theta=np.array(0.2), leak=np.array(0.5))
+    squeeze = {"shrink": rng.normal(size=(2, timesteps)), "grow": rng.normal(size=(timesteps, 2))}
+    razor = {
+        "embeddings": rng.normal(size=(2, timesteps)),
+        "kernel": rng.normal(size=(2, timesteps)),
+        "bias": rng.normal(size=2),
+        "threshold": np.array(0.3),
+        "has_gain": np.array(0),
+    }
+    nodes = (
+        Input(name="x", shape=(2, 6, 6), kind=Kind.SPIKE),
+        Conv(name="first", inputs=wires("x"), weight=rng.normal(size=(3, 2, 3, 3)), padding=(1, 1, 1, 1)),
+        SideOperation(
+            name="gain",
+            inputs=wires("first"),
+            operation="temporal-attention",
+            shape=(1, 1, 1),
+            constants=squeeze,
+            is_sequence=True,
+            origin="attention.gain",
+        ),
+        Mul(name="gained", inputs=wires("first", "gain")),
+        Neuron(name="n", inputs=wires("gained"), parameters=fires),
+        SideOperation(
+            name="frames",
+            inputs=wires("n"),
+            operation="razor-frames",
+            shape=(1, 1, 1),
+            constants=razor,
+            is_sequence=True,
+            kind=Kind.SPIKE,
+        ),
+        Gate(name="gate", inputs=wires("n", "frames")),
+        Reshape(name="flat", inputs=wires("gate"), shape=(108,)),
+        Dense(name="head", inputs=wires("flat"), weight=rng.normal(size=(5, 108))),
+        Neuron(name="last", inputs=wires("head"), parameters=fires),
+        Output(name="y", inputs=wires("last"), over=Over.SUM),
+    )
+    x = (rng.random((timesteps, 3, 2, 6, 6)) < 0.3).astype(np.float64)
+    return SpikeGraph(nodes, name="attended", layout=Layout.TB, timesteps=timesteps), x
 
 
 def lif_graph(seed: int = 0, timesteps: int = 6) -> SpikeGraph:

@@ -6,17 +6,21 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import snncc
 from snncc.api.program import Program
+from snncc.api.report_chip import chip_part
 from snncc.api.tables import chip_table, report_table, usage_table
 from snncc.api.timeline import write_timeline
-from snncc.chips import CoreLimits, load_chip
+from snncc.chips import CoreLimits, Entry, load_chip
+from snncc.chips.model import Limits
 from snncc.errors import BadFile, BadInput, CannotLower, SnnccError, UnknownName
-from tests.api.networks import images, lif_graph, sequences, sfa_graph
+from snncc.ir import Conv, Node, wires
+from tests.api.networks import attended_graph, images, lif_graph, pooled_graph, sequences, sfa_graph
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +140,91 @@ def test_a_loaded_placement_keeps_the_limits_of_its_chip(program: Program, tmp_p
     path.write_text(path.read_text().replace("neurons = { value = 8192", "neurons = { value = 1"))
     with pytest.raises(BadFile, match="breaks limits of mesh"):
         snncc.load_program(tmp_path / "out")
+
+
+@pytest.mark.parametrize("chip", ["mesh", "loihi1-davies2018"])
+def test_maxima_of_spikes_run_on_a_chip(chip: str) -> None:
+    graph, x = pooled_graph()
+    program = snncc.compile(graph, chip=chip)
+    assert program.placement is not None
+    plain, result = program.run(x, record=["top", "either"]), program.run(x, timing="cycle")
+    assert result.chip is not None
+    assert np.array_equal(plain.output, result.output)
+    for name in ("top", "either"):
+        fired = int(plain.records[name].train.sum())
+        assert fired
+        assert result.chip.layers[name] > 0
+    assert snncc.check(graph, chip=chip) == []
+    (problem,) = snncc.check(graph, chip="speck2f")
+    assert "maximum" in problem.what
+    assert "pool by sums" in problem.hint
+
+
+@pytest.mark.parametrize("timing", ["analytic", "cycle", "reserved"])
+def test_side_operations_run_on_the_host(timing: str, tmp_path: Path) -> None:
+    graph, x = attended_graph()
+    program = snncc.compile(graph, calibration=x, chip="mesh")
+    program.save(tmp_path / "out")
+    plain, result = program.run(x), snncc.load_program(tmp_path / "out").run(x, timing=timing)
+    chip = result.chip
+    assert chip is not None
+    assert np.array_equal(plain.output, result.output)
+    assert plain.output.any()
+    assert plain.counts == result.counts
+    # what the host makes is what is counted of the side operations and of the product, zeros too
+    made = {name: cost.mac_dense for name, cost in plain.run.operations.items()}
+    macs = made["gain"] + made["frames"] + made["gained"]
+    assert [chip.count("host")] == [macs.mean()] == [macs[0]]
+    assert chip.kinds["host"] == pytest.approx(4.6e-12 * macs[0])
+    assert sum(chip.layers.values()) == pytest.approx(chip.energy)
+    assert chip.busy["host"] * chip.times.sum() >= 3 * macs[0]
+    for text in (chip_table(chip), chip_part(chip)):
+        assert "host" in text
+    assert json.loads(json.dumps(chip.as_dict()))["energy"]["kinds"]["host"] == chip.kinds["host"]
+
+
+def test_a_timeline_shows_the_host(tmp_path: Path) -> None:
+    graph, x = attended_graph()
+    write_timeline(tmp_path / "t.json", snncc.compile(graph, calibration=x, chip="mesh"), x[:, :1])
+    events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+    names = {event["args"]["name"] for event in events if event["name"] == "thread_name"}
+    assert {"eject host", "host"} <= names
+
+
+def test_a_host_that_is_missing_is_named_with_what_it_would_do() -> None:
+    graph, x = attended_graph()
+    problems = snncc.check(graph, chip=replace(load_chip("mesh"), host=None))
+    wheres = [(one.where, one.what, one.have) for one in problems]
+    assert ("gain (SideOperation, attention.gain)", "host macs", "0") in wheres
+    assert {one.where.split()[0] for one in problems} == {"gain", "gained", "frames", "gate"}
+    assert all("attention='static'" in one.hint for one in problems)
+    with pytest.raises(CannotLower, match="payload_bits"):
+        snncc.compile(graph, calibration=x, chip="loihi1-davies2018")
+    with pytest.raises(CannotLower, match="pipelining past the host"):
+        snncc.compile(graph, calibration=x, chip="mesh", schedule="pipelined")
+    with pytest.raises(CannotLower, match="events know no timesteps"):
+        snncc.compile(graph, calibration=x, chip=replace(load_chip("speck2f"), **WIDE))
+
+
+WIDE: dict[str, Any] = {"host": load_chip("mesh").host, "limits": Limits(), "entry": Entry.PORT}
+
+
+def test_a_train_that_would_have_to_be_sent_twice_is_refused() -> None:
+    graph, x = attended_graph()
+    changed: list[Node] = []
+    for node in graph.nodes:
+        if node.name == "n":
+            weight = np.ones((3, 2, 1, 1))
+            changed += [
+                Conv(name="skip", inputs=wires("x"), weight=weight),
+                replace(node, inputs=wires("gained", "skip")),
+            ]
+        else:
+            changed.append(node)
+    again = graph.with_nodes(changed)
+    assert snncc.compile(again, calibration=x).run(x).output.shape == (3, 5)
+    with pytest.raises(CannotLower, match="it was sent in stage 0, and no core keeps it"):
+        snncc.compile(again, calibration=x, chip="mesh")
 
 
 def test_cores_that_cannot_be_used_are_an_error() -> None:

@@ -196,7 +196,7 @@ def test_mesh() -> None:
     assert {fabric.inject, fabric.east_west, fabric.north_south, fabric.eject} == {link}
     assert chip.touch is Touch.ALL
     assert (fabric.columns, fabric.rows, fabric.cores_per_tile, fabric.multicast) == (8, 8, 1, True)
-    assert (chip.time_unit, chip.operations.lanes, chip.limits.payload_bits) == (1e-9, 8, 16)
+    assert (chip.time_unit, chip.operations.lanes, chip.limits.payload_bits) == (1e-9, 8, 32)
     assert sum(core.neurons or 0 for core in chip.cores) >= 246_794
     assert chip.cores[0].synapse_bits == 2 * 2**20 * 8
     times = {name: time for name, (_, time) in costs(chip).items()}
@@ -210,6 +210,11 @@ def test_mesh() -> None:
     assert chip.host is not None
     assert chip.host.energy_per_mac == 4.6
     assert chip.accumulator is not None
+    assert {core.accumulator_bits for core in chip.cores} == {chip.accumulator.bits}
+    entry = (20 + (100 - 20) * (128 - 32) / (1024 - 32)) * 16 / 64
+    assert chip.accumulator.write.energy == pytest.approx(2 * entry + 0.1, abs=0.02)
+    assert chip.accumulator.read.energy == pytest.approx(entry + 2 * state + 0.1, abs=0.02)
+    assert chip.synapse("read") == chip.accumulator.read
 
 
 @pytest.mark.parametrize("tiles", range(1, 65))

@@ -20,6 +20,8 @@ from snncc.ir import (
     Encoding,
     Input,
     Kind,
+    Maximum,
+    MaxPool,
     Neuron,
     NeuronParameters,
     Node,
@@ -54,6 +56,11 @@ def drawn_graphs(draw: st.DrawFn) -> Drawn:
 
 class Growing:
     """A graph while it is drawn. All scales are 1, so that everything of one shape can be added."""
+
+    ways: tuple[str, ...] = ("plain", "plain", "plain", "pool", "add", "max", "maximum")
+    """What a synapse may read of a train."""
+    pools = True
+    """Whether currents may be pooled."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         self.draw = draw
@@ -136,8 +143,8 @@ class Growing:
         return self.add(node) or source
 
     def prepared(self, source: str) -> str:
-        """What a synapse reads of *source*: at times sums over windows, or the sum with another train."""
-        shape, how = self.edges[source].shape, self.pick("plain", "plain", "pool", "add")
+        """What a synapse reads of *source*: at times sums or maxima, over windows or with another train."""
+        shape, how = self.edges[source].shape, self.pick(*self.ways)
         node: Node | None = None
         if not self.edges[source].is_events:
             return source
@@ -147,7 +154,35 @@ class Growing:
             others = [n for n in self.events() if self.edges[n].shape == shape and self.edges[n].is_events]
             wires = (Wire(source), self.wire(self.pick(*others)))
             node = Add(name=self.name("sum"), inputs=wires)
+        if how == "max" and len(shape) == 3:
+            node = self.max_pool(source)
+        if how == "maximum":
+            node = self.maximum(source)
         return (node and self.add(node)) or source
+
+    def max_pool(self, source: str) -> MaxPool:
+        """Maxima over windows, which may overlap, or leave gaps."""
+        return MaxPool(
+            name=self.name("top"),
+            inputs=(self.wire(source),),
+            kernel=(2, 2),
+            stride=self.pick((2, 2), (1, 2), (1, 1)),
+            padding=self.pick((0, 0, 0, 0), (1, 0, 0, 1)),
+            dilation=self.pick((1, 1), (1, 1), (2, 1)),
+        )
+
+    def maximum(self, source: str) -> Maximum:
+        """The maximum with another train; of counts, with one that comes as one number."""
+        edge = self.edges[source]
+        others = [self.edges[name] for name in self.events()]
+        same = [
+            name
+            for name, other in zip(self.events(), others, strict=True)
+            if other.shape == edge.shape
+            and other.is_events
+            and (other.kind is edge.kind is Kind.SPIKE or other.ticks == edge.ticks == 1)
+        ]
+        return Maximum(name=self.name("either"), inputs=(Wire(source), self.wire(self.pick(*same))))
 
     def synapse(self, source: str, shape: Shape | None = None) -> str | None:
         """A synapse node from *source*, of the given *shape* if there is one."""
@@ -192,6 +227,9 @@ class Growing:
         first = self.synapse(self.prepared(self.source()))
         if first is None:
             return
+        if len(self.edges[first].shape) == 3 and self.pools and self.pick(True, False, False):
+            pool = Pool(name=self.name("mean"), inputs=(self.wire(first),), kernel=(2, 2), stride=(1, 2))
+            first = self.add(pool) or first
         shape = self.edges[first].shape
         wires = [self.wire(first)]
         if self.pick(True, False, False):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from snncc import reference
 from snncc.chips import Chip
-from snncc.chips.model import Limits
+from snncc.chips.model import Accumulator, Host, Limits
 from snncc.errors import CannotLower
 from snncc.ir import SpikeGraph
 from snncc.mapping.network import Network, Role, network_of
@@ -41,12 +41,20 @@ class Program:
 
 
 @st.composite
-def programs(draw: st.DrawFn) -> Program:
-    """Random networks on random chips."""
-    drawn, chip = draw(drawn_graphs()), draw(chips())
+def programs(
+    draw: st.DrawFn,
+    graphs: st.SearchStrategy[Drawn] | None = None,
+    host: Host | None = None,
+    accumulator: Accumulator | None = None,
+) -> Program:
+    """Random networks on random chips, with a *host* and an *accumulator*."""
+    drawn, chip = (
+        draw(drawn_graphs() if graphs is None else graphs),
+        replace(draw(chips()), host=host, accumulator=accumulator),
+    )
     network = network_of(drawn.graph)
     parts = draw(placed_parts(network, chip))
-    limits = Limits(payload_bits=16, max_delay=draw(st.sampled_from([None, 2, 6])))
+    limits = Limits(payload_bits=None, max_delay=draw(st.sampled_from([None, 2, 6])))
     placement = Placement(replace(chip, limits=limits), network, parts, draw(st.sampled_from(Schedule)))
     return Program(drawn.graph, drawn.x, runnable(placement), trains_of(drawn, network))
 
@@ -66,7 +74,7 @@ def placed_parts(draw: st.DrawFn, network: Network, chip: Chip) -> tuple[Part, .
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     parts: list[Part] = []
     for name, population in network.populations.items():
-        if chip.entry.value == "port" and population.role is Role.INPUT:
+        if population.role is Role.HOST or (chip.entry.value == "port" and population.role is Role.INPUT):
             continue
         pieces = min(draw(st.sampled_from([1, 2, 2, 3, 4])), population.size, chip.fabric.cores)
         cores = rng.permutation(chip.fabric.cores)[:pieces]
@@ -87,6 +95,8 @@ def trains_of(drawn: Drawn, network: Network) -> dict[str, Ints]:
     found = {}
     for name in names:
         train = np.asarray(run.records[name].train)[:, 0]
+        if not drawn.graph.edges[name].is_events:  # one number for the timestep
+            train = train.sum(axis=1, keepdims=True)
         found[name] = train.reshape(*train.shape[:2], -1).astype(np.int64)
     return found
 

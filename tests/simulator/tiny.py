@@ -44,6 +44,8 @@ def chip(
         "touch": Touch.TOUCHED,
         "barrier": (),
         "overflow": Overflow.STALL,
+        "host": None,
+        "accumulator": None,
     }
     return Chip(
         name="tiny",
@@ -56,8 +58,6 @@ def chip(
         entry=Entry.CORES if port is None else Entry.PORT,
         port=Port(Cost(time=port or 0)),
         static=Static(),
-        host=None,
-        accumulator=None,
         sources={},
         numbers={},
         **plain | f,

@@ -94,6 +94,9 @@ def event_graphs(draw: st.DrawFn) -> Drawn:
 class EventGrowing(Growing):
     """Only spikes enter, nothing is delayed but loops, neurons integrate and fire."""
 
+    ways = ("plain", "plain", "pool", "add")
+    pools = False
+
     def enter(self, shape: Shape) -> None:
         name = self.name("x")
         present = self.rng.random((self.timesteps, 1, *shape)) < self.pick(0.2, 0.4, 0.8)

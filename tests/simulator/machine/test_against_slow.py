@@ -68,8 +68,10 @@ def slow_energy(placement: Placement, timing: Timing) -> float:
     for name, counts in timing.events.items():
         if name == "port":
             one = chip.port.event.energy
+        elif name == "host":
+            one = chip.host.energy_per_mac if chip.host else 0.0
         else:
-            one = getattr(o, name).energy if name in single else o.synapse[name].energy
+            one = getattr(o, name).energy if name in single else chip.synapse(name).energy
         picojoules += one * int(counts.sum())
     for name, carried in zip(timing.stations, timing.messages.tolist(), strict=True):
         word = name.split()[0]
