@@ -4,6 +4,7 @@ write a configuration. It is put in place only where no samna is installed, and 
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 import warnings
@@ -77,4 +78,4 @@ def sinabs_backend() -> Any:
     install()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-    return sys.modules["sinabs.backend.dynapcnn"]
+        return importlib.import_module("sinabs.backend.dynapcnn")
