@@ -119,8 +119,8 @@ def test_layers_that_compete_for_cores_are_named() -> None:
     problem = problem_of(layers(4, 16, 64))
     assert (problem.need, problem.have) == ("4 cores", "3")
     for k in range(4):
-        assert f"c{k} (Conv)" in problem.what
-    assert "fit on cores 0, 1, 2 only" in problem.what
+        assert f"c{k}" in problem.where.split(", ")
+    assert "only cores 0, 1, 2 can hold them" in problem.what
     assert "on core 3 needs 65,536 neuron words (has 32,768, 32,768 too few)" in problem.hint
     assert "divided by 2" in problem.hint
     assert "split it by features over two cores" in problem.hint
