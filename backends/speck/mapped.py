@@ -115,7 +115,7 @@ def too_large(where: str, need: Words, cores: Sequence[Words]) -> Problem:
     assert core is not None
     over = need.excess(cores[core])
     text = ", ".join(f"{want:,} {name} words" for name, (want, _) in over.items())
-    have = ", ".join(f"{have:,} on core {core}, the closest" for _, have in over.values())
+    have = ", ".join(f"{have:,}" for _, have in over.values()) + f" (core {core}, the closest)"
     return Problem(where, "memory of one core", text, have, remedy(need, cores, range(len(cores))))
 
 
