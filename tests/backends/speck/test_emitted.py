@@ -27,7 +27,7 @@ from snncc.passes import MultiSpike, Pass
 from snncc.quantization import Quantize
 from tests.backends.speck.limits import conv, network, neuron
 from tests.backends.speck.networks import chain, data, drawn
-from tests.backends.speck.standin import SpeckConfiguration
+from tests.backends.speck.standin import SpeckConfiguration, has_driver
 
 
 def script(folder: Path, name: str) -> Any:
@@ -164,7 +164,7 @@ def test_vectors_and_reshaped_outputs_run_on_sinabs() -> None:
 
 
 def test_deploying_without_the_driver_says_so(folder: Path) -> None:
-    if importlib.util.find_spec("samna") is not None:
+    if has_driver():
         pytest.skip("samna is installed")
     done = subprocess.run(
         [sys.executable, "deploy.py", "--check"], cwd=folder, capture_output=True, text=True, check=False
