@@ -25,12 +25,10 @@ def emit(program: Program, folder: Path) -> None:
     np.savez_compressed(buffer, **program.arrays)  # type: ignore[arg-type]
     (folder / WEIGHTS).write_bytes(buffer.getvalue())
     try:
-        layers = layers_of(program)
+        (folder / NET).write_bytes(net_file(layers_of(program)))
+        remark = netx(program)
     except NoNet as problem:
         remark = f"No `{NET}` for lava-dl's NetX: {problem}."
-    else:
-        (folder / NET).write_bytes(net_file(layers))
-        remark = netx(program)
     (folder / README).write_text(readme(program, remark), encoding="utf-8")
 
 

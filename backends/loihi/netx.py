@@ -1,8 +1,8 @@
 """The same network as one file for NetX, lava-dl's importer, where it is a plain chain of layers.
 
-Source of the format: lava-dl 0.6.0, lib/dl/netx/hdf5.py, utils.py and blocks/process.py. NetX makes one Lava LIF
-of each layer, always with a bias exponent of 6, resets to zero, and no initial state; it scales the weights
-of dense layers by a rule of its own, and passes those of convolutions on as they are.
+Source of the format: lava-dl 0.6.0, lib/dl/netx/hdf5.py, utils.py and blocks/process.py. NetX makes one Lava
+LIF of each layer, always with a bias exponent of 6, resets to zero, and no initial state; it scales the
+weights of dense layers by a rule of its own, and passes those of convolutions on as they are.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from snncc.backends.loihi.limits import BIAS_MANTISSA_MOST, DECAY_BITS, THRESHOLD_MOST, UNIT_SHIFT
 from snncc.backends.loihi.lower import WEIGHT_HIGH, WEIGHT_LOW, Program
 from snncc.backends.loihi.passes import ALWAYS
+from snncc.errors import MissingDependency
 from snncc.ir import Array
 
 NET = "network.net"
@@ -32,7 +33,7 @@ Entry = Mapping[str, Any]
 
 
 class NoNet(Exception):
-    """NetX cannot hold the program: the message names the layer, and why."""
+    """No file was made: the message names the layer that NetX cannot hold, and why."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,14 +54,18 @@ class Link:
 
 
 def net_file(layers: Sequence[Layer]) -> bytes:
-    """The HDF5 file of *layers*: the same layers give the same bytes."""
-    import h5py
+    """The HDF5 file of *layers*: the same layers give the same bytes. Raises `NoNet` without h5py."""
+    try:
+        import h5py
+    except ModuleNotFoundError:
+        error = MissingDependency("h5py", "netx")
+        raise NoNet(f"{error.message} (`{error.hint}`, then compile again)") from None
 
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         for index, layer in enumerate(layers):
             group = file.create_group(f"layer/{index}")
-            put(group, layer.values | {"type": layer.type})
+            put(group, {**layer.values, "type": layer.type})
             if layer.neuron is not None:
                 put(group.create_group("neuron"), layer.neuron)
     return buffer.getvalue()
@@ -109,7 +114,7 @@ def chain(s: Entry) -> Iterator[Link]:
     if len(s["inputs"]) != 1:
         raise NoNet(f"the network has {len(s['inputs'])} inputs, in NetX it has one")
     targets = {one["name"]: one for one in (*s["populations"], *s["readouts"]) if not one.get("of")}
-    source = s["inputs"][0]["name"]
+    source, start = s["inputs"][0]["name"], s["inputs"][0]["start"]
     for _ in targets:
         leaving = [c for c in s["connections"] if c["source"] == source]
         readers = list(dict.fromkeys(c["target"] for c in leaving))
@@ -120,10 +125,10 @@ def chain(s: Entry) -> Iterator[Link]:
         feeds = [c for c in s["connections"] if c["target"] == name]
         if len(feeds) > 1:
             raise NoNet(f"{name}: has {len(feeds)} connections, in NetX one from the layer before it")
-        if feeds[0]["delay"]:
-            raise NoNet(f"{name}: its connection has a delay of chip steps beyond the one of a synapse")
+        if feeds[0]["delay"] or targets[name]["start"] != start + 1:
+            raise NoNet(f"{name}: its connection has a delay, in NetX each takes its one chip step")
         yield Link(targets[name], feeds[0])
-        source = name
+        source, start = name, targets[name]["start"]
 
 
 def convolution(program: Program, link: Link) -> Layer:
@@ -161,7 +166,8 @@ def convolution(program: Program, link: Link) -> Layer:
 
 def fills(feed: Entry, kernel: Sequence[int]) -> bool:
     """Whether Lava's convolution gives the size that ours has."""
-    sizes = zip(feed["shape"][1:], feed["padding"][::2], kernel, feed["dilation"], feed["stride"], strict=True)
+    pads = feed["padding"][::2]
+    sizes = zip(feed["shape"][1:], pads, kernel, feed["dilation"], feed["stride"], strict=True)
     whole = [(size + 2 * pad - d * (k - 1) - 1) // stride + 1 for size, pad, k, d, stride in sizes]
     return whole == list(feed["out"][1:])
 
@@ -173,7 +179,8 @@ def dense(program: Program, link: Link) -> Layer:
     if link.feed["kind"] == "conv":
         raise NoNet(f"{name}: is a convolution behind a dense layer, which in NetX has no rows and columns")
     weight = folded(program, link.feed)
-    if not np.array_equal(weight, imported(weight)):
+    kept = imported(weight)
+    if kept is None or not np.array_equal(weight, kept):
         raise NoNet(f"{name}: NetX would change its weights, {weight.min()} to {weight.max()}")
     values = {"shape": np.array([size]), "inFeatures": weight.shape[1], "outFeatures": size, "weight": weight}
     bias = bias_of(program, link.target)

@@ -44,9 +44,7 @@ def chain(number: int) -> tuple[SpikeGraph, Array]:
         nodes.append(Reshape(name="flat", inputs=wires(last), shape=(int(np.prod(shape)),)))
     size = int(np.prod(shape))
     for name, out in (("a", 12), ("b", 9)):
-        nodes.append(
-            Dense(name=f"w{name}", inputs=wires(nodes[-1].name), weight=weights(rng, (out, size)))
-        )
+        nodes.append(Dense(name=f"w{name}", inputs=wires(nodes[-1].name), weight=weights(rng, (out, size))))
         nodes.append(neuron(rng, f"n{name}", f"w{name}", (out,)))
         size = out
     nodes += [

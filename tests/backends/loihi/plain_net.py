@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from snncc.ir import Array
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path | IO[bytes]) -> list[dict[str, Any]]:
     """The layers: each a dictionary of its datasets, neurons in one of their own."""
     with h5py.File(path) as file:
         groups = file["layer"]
@@ -68,9 +68,9 @@ def convolved(layer: dict[str, Any], x: Array) -> Array:
         for r in range(rows):
             for c in range(columns):
                 top, left = r * sy, c * sx
-                seen = padded[
-                    first : first + inner, top : top + dy * kh : dy, left : left + dx * kw : dx
-                ][:, :kh, :kw]
+                seen = padded[first : first + inner, top : top + dy * kh : dy, left : left + dx * kw : dx][
+                    :, :kh, :kw
+                ]
                 sums[o, r, c] = (weight[o] * seen).sum()
     return (sums + 2**23) % 2**24 - 2**23
 
@@ -85,7 +85,7 @@ def dense(weight: Array) -> Array:
     elif weight.max() < 0:
         assert weight.min() >= -255
     else:
-        assert -256 <= weight.min()
+        assert weight.min() >= -256
         assert weight.max() <= 254
         if top > 127:
             assert not np.any(weight % 2)
