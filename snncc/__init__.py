@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from snncc.api import compile_graph as compile  # noqa: A004
     from snncc.backends.table import targets
     from snncc.errors import SnnccError
+    from snncc.frontends.events import Events, load_events
     from snncc.frontends.neurons import register_neuron
     from snncc.ir import SpikeGraph
 
 __version__ = "0.1.0.dev0"
 
 PUBLIC = {
+    "Events": ("snncc.frontends.events", "Events"),
     "Program": ("snncc.api", "Program"),
     "Proof": ("snncc.api", "Proof"),
     "Report": ("snncc.api", "Report"),
@@ -44,6 +46,7 @@ PUBLIC = {
     "compile": ("snncc.api", "compile_graph"),
     "evaluate": ("snncc.api", "evaluate"),
     "load": ("snncc.api", "load"),
+    "load_events": ("snncc.frontends.events", "load_events"),
     "load_model": ("snncc.api", "load_model"),
     "load_program": ("snncc.api", "load_program"),
     "register_neuron": ("snncc.frontends.neurons", "register_neuron"),
@@ -57,6 +60,7 @@ PACKAGES = ("measure",)
 """Public packages, loaded on first use as well."""
 
 __all__ = [
+    "Events",
     "Program",
     "Proof",
     "Report",
@@ -67,6 +71,7 @@ __all__ = [
     "compile",
     "evaluate",
     "load",
+    "load_events",
     "load_model",
     "load_program",
     "measure",

@@ -67,6 +67,8 @@ def parser() -> argparse.ArgumentParser:
     program_arguments(one)
     accounting_argument(one)
     timing_argument(one)
+    event_arguments(one)
+    one.add_argument("--timesteps", type=int, metavar="T", help="timesteps to run (default: as traced)")
     one.add_argument("--period", type=float, default=0.0, metavar="S", help="of timesteps: self-timed chips")
     one.add_argument("--drops", default="error", help="of events, on self-timed chips: error or count")
     one.add_argument(
@@ -81,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
     program_arguments(one)
     one.add_argument("--model", type=Path, help="the model that was compiled")
     model_flags(one)
+    event_arguments(one)
     one.add_argument("--samples", type=int, default=64, metavar="N", help="compare the first N (default: 64)")
     engine_arguments(one)
 
@@ -157,8 +160,22 @@ def compile_arguments(one: argparse.ArgumentParser) -> None:
 
 def program_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument("program", type=Path, help="a program folder")
-    one.add_argument("--input", type=Path, required=True, metavar="X.npz", help="data: x, and labels y")
+    one.add_argument(
+        "--input",
+        type=Path,
+        required=True,
+        metavar="X.npz",
+        help="x, and labels y; or events: docs/events.md",
+    )
     one.add_argument("--jobs", type=int, metavar="N", help="threads (default: all)")
+
+
+def event_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--dt", type=duration, metavar="1000us", help="events: length of a timestep (us, ms, s)")
+    one.add_argument(
+        "--event-bins", choices=("counts", "spikes"), help="events: counts (default), or 0 and 1"
+    )
+    one.add_argument("--camera", metavar="NAME", help="AEDAT 2.0: dvs128, davis240, davis346 or davis640")
 
 
 def engine_arguments(one: argparse.ArgumentParser) -> None:
@@ -192,6 +209,14 @@ def accounting_argument(one: argparse.ArgumentParser) -> None:
 def integers(text: str) -> tuple[int, ...]:
     """A list of integers such as 1,28,28."""
     return tuple(int(part) for part in text.split(","))
+
+
+def duration(text: str) -> int:
+    """Microseconds of a text such as 1000us, 1ms or 1s."""
+    for unit, factor in (("us", 1), ("ms", 1000), ("s", 1_000_000)):
+        if text.endswith(unit) and (number := text.removesuffix(unit)).isdecimal() and int(number):
+            return int(number) * factor
+    raise argparse.ArgumentTypeError(f"{text!r} is no time such as 1000us, 1ms or 1s")
 
 
 def reals(text: str) -> tuple[float, ...]:
@@ -297,7 +322,6 @@ def check_command(options: argparse.Namespace) -> int:
 
 def simulate_command(options: argparse.Namespace) -> int:
     import snncc
-    from snncc.api import read_data
     from snncc.api.tables import chip_table, cost_table
     from snncc.api.timeline import check_timeline, write_timeline
 
@@ -308,12 +332,13 @@ def simulate_command(options: argparse.Namespace) -> int:
     program = snncc.load_program(options.program)
     if options.trace is not None:
         check_timeline(program)
-    data = read_data(options.input)
+    data, lost = input_of(options, program, options.timesteps)
     if options.engine is not None:
         return engine_command(options, program, data["x"])
     with progress_bar("simulate") as progress:
         result = program.run(
             data["x"],
+            timesteps=options.timesteps,
             threads=options.jobs,
             progress=progress,
             timing=options.timing,
@@ -330,18 +355,32 @@ def simulate_command(options: argparse.Namespace) -> int:
     if options.floor_plan is not None and result.chip is not None:
         snncc.measure.floor_plan(result.chip, options.floor_plan)
     if options.trace is not None:
-        write_timeline(options.trace, program, data["x"])
+        write_timeline(options.trace, program, data["x"], options.timesteps)
     if options.json:
         chip = None if result.chip is None else result.chip.as_dict()
-        counts, notes = result.counts.as_dict(), list(result.notes)
+        counts, notes = result.counts.as_dict(), [*lost, *result.notes]
         print(json.dumps({"samples": result.run.batch, "counts": counts, "chip": chip, "notes": notes}))
     else:
         print(cost_table(result.counts))
         if result.chip is not None:
             print(chip_table(result.chip))
-        for note in result.notes:
+        for note in (*lost, *result.notes):
             print(note)
     return 0
+
+
+def input_of(
+    options: argparse.Namespace, program: Program, timesteps: int | None = None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The arrays of ``--input``, and what of a recording is left out."""
+    from snncc.api import read_input
+    from snncc.frontends.events import Bins, is_recording
+
+    bins = None
+    if options.dt is not None or options.event_bins is not None or is_recording(options.input):
+        steps = program.timesteps if timesteps is None and options.dt is None else timesteps
+        bins = Bins(steps, options.dt, options.event_bins or "counts")
+    return read_input(program.graph, options.input, bins, options.camera)
 
 
 def engine_command(options: argparse.Namespace, program: Program, x: Any) -> int:
@@ -352,7 +391,9 @@ def engine_command(options: argparse.Namespace, program: Program, x: Any) -> int
         if is_given:
             raise BadInput(f"{flag} is for our simulator, not for the engine {options.engine}")
     with progress_bar(options.engine) as progress:
-        run = program.run_engine(options.engine, x, python=options.engine_python, progress=progress)
+        run = program.run_engine(
+            options.engine, x, timesteps=options.timesteps, python=options.engine_python, progress=progress
+        )
     if options.save_output is not None:
         save_outputs(options.save_output, run.outputs)
     spikes = {name: float(counts.sum()) / run.batch for name, counts in run.spikes.items()}
@@ -378,14 +419,13 @@ def save_outputs(path: Path, outputs: Any) -> None:
 
 def verify_command(options: argparse.Namespace) -> int:
     import snncc
-    from snncc.api import read_data
     from snncc.api.tables import proof_table
 
     program = snncc.load_program(options.program)
     model = None
     if options.model is not None:
         model = snncc.load_model(options.model, factory=options.factory, trust=options.trust)
-    data = read_data(options.input)
+    data, lost = input_of(options, program)
     with progress_bar("verify") as progress:
         proof = snncc.verify(
             *(program, model, data["x"]),
@@ -394,6 +434,8 @@ def verify_command(options: argparse.Namespace) -> int:
             engine=options.engine,
             python=options.engine_python,
         )
+    for note in lost:
+        print(note, file=sys.stderr)
     print(json.dumps(proof.as_dict()) if options.json else proof_table(proof))
     return 0 if proof.holds else 1
 

@@ -6,6 +6,7 @@ from snncc.api.evaluation import Report, Score, evaluate
 from snncc.api.loading import load, load_model, trace
 from snncc.api.program import Program, Result, check, compile_graph, load_program
 from snncc.api.proof import Claim, Difference, LayerCheck, Proof, StageCheck
+from snncc.api.recordings import read_input
 from snncc.api.verification import verify
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "load_model",
     "load_program",
     "read_data",
+    "read_input",
     "trace",
     "verify",
 ]
