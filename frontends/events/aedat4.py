@@ -200,9 +200,10 @@ def unpack_lz4(piece: bytes, where: str) -> bytes:
         data = one.decompress(piece, max_length=MAXIMUM_PACKET + 1)
     except (RuntimeError, EOFError) as problem:
         raise BadFile(f"{where}: cannot be unpacked: {problem}") from None
+    data = small(data, where)
     if not one.eof or one.unused_data:
         raise BadFile(f"{where}: is no whole compressed frame", hint="the recording is damaged")
-    return small(data, where)
+    return data
 
 
 def unpack_zstd(piece: bytes, where: str) -> bytes:

@@ -109,7 +109,9 @@ def evt3(events: Sequence[Event], header: str = "% evt 3.0\n% geometry 640x480\n
 def flatbuffer(identifier: bytes, fields: Sequence[bytes | tuple[int, int, bytes]]) -> bytes:
     """A size-prefixed flatbuffer with one table: scalars are bytes, vectors (count, alignment, bytes)."""
     vtable = 4 + 2 * len(fields)
-    table = 12 + vtable + (-(12 + vtable) % 8) + 4  # so that what follows its first four bytes is aligned to 8
+    table = (
+        12 + vtable + (-(12 + vtable) % 8) + 4
+    )  # so that what follows its first four bytes is aligned to 8
     places, body, behind = [], b"", []
     for one in fields:
         width = 4 if isinstance(one, tuple) else len(one)
@@ -183,7 +185,9 @@ def h5(events: Sequence[Event], group: str = "events", chunks: int = 2) -> bytes
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
         for name, column in columns(events).items():
-            file.create_dataset(f"{group}/{name}", data=column, chunks=(chunks,), compression="gzip")
+            file.create_dataset(
+                f"{group}/{name}", data=column, chunks=(min(chunks, len(column)),), compression="gzip"
+            )
     return buffer.getvalue()
 
 
