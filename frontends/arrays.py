@@ -67,10 +67,10 @@ def members(path: Path) -> dict[str, Array]:
         found: dict[str, Array] = {}
         for entry in entries:
             name = entry.filename.removesuffix(".npy")
-            if name in found or name == entry.filename:
-                raise BadFile(
-                    f"{path}: is no readable .npz file: its entry {entry.filename!r} is no array, or twice"
-                )
+            if name == entry.filename:
+                raise BadFile(f"{path}: its entry {name!r} is no array (.npy)", hint=HINT)
+            if name in found:
+                raise BadFile(f"{path}: has two arrays {name!r}")
             with archive.open(entry) as file:
                 found[name] = array(path, name, file, entry.file_size)
                 if file.read(1):
@@ -90,7 +90,7 @@ def array(path: Path, name: str, file: IO[bytes], size: int) -> Array:
         raise ValueError(f"array {name!r} holds Python objects, which would run code")
     count = math.prod(shape)
     if min(shape, default=0) < 0 or count * dtype.itemsize > size:
-        raise BadFile(f"{path}: array {name!r} claims {shape} of {dtype}; the file holds {size} bytes of it")
+        raise BadFile(f"{path}: array {name!r} claims {shape} of {dtype}; the file has {size} bytes for it")
     data = memoryview(bytearray(count * dtype.itemsize))
     filled = 0
     while filled < len(data) and (piece := file.read(min(PIECE, len(data) - filled))):

@@ -9,7 +9,7 @@ import numpy as np
 from snncc.api.data import read_data
 from snncc.errors import BadInput
 from snncc.frontends.events import Bins, is_recording, load_events
-from snncc.ir import Array, Layout, Presence, SpikeGraph, place
+from snncc.ir import Array, Kind, Layout, Presence, SpikeGraph, place
 
 
 def read_input(
@@ -47,6 +47,11 @@ def frames_of(
     _, height, width = node.shape
     events = load_events(path, width=width, height=height, camera=camera)
     frames, notes = events.binned(bins.timesteps, bins.dt, bins=bins.kind)
+    if node.kind is Kind.SPIKE and frames.max() > 1:
+        raise BadInput(
+            f"{place(node)}: carries spikes, at most 1 for a pixel in a timestep; {path} has {frames.max()}",
+            hint="take --event-bins spikes (what merges is counted), or more and shorter timesteps",
+        )
     if graph.layout is Layout.BT:
         frames = np.swapaxes(frames, 0, 1)
     return frames, (*events.notes, *notes)

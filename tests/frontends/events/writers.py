@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -158,7 +159,7 @@ def aedat4(
     """Packets of *group* events, with an empty packet of another stream after each."""
     info = INFO.format(compression=COMPRESSIONS[compression], width=size[0], height=size[1]).encode()
     scalars = [struct.pack("<i", compression), struct.pack("<q", -1)]
-    fields = [*scalars, (len(info), 4, info + b"\0")]
+    fields: list[bytes | tuple[int, int, bytes]] = [*scalars, (len(info), 4, info + b"\0")]
     data = b"#!AER-DAT4.0\r\n" + flatbuffer(b"IOHE", fields)
     for first in range(0, len(events), group):
         part = events[first : first + group]
@@ -168,7 +169,7 @@ def aedat4(
     return data
 
 
-def columns(events: Sequence[Event]) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def columns(events: Sequence[Event]) -> dict[str, Any]:
     table = np.array(events, np.int64).reshape(-1, 4)
     return dict(zip("xytp", table.T, strict=True))
 
