@@ -23,6 +23,7 @@ from snncc.passes import (
     ElideRectifier,
     ExpandCounts,
     FoldBatchNorm,
+    FoldPools,
     FreezeSideOperations,
     Pass,
     PlainNeurons,
@@ -74,7 +75,7 @@ class Loihi:
         chosen += [PoolByNeurons(), PlainNeurons()]
         if options.attention is Attention.STATIC:
             chosen.append(FreezeSideOperations(options.timesteps, options.calibration))
-        chosen.append(FoldBatchNorm(options.fold))
+        chosen += [FoldBatchNorm(options.fold), FoldPools(of_events=True)]
         if options.rounding is Rounding.HALF_UP:
             chosen.append(RoundHalfUp())
         chosen += [ExpandCounts(options.encoding), MoveBiases(), BiasByNeuron()]
