@@ -45,8 +45,9 @@ def run(
     """
     plan = plan_of(graph, record, by_events=state is None and not keep_state)
     data = shaped(plan, graph, x, timesteps)
-    check_trains(graph, timesteps, state)
-    check_tables(graph, timesteps, state)
+    if plan.has_tables:
+        check_trains(graph, timesteps, state)
+        check_tables(graph, timesteps, state)
     batch = len(next(iter(data.values()))[0])
     bounds = chunks(plan, timesteps, batch, workers := threads or os.cpu_count() or 1)
     done, lock = 0, Lock()
@@ -115,6 +116,8 @@ def plain_data(array: Array) -> Array:
 
 def chunks(plan: Plan, timesteps: int, batch: int, workers: int) -> list[tuple[int, int]]:
     """Bounds of chunks of samples: enough to share out, none too large for memory or not worth a thread."""
+    if batch == 1:
+        return [(0, 1)]
     one = max(1, plan.signal_bytes * timesteps)
     shares = 1 if workers == 1 else min(2 * workers, batch * one // WORTH_BYTES)
     size = max(1, min(CHUNK_BYTES // one, -(-batch // max(1, shares))))
