@@ -100,11 +100,11 @@ def misfits(graph: SpikeGraph, network: Network) -> Iterator[Problem]:
             need = f"a {population.role} of {population.name}"
             hint = "pool behind the neurons, by averages, or use --target sim"
             yield Problem(population.origin or population.name, "cores", need, "neurons and synapses", hint)
-    for node in graph.outputs:
-        if node.name not in network.populations and read_by(graph, node) is None:
-            need = f"what {place(graph.by_name[node.inputs[0].source])} makes of spikes"
+    for end in graph.outputs:
+        if end.name not in network.populations and read_by(graph, end) is None:
+            need = f"what {place(graph.by_name[end.inputs[0].source])} makes of spikes"
             hint = "give it a layer of weights of its own, or read the neurons themselves"
-            yield Problem(place(node), "output", need, "spikes of one layer, or sums of weights", hint)
+            yield Problem(place(end), "output", need, "spikes of one layer, or sums of weights", hint)
     for c in network.connections:
         if c.node is None:
             hint = "read it through a layer of weights"

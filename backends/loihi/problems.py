@@ -100,8 +100,8 @@ def leftover(node: Affine) -> Problem:
 
 
 FOLDABLE = (
-    "use the same numbers in every timestep, one for each channel, directly before or behind a layer of weights "
-    "that nothing else reads; of an attention: train without it, or --target sim on a chip with a host"
+    "use the same numbers in every timestep, one for each channel, directly before or behind a layer of "
+    "weights that nothing else reads; an attention: train without it, or --target sim on a chip with a host"
 )
 NO_HOST = (
     "train without it, or --target sim on a chip with a host; gains and masks that are the same in every "
