@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from threading import Lock
 from typing import Any
 
@@ -16,6 +17,7 @@ from snncc.reference import enter
 from snncc.reference.inputs import Data, by_input, check_tables
 from snncc.reference.side import check_trains
 from snncc.simulator.chunk import run_chunk
+from snncc.simulator.dense_synapse import one_thread
 from snncc.simulator.plan import Plan, plan_of
 from snncc.simulator.result import Part, Run, run_of, state_part
 
@@ -64,11 +66,12 @@ def run(
         return part
 
     try:
-        if workers == 1 or len(bounds) == 1:
-            parts = [one(bound) for bound in bounds]
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                parts = list(pool.map(one, bounds))
+        with one_thread() if plan.multiplies else nullcontext():
+            if workers == 1 or len(bounds) == 1:
+                parts = [one(bound) for bound in bounds]
+            else:
+                with ThreadPoolExecutor(workers) as pool:
+                    parts = list(pool.map(one, bounds))
     except BadInput:
         enter(graph, x, timesteps)  # says the same, with the place in the whole data
         raise

@@ -70,6 +70,8 @@ class Plan:
     """Neuron updates of one sample in one timestep."""
     has_tables: bool
     """Whether a node was made for a number of timesteps."""
+    multiplies: bool
+    """Whether sums may be worked out as matrix products."""
 
     def synapse(self, node: Dense | Conv | Sparse) -> Mapping[int, SynapseTable]:
         """The tables of *node* for the general executor, by the delay of their synapses."""
@@ -152,6 +154,7 @@ def make_plan(graph: SpikeGraph, record: frozenset[str], by_events: bool) -> Pla
             or (isinstance(node, SideOperation) and node.is_sequence)
             for node in graph.nodes
         ),
+        multiplies=any(isinstance(n, Dense | Conv) and n.name not in folded for n in graph.nodes),
     )
 
 
