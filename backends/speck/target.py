@@ -12,8 +12,10 @@ from snncc.backends.speck.legalize import BoundPotentials, Discretize
 from snncc.backends.speck.mapped import mapped, memory_problems, synapse_words
 from snncc.backends.speck.obstacles import obstacles
 from snncc.backends.target import Options, Precision, Problem, Progress, WithoutSettings
+from snncc.chips import Chip
 from snncc.errors import SnnccError, UnknownName
-from snncc.ir import Encoding, SpikeGraph
+from snncc.ir import Array, Encoding, SpikeGraph
+from snncc.mapping import Placement
 from snncc.passes import (
     ElideIdentities,
     ElideRectifier,
@@ -63,6 +65,24 @@ class Speck(WithoutSettings):
     def finish(self, graph: SpikeGraph) -> None:
         """Find a core for every layer of the compiled *graph*. Raises `DoesNotFit`."""
         mapped(graph)
+
+    def graph_on_chip(self, graph: SpikeGraph) -> SpikeGraph:
+        """The model `event`: neurons that fire once for an event, each count as so many events."""
+        from snncc.backends.speck.events import graph_on_chip
+
+        return graph_on_chip(graph)
+
+    def place(self, graph: SpikeGraph, chip: Chip) -> Placement:
+        """The layers of the compiled *graph* on the cores that the configuration puts them on."""
+        from snncc.backends.speck.events import graph_on_chip, on_cores
+
+        return on_cores(mapped(graph), graph_on_chip(graph), chip)
+
+    def trains_on_chip(self, graph: SpikeGraph, x: Data, run: Run) -> Mapping[str, Array]:
+        """Events of the input, and the counts of the model `step`, with which the chip's are compared."""
+        from snncc.backends.speck.events import trains_on_chip
+
+        return trains_on_chip(graph, x, run)
 
     def run(
         self,

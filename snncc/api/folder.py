@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from snncc.api.describe import PASSES
-from snncc.api.placing import CHIP_FILE, PLACEMENT_FILE, read_placement, write_placement
+from snncc.api.placing import CHIP_FILE, PLACEMENT_FILE, on_chip, read_placement, write_placement
+from snncc.backends.table import target_named
 from snncc.errors import BadFile, BadInput
 from snncc.ir import Encoding, SpikeGraph, load_graph, save_graph
 from snncc.mapping import Placement
@@ -178,5 +179,7 @@ def load_stages(
     for file, note in items:
         graph = load_graph(folder / file)
         stages.append(Stage(None if note is None else promised(note, graph), graph))
-    placement = None if chip is None else read_placement(folder, stages[-1].graph)
+    placement = None
+    if chip is not None:
+        placement = read_placement(folder, on_chip(target_named(target), stages[-1].graph))
     return target, settings, tuple(stages), placement

@@ -12,9 +12,30 @@ from numpy.typing import ArrayLike
 
 from snncc.api.data import batch_axis, batches, clipping, joined, to_graph
 from snncc.api.folder import load_stages, save_stages
-from snncc.api.placing import chip_of, clock_of, placed, senders, spikes_of, timed, together
+from snncc.api.placing import (
+    chip_of,
+    clock_of,
+    firings_of,
+    on_chip,
+    placed,
+    placed_by_target,
+    recorded,
+    senders,
+    spikes_of,
+    timed,
+    together,
+)
 from snncc.backends.table import target_named
-from snncc.backends.target import Attention, DoesNotFit, Options, Precision, Problem, Rounding, Target
+from snncc.backends.target import (
+    Attention,
+    DoesNotFit,
+    Options,
+    OwnPlacement,
+    Precision,
+    Problem,
+    Rounding,
+    Target,
+)
 from snncc.chips import Chip
 from snncc.errors import BadInput, CannotLower, UnknownName
 from snncc.ir import Array, BiasTicks, Encoding, Kind, Layout, Overflow, SpikeGraph
@@ -150,20 +171,23 @@ class Program:
         size = total or 1
         if state is None and not keep_state and (record or clock.level or not self.graph.is_integer):
             size = BATCH
-        on_chip: list[ChipRun] = []
+        timings: list[ChipRun] = []
+        chip_graph = on_chip(self.target, self.graph) if clock.level else self.graph
         for part in batches(self.graph, data, size):
             last = self.target.run(
                 self.graph,
                 part,
                 timesteps=steps,
-                record=record,
+                record=recorded(self.target, self.graph, record, clock.level),
                 threads=threads,
                 state=state,
                 keep_state=keep_state,
-                firing=senders(self.placement, clock.level),
+                firing=senders(self.target, self.placement, clock.level),
             )
             if clock.level and self.placement is not None:
-                on_chip.append(timed(self.graph, self.placement, last, clock, threads))
+                firings = firings_of(self.target, self.graph, part, last)
+                timings.append(timed(chip_graph, self.placement, firings, steps, clock, threads))
+                last = replace(last, records={name: last.records[name] for name in record})
             runs.append(last)
             done += last.batch
             if progress is not None:
@@ -173,7 +197,7 @@ class Program:
         for node in self.graph.outputs:
             if node.over.value == "sequence" and self.graph.layout is Layout.BT:
                 outputs[node.name] = np.swapaxes(outputs[node.name], 0, 1)
-        chip = together(on_chip) if on_chip else None
+        chip = together(timings) if timings else None
         notes = (*clipping(self.graph, data), *(chip.notes if chip is not None else ()))
         return Result(outputs, costs(self.graph, run, prices), run.records, run, notes, chip)
 
@@ -334,6 +358,9 @@ def compile_graph(
         chosen.finish(stages[-1].graph)
     if where is None:
         return Program(chosen, stages)
+    if isinstance(chosen, OwnPlacement):
+        asked = {"schedule": schedule, "cores": cores, "profile": profile}
+        return Program(chosen, stages, placed_by_target(chosen, stages[-1].graph, where, asked))
     if profile is None:
         traffic = None
     else:
@@ -368,7 +395,7 @@ def check(
         return found
     ranges = (0.0, 1.0) if any(node.kind is Kind.ANALOG for node in graph.inputs) else None
     try:
-        if graph.is_integer:
+        if graph.is_integer and not isinstance(chosen, OwnPlacement):
             placed(graph, where, None, None, None, 0)
             return []
         compile_graph(

@@ -1,0 +1,132 @@
+"""``--target speck --chip speck2f``: one program for Sinabs, the chip's configuration, and our chip model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import snncc
+from snncc.backends.speck.config import configuration
+from snncc.backends.speck.events import distances, graph_on_chip, operations_per_event, run_by_events
+from snncc.backends.speck.mapped import mapped
+from snncc.chips import load_chip, parse_chip
+from snncc.cli import main
+from snncc.errors import BadInput, CannotLower
+from snncc.ir import Input
+from snncc.ir.file import save_graph
+from tests.backends.speck.networks import chain, data, drawn
+
+SEEDS = (0, 3, 8, 11)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_layers_are_on_the_cores_of_the_configuration(seed: int) -> None:
+    program = snncc.compile(drawn(seed), target="speck", chip="speck2f")
+    assert program.placement is not None
+    emitted = configuration(mapped(program.graph))["cnn_layers"]
+    assert {part.population: str(part.core) for part in program.placement.parts} == {
+        fields["layer"]: core for core, fields in emitted.items()
+    }
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_chip_runs_the_model_event(seed: int) -> None:
+    """Spikes of every layer are those of `run_by_events`, timed; the distances are those of both orders."""
+    graph = drawn(seed)
+    x = data(graph, seed)
+    program = snncc.compile(graph, target="speck", chip="speck2f")
+    names = [node.name for node in graph.neurons]
+    result = program.run(x, timing="cycle", record=names)
+    assert result.chip is not None
+    assert set(result.records) == set(names)
+    timed, _ = run_by_events(program.graph, x, timesteps=len(x), order="timed")
+    canonical, _ = run_by_events(program.graph, x, timesteps=len(x))
+    step = {name: result.records[name].train[:, :, 0] for name in names}
+    by_verify = {one.layer: one for one in distances(program.graph, x, step, timesteps=len(x))}
+    for name in names:
+        own = step[name].reshape(*timed[name].shape)
+        for sample, found in enumerate(result.chip.differing):
+            assert found[name].spikes == timed[name][:, sample].sum() > 0
+            for other, have in ((canonical[name], found[name].order), (own, found[name].timesteps)):
+                apart = timed[name][:, sample].sum(axis=0) - other[:, sample].sum(axis=0)
+                assert np.abs(apart).sum() == have
+        assert by_verify[name].event == canonical[name].sum()
+
+
+def test_a_folder_keeps_the_chip(tmp_path: Path) -> None:
+    graph = drawn(8)
+    x = data(graph, 8)
+    program = snncc.compile(graph, target="speck", chip="speck2f")
+    program.save(tmp_path / "out")
+    again = snncc.load_program(tmp_path / "out")
+    one, other = program.run(x, timing="cycle"), again.run(x, timing="cycle")
+    assert one.chip is not None
+    assert other.chip is not None
+    assert one.chip.as_dict() == other.chip.as_dict()
+    assert one.output.any()
+    np.testing.assert_array_equal(one.output, other.output)
+    np.testing.assert_array_equal(again.run_engine("sinabs", x).output, one.output)
+    assert not one.records
+    assert snncc.verify(again, None, x, engine="sinabs").holds
+
+
+def test_energy_by_hand() -> None:
+    """Every pixel fires: an event costs the operations of its kernel, less those beyond the border."""
+    graph = chain(theta=np.array(4.0), rho=np.array(4.0))
+    program = snncc.compile(graph, target="speck", chip="speck2f")
+    x = np.ones((5, 1, 2, 8, 8))
+    chip = program.run(x, timing="cycle").chip
+    assert chip is not None
+    first, _ = mapped(program.graph).layers
+    windows = 5 * 2 * (6 * 6 * 3 * 3) * 4  # timesteps, channels, windows that hold a pixel, features
+    assert chip.energies[0].layers["n1"] == pytest.approx(windows * 26.5e-12)
+    assert windows < 5 * 128 * operations_per_event(first)
+
+
+def test_other_chips_are_refused() -> None:
+    with pytest.raises(BadInput, match="runs on a chip with Speck's nine cores"):
+        snncc.compile(chain(), target="speck", chip="mesh")
+    with pytest.raises(BadInput, match="cores: this target chooses the core of each layer"):
+        snncc.compile(chain(), target="speck", chip="speck2f", cores=3)
+    with pytest.raises(BadInput, match="schedule and profile"):
+        snncc.compile(chain(), target="speck", chip="speck2f", schedule="layered", profile=data(chain(), 0))
+
+
+def test_a_chip_file_with_the_same_cores_is_taken() -> None:
+    text = load_chip("speck2f").text.replace('title = "Speck 2f', 'title = "Another Speck')
+    program = snncc.compile(chain(), target="speck", chip=parse_chip(text, "mine"))
+    assert program.placement is not None
+    assert program.placement.chip.name == "mine"
+
+
+def test_counts_without_a_bound_have_no_port() -> None:
+    graph = chain()
+    (entry,) = graph.inputs
+    unbounded = graph.with_nodes(
+        replace(node, kind=snncc.ir.Kind.COUNT, max_count=None) if isinstance(node, Input) else node
+        for node in graph.nodes
+    )
+    assert entry.max_count is None
+    with pytest.raises(CannotLower, match="its counts have no bound"):
+        graph_on_chip(snncc.compile(unbounded, target="speck").graph)
+
+
+def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = chain()
+    save_graph(graph, tmp_path / "model.snn")
+    np.savez(tmp_path / "x.npz", x=data(graph, 0))
+    program, x = str(tmp_path / "out"), str(tmp_path / "x.npz")
+    options = ["--target", "speck", "--chip", "speck2f"]
+    assert main(["check", str(tmp_path / "model.snn"), *options]) == 0
+    assert main(["compile", str(tmp_path / "model.snn"), *options, "-o", program]) == 0
+    assert "speck2f, pipelined: needs / has" in capsys.readouterr().out
+    assert main(["simulate", program, "--input", x, "--timing", "cycle", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["chip"]["chip"] == "speck2f"
+    assert any("differ from those of the graph's timesteps" in note for note in found["notes"])
+    assert main(["simulate", program, "--input", x, "--engine", "sinabs"]) == 0
+    assert main(["verify", program, "--input", x, "--engine", "sinabs"]) == 0
