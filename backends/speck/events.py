@@ -16,7 +16,7 @@ from snncc.backends.speck import limits
 from snncc.backends.speck.layers import Layer
 from snncc.backends.speck.mapped import Mapped, mapped
 from snncc.chips import Chip, load_chip
-from snncc.errors import BadInput, CannotLower
+from snncc.errors import BadInput
 from snncc.ir import Add, Array, Input, Kind, Node, Presence, SpikeGraph, place, wires
 from snncc.mapping import Part, Placement, Schedule, network_of
 from snncc.reference import Run
@@ -74,15 +74,9 @@ def event_graph(graph: SpikeGraph, most: int) -> SpikeGraph:
 
 
 def graph_on_chip(graph: SpikeGraph) -> SpikeGraph:
-    """The event graph of the compiled *graph*, for all that its input may hold. Raises `CannotLower`."""
+    """The event graph of the compiled *graph*, for all that its input may hold, of a count at most 16."""
     (node,) = graph.inputs
-    most = 1 if node.kind is Kind.SPIKE else node.max_count
-    if most is None:
-        raise CannotLower(
-            f"{place(node)}: its counts have no bound, so it is not known how many events the port sends",
-            hint="give the input a max_count, or compile without a chip",
-        )
-    return event_graph(graph, most)
+    return event_graph(graph, 1 if node.kind is Kind.SPIKE else node.max_count or limits.COUNTS)
 
 
 def input_events(graph: SpikeGraph, counts: Array) -> dict[str, Array]:
@@ -91,9 +85,19 @@ def input_events(graph: SpikeGraph, counts: Array) -> dict[str, Array]:
 
 
 def trains_on_chip(graph: SpikeGraph, x: Data, run: Run) -> dict[str, Array]:
-    """What the port and the layers sent in *run* of the compiled *graph* on *x*: counts [T, B, size]."""
+    """What the port and the layers sent in *run* of the compiled *graph* on *x*: counts [T, B, size].
+
+    Raises `BadInput` for more events of a pixel than the port sends.
+    """
     (node,) = graph.inputs
     counts = train_of(node, enter(graph, x, run.timesteps)[node.name], run.timesteps)
+    most = len(graph_on_chip(graph).inputs)
+    if counts.max() > most:
+        raise BadInput(
+            f"{place(node)}: a pixel of {int(counts.max())} events in a timestep; the port of the chip sends "
+            f"at most {most}",
+            hint="divide the counts, or simulate without a chip",
+        )
     trains = input_events(graph_on_chip(graph), counts.reshape(*counts.shape[:2], -1))
     for neuron in graph.neurons:
         train = run.records[neuron.name].train[:, :, 0]

@@ -36,6 +36,11 @@ from snncc.ir import (
 from snncc.ir.arrays import simplest
 
 BEHIND = "put a neuron (IF) behind it: between cores nothing but spikes travels"
+POTENTIALS = "an output of potentials"
+ADD_NEURONS = (
+    "put a neuron (IF) behind it and train so; or ask for one, which is approximate and measured: "
+    "readout='spikes', --readout spikes"
+)
 OTHERS = {
     "MaxPool": "pool by averages or sums of spikes, or give the convolution before it a stride",
     "Maximum": "add the spikes instead (two trains of one shape)",
@@ -83,7 +88,7 @@ def node_obstacles(graph: SpikeGraph, node: Node) -> Iterator[Problem]:
         case Output():
             source = graph.by_name[node.inputs[0].source]
             if not graph.edges[source.name].is_events and not isinstance(source, Add):
-                yield Problem(place(node), "an output of potentials", "real numbers", "spikes", BEHIND)
+                yield Problem(place(node), POTENTIALS, "real numbers", "spikes", ADD_NEURONS)
         case _:
             kind = type(node).__name__
             yield Problem(place(node), "operation", kind, "convolution, neuron, pooling", OTHERS[kind])

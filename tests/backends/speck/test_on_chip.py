@@ -11,12 +11,12 @@ import pytest
 
 import snncc
 from snncc.backends.speck.config import configuration
-from snncc.backends.speck.events import distances, graph_on_chip, operations_per_event, run_by_events
+from snncc.backends.speck.events import distances, operations_per_event, run_by_events
 from snncc.backends.speck.mapped import mapped
 from snncc.chips import load_chip, parse_chip
 from snncc.cli import main
-from snncc.errors import BadInput, CannotLower
-from snncc.ir import Input
+from snncc.errors import BadInput
+from snncc.ir import Input, Kind
 from snncc.ir.file import save_graph
 from tests.backends.speck.networks import chain, data, drawn
 
@@ -103,16 +103,21 @@ def test_a_chip_file_with_the_same_cores_is_taken() -> None:
     assert program.placement.chip.name == "mine"
 
 
-def test_counts_without_a_bound_have_no_port() -> None:
+def test_counts_without_a_bound_are_at_most_16_events() -> None:
     graph = chain()
-    (entry,) = graph.inputs
     unbounded = graph.with_nodes(
-        replace(node, kind=snncc.ir.Kind.COUNT, max_count=None) if isinstance(node, Input) else node
+        replace(node, kind=Kind.COUNT, max_count=None) if isinstance(node, Input) else node
         for node in graph.nodes
     )
-    assert entry.max_count is None
-    with pytest.raises(CannotLower, match="its counts have no bound"):
-        graph_on_chip(snncc.compile(unbounded, target="speck").graph)
+    program = snncc.compile(unbounded, target="speck", chip="speck2f")
+    x = data(graph, 0, batch=1)
+    one, other = program.run(x * 2, timing="cycle").chip, program.run(x, timing="cycle").chip
+    assert one is not None
+    assert other is not None
+    assert one.count("port") == 2 * other.count("port") == 2 * x.sum()
+    with pytest.raises(BadInput, match="17 events in a timestep; the port of the chip sends at most 16"):
+        program.run(x * 17, timing="cycle")
+    assert program.run(x * 17).output.any()
 
 
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
