@@ -119,6 +119,10 @@ class OwnPlacement(Protocol):
         """
         ...
 
+    def loads(self, graph: SpikeGraph, run: Run) -> Iterator[str]:
+        """How busy *run* of the compiled *graph* keeps each core, beside the limits of the chip."""
+        ...
+
 
 class Target(Protocol):
     """A place where a graph can run.

@@ -163,6 +163,7 @@ def speck_arguments(one: argparse.ArgumentParser) -> None:
         default="potentials",
         help="speck: potentials, or spikes, of neurons put behind a last layer without (approximate)",
     )
+    one.add_argument("--split-cores", action="store_true", help="speck: split layers over two cores")
 
 
 def program_arguments(one: argparse.ArgumentParser) -> None:
@@ -257,6 +258,7 @@ def compile_command(options: argparse.Namespace) -> int:
         seed=options.seed,
         stretch=options.stretch,
         readout=options.readout,
+        split_cores=options.split_cores,
     )
     program.save(options.output)
     passes = [{"name": s.name, "preserves": s.made_by.preserves} for s in program.stages if s.made_by]
@@ -291,6 +293,7 @@ def check_command(options: argparse.Namespace) -> int:
         precision=options.precision,
         chip=options.chip,
         readout=options.readout,
+        split_cores=options.split_cores,
     )
     where = options.target if options.chip is None else f"{options.target} on {options.chip}"
     if options.json:

@@ -21,6 +21,7 @@ from snncc.backends.speck.neurons import neuron_obstacles
 from snncc.backends.target import Problem
 from snncc.ir import (
     Add,
+    Concat,
     Conv,
     Dense,
     Input,
@@ -50,7 +51,7 @@ OTHERS = {
     "SideOperation": "train without attention modules; for the simulator: --target sim",
     "DynamicSynapse": "train without products of spike trains; for the simulator: --target sim",
     "Gate": "train without masks; for the simulator: --target sim",
-    "Concat": "give the branches one shape and add their spikes (two trains)",
+    "Concat": "join channels of maps directly behind neurons of one scale, or add spikes of one shape",
     "Slice": "let the layers behind it read all channels, with weights of 0",
     "Transpose": "reorder the weights of the layer behind it instead",
     "Sparse": "use a convolution or a dense layer",
@@ -83,6 +84,8 @@ def node_obstacles(graph: SpikeGraph, node: Node) -> Iterator[Problem]:
             yield from pool_obstacles(graph, node)
         case Add():
             yield from add_obstacles(graph, node)
+        case Concat() if is_joined_layer(graph, node):
+            pass
         case Reshape():
             yield from reshape_obstacles(graph, node)
         case Output():
@@ -92,6 +95,15 @@ def node_obstacles(graph: SpikeGraph, node: Node) -> Iterator[Problem]:
         case _:
             kind = type(node).__name__
             yield Problem(place(node), "operation", kind, "convolution, neuron, pooling", OTHERS[kind])
+
+
+def is_joined_layer(graph: SpikeGraph, node: Concat) -> bool:
+    """Whether *node* joins the channels of neurons, as a layer on two cores is joined."""
+    return (
+        node.axis == 0
+        and graph.edges[node.name].is_events
+        and all(isinstance(graph.by_name[wire.source], Neuron) for wire in node.inputs)
+    )
 
 
 def input_obstacles(graph: SpikeGraph, node: Input) -> Iterator[Problem]:

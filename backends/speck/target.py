@@ -14,6 +14,7 @@ from snncc.backends.speck.mapped import mapped, memory_problems, synapse_words
 from snncc.backends.speck.neurons import COUNTS
 from snncc.backends.speck.obstacles import POTENTIALS, obstacles
 from snncc.backends.speck.readout import SpikingReadout, readout_obstacles
+from snncc.backends.speck.split import SplitCores
 from snncc.backends.speck.stream import UnrollTicks, has_streams, stream_obstacles
 from snncc.backends.target import Options, Precision, Problem, Progress, Rounding
 from snncc.chips import Chip
@@ -47,10 +48,12 @@ ASKED_FOR = (COUNTS, POTENTIALS)
 class Speck:
     """SynSense's Speck 2e and 2f: checked without the vendor's driver, run on the simulator and on sinabs.
 
-    *spiking_readout*: 1 puts neurons behind a last layer that has none.
+    *spiking_readout*: 1 puts neurons behind a last layer that has none. *split_cores*: 1 splits layers over
+    two cores where that helps.
     """
 
     spiking_readout: int = 0
+    split_cores: int = 0
 
     name: ClassVar[str] = "speck"
     summary: ClassVar[str] = (
@@ -92,7 +95,11 @@ class Speck:
             except SnnccError as problem:
                 yield Problem(graph.name, "passes", str(problem), "a graph that they take", problem.hint)
                 return
-        yield from (one for one in obstacles(graph) if not (found and one.what in ASKED_FOR))
+        standing = [one for one in obstacles(graph) if not (found and one.what in ASKED_FOR)]
+        if self.split_cores and not standing and not found:
+            graph = SplitCores()(graph)
+            standing = list(obstacles(graph))
+        yield from standing
         yield from memory_problems(*synapse_words(graph))
 
     def asked(self, options: Options) -> tuple[Pass, ...]:
@@ -108,7 +115,8 @@ class Speck:
     def passes(self, options: Options) -> tuple[Pass, ...]:
         """One threshold a layer, many spikes a timestep, lower bounds, and Sinabs's integers."""
         asked = (*rounding(options), *self.asked(options))
-        return (*EXACT, *asked, MultiSpike(), BoundPotentials(), Discretize())
+        split = (SplitCores(),) if self.split_cores else ()
+        return (*EXACT, *asked, MultiSpike(), BoundPotentials(), Discretize(), *split)
 
     def finish(self, graph: SpikeGraph) -> None:
         """Find a core for every layer of the compiled *graph*. Raises `DoesNotFit`."""
@@ -131,6 +139,12 @@ class Speck:
         from snncc.backends.speck.events import trains_on_chip
 
         return trains_on_chip(graph, x, run)
+
+    def loads(self, graph: SpikeGraph, run: Run) -> Iterator[str]:
+        """Synaptic operations of each core, and the shortest timestep in which it keeps up."""
+        from snncc.backends.speck.events import loads
+
+        return loads(mapped(graph), run)
 
     def run(
         self,

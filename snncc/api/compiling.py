@@ -61,6 +61,7 @@ def compile_graph(
     seed: int = 0,
     stretch: int = 1,
     readout: str = "potentials",
+    split_cores: bool = False,
 ) -> Program:
     """Compile a traced *graph* for *target*.
 
@@ -79,11 +80,12 @@ def compile_graph(
     spread over *cores* of it (None: as few as hold it). With *profile*, data in the model's layout, the
     placement is improved against the spikes that these data cause, with *seed* where chance decides.
     *stretch* (loihi) gives a timestep more chip steps, for loops that need them. *readout* ``spikes`` (speck)
-    puts neurons behind a last layer that has none (approximate). Raises `DoesNotFit` with
+    puts neurons behind a last layer that has none (approximate), *split_cores* (speck) puts layers on two
+    cores each where one is too small. Raises `DoesNotFit` with
     every misfit of the target, `DoesNotFitChip` with every limit of the chip that is broken, `BadInput` for
     options that are unknown.
     """
-    chosen = with_settings(target_named(target), stretch, readout)
+    chosen = with_settings(target_named(target), stretch, readout, split_cores)
     chip = chosen.chip if chip is None else chip
     where = None if chip is None else chip_of(chip)
     steps = graph.timesteps if timesteps is None else timesteps
@@ -157,13 +159,14 @@ def check(
     precision: str = "integer",
     chip: str | Chip | None = None,
     readout: str = "potentials",
+    split_cores: bool = False,
 ) -> list[Problem]:
     """Every way in which *graph* does not fit *target* and *chip*, compiled so; none: an empty list.
 
     Memories are counted of the graph as it is compiled by default, with 8-bit weights.
     """
     graph.verify()
-    chosen = with_settings(target_named(target), 1, readout)
+    chosen = with_settings(target_named(target), 1, readout, split_cores)
     chip = chosen.chip if chip is None else chip
     where = None if chip is None else chip_of(chip)
     options = Options(
@@ -188,6 +191,7 @@ def check(
             input_range=ranges,
             chip=where,
             readout=readout,
+            split_cores=split_cores,
         )
     except DoesNotFit as error:
         return list(error.problems)
@@ -205,12 +209,13 @@ def check(
     return []
 
 
-def with_settings(target: Target, stretch: int, readout: str) -> Target:
+def with_settings(target: Target, stretch: int, readout: str, split_cores: bool) -> Target:
     """*target* with the settings that differ from the default. Raises `BadInput`."""
     if readout not in READOUTS:
         raise UnknownName("readout", str(readout), READOUTS)
     settings = {"stretch": stretch} if stretch != 1 else {}
     settings |= {"spiking_readout": 1} if readout == "spikes" else {}
+    settings |= {"split_cores": 1} if split_cores else {}
     return target.with_settings(settings) if settings else target
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from snncc.backends.loihi.passes import BiasByNeuron, MoveBiases, PoolByNeurons, ToRegisters
 from snncc.backends.speck.legalize import BoundPotentials, Discretize
 from snncc.backends.speck.readout import SpikingReadout
+from snncc.backends.speck.split import SplitCores
 from snncc.backends.speck.stream import UnrollTicks
 from snncc.ir import Encoding
 from snncc.passes import (
@@ -43,6 +44,7 @@ PASSES: tuple[Pass, ...] = (
     MultiSpike(),
     BoundPotentials(),
     Discretize(),
+    SplitCores(),
 )
 
 

@@ -14,7 +14,7 @@ from snncc.api.data import batch_axis, batches, clipping, joined, to_graph
 from snncc.api.folder import load_stages, save_stages
 from snncc.api.placing import clock_of, firings_of, on_chip, recorded, senders, timed, together
 from snncc.backends.table import target_named
-from snncc.backends.target import Target
+from snncc.backends.target import OwnPlacement, Target
 from snncc.errors import BadInput, UnknownName
 from snncc.ir import Array, Layout, SpikeGraph
 from snncc.mapping import Placement
@@ -178,6 +178,8 @@ class Program:
                 outputs[node.name] = np.swapaxes(outputs[node.name], 0, 1)
         chip = together(timings) if timings else None
         notes = (*clipping(self.graph, data), *(chip.notes if chip is not None else ()))
+        if chip is not None and isinstance(self.target, OwnPlacement):
+            notes += tuple(self.target.loads(self.graph, run))
         return Result(outputs, costs(self.graph, run, prices), run.records, run, notes, chip)
 
     def run_engine(

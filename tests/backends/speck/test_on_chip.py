@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import snncc
+from snncc.api.report import write_report
 from snncc.backends.speck.config import configuration
 from snncc.backends.speck.events import distances, operations_per_event, run_by_events
 from snncc.backends.speck.mapped import mapped
@@ -85,6 +86,19 @@ def test_energy_by_hand() -> None:
     windows = 5 * 2 * (6 * 6 * 3 * 3) * 4  # timesteps, channels, windows that hold a pixel, features
     assert chip.energies[0].layers["n1"] == pytest.approx(windows * 26.5e-12)
     assert windows < 5 * 128 * operations_per_event(first)
+
+
+def test_operations_a_second_are_told_of_every_core(tmp_path: Path) -> None:
+    """128 events of a timestep with 36 operations each: 4608 take 46.1 us of a core with 1e8 a second."""
+    graph = chain(theta=np.array(4.0), rho=np.array(4.0))
+    program = snncc.compile(graph, target="speck", chip="speck2f")
+    result = program.run(np.ones((5, 1, 2, 8, 8)), timing="cycle")
+    told = [note for note in result.notes if "synaptic operations in a timestep" in note]
+    assert len(told) == len(mapped(program.graph).layers)
+    assert "core 0, n1: up to 4,608 synaptic" in told[0]
+    assert "timesteps of 46.1 us and longer (at 100,000,000 a second, quoted)" in told[0]
+    write_report(tmp_path / "r.html", program, result)
+    assert all(note in (tmp_path / "r.html").read_text() for note in told)
 
 
 def test_other_chips_are_refused() -> None:
