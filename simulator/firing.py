@@ -37,6 +37,14 @@ def firing_of_train(train: Array) -> Firing:
     return Firing(np.searchsorted(frame, np.arange(frames + 1)), address.astype(np.int32))
 
 
+def firing_of_counts(counts: Array) -> Firing:
+    """The firing of one sample's *counts* [frames, ...]: a number n is n spikes."""
+    frame, address = np.nonzero(counts.reshape(len(counts), -1))
+    times = counts.reshape(len(counts), -1)[frame, address].astype(np.int64)
+    frame, address = np.repeat(frame, times), np.repeat(address, times)
+    return Firing(np.searchsorted(frame, np.arange(len(counts) + 1)), address.astype(np.int32))
+
+
 def firings_of_stream(stream: Stream, timesteps: int) -> tuple[Firing, ...]:
     """The firing of each sample of *stream*, in which no neuron fires twice in a timestep."""
     grid, found = stream.grid, []
