@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 def fired_of(program: MachineProgram, firings: Mapping[str, Firing]) -> dict[str, Ints]:
     """How often each neuron of each population fires, [size]."""
     populations = program.placement.network.populations
-    return {name: np.bincount(f.address, minlength=populations[name].size) for name, f in firings.items()}
+    return {name: firing.counts(populations[name].size) for name, firing in firings.items()}
 
 
 def run_chip(

@@ -39,8 +39,31 @@ REACH = FAR[64]
 """How far potentials may be from their thresholds."""
 
 
-def cells_of(program: EventProgram, home: Ints, width: int) -> Cells:
-    """All neurons before the first timestep; *home* [slots] is the core of each, *width* the bits of d."""
+def cells_of(program: EventProgram, home: Ints | None, width: int) -> Cells:
+    """All neurons before the first timestep, in memory of their own where a run changes it.
+
+    *home* [slots] is the core of each, always the same for a program (None: that does not matter); *width*
+    the bits of d.
+    """
+    key = width, home is not None
+    if key not in program.cells:
+        program.cells[key] = new_cells(program, np.zeros(1, np.int64) if home is None else home, width)
+    cells: Cells = program.cells[key]
+    beyond = np.zeros(BLOCK, cells.d.dtype)
+    sums_up = any(not of.fires for of in program.neurons.values())  # in `own`
+    return cells._replace(
+        d=aligned(np.concatenate([cells.d, beyond]), cells.d.dtype.str)[: len(cells.d)],
+        own=aligned(cells.own, "i8") if sums_up else cells.own,
+        deep=cells.deep.copy(),
+        is_deep=cells.is_deep.copy(),
+        saturations=cells.saturations.copy(),
+        fault=cells.fault.copy(),
+        masks=cells.masks.copy(),
+    )
+
+
+def new_cells(program: EventProgram, home: Ints, width: int) -> Cells:
+    """As `cells_of`, for all runs."""
     kind, far, count = np.dtype(f"i{width // 8}"), FAR[width], program.slots.count
     names = program.slots.names
     v, floor, least, rho, reset = (np.zeros(count, np.int64) for _ in range(5))

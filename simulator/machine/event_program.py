@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import gcd, prod
 from typing import Any, NamedTuple
 
@@ -63,6 +63,8 @@ class EventProgram:
     address: NDArray[np.int32]
     fan_out: int
     blocks: int
+    cells: dict[tuple[int, bool], Any] = field(default_factory=dict)
+    """Neurons before a run, made when needed (`snncc.simulator.machine.event_cells`)."""
 
     @property
     def summed(self) -> int:

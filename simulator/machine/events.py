@@ -87,7 +87,7 @@ def run_canonical(
     sums = np.zeros((timesteps + 1, program.summed), np.int64)
     for streamed in dict.fromkeys((program.streamed, frozenset[str]())):
         # What went wrong first is known only if nothing is streamed.
-        cells = cells_of(program, np.zeros(program.slots.count, np.int64), width)
+        cells = cells_of(program, None, width)
         trains = trains_of(program, timesteps)
         if not cells.fault[0]:
             streams = streams_of(program, streamed)

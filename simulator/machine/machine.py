@@ -11,23 +11,22 @@ from numpy.typing import NDArray
 
 from snncc.mapping.schedule import checked_trains
 from snncc.simulator.firing import Firing, firing_of_train
+from snncc.simulator.machine.analytic import accounts_of, count_time
 from snncc.simulator.machine.blocked_kernel import Moment
 from snncc.simulator.machine.calendar import Calendar
-from snncc.simulator.machine.program import KINDS, MachineProgram
+from snncc.simulator.machine.program import KINDS, MachineProgram, Sends, times_of
 from snncc.simulator.machine.run_kernel import (
     DIGITS,
     Results,
     Sent,
     Sweeps,
-    Times,
     arrive,
     carry,
-    count_steps,
     most_of,
     run_steps,
 )
 from snncc.simulator.machine.step_kernel import NEVER, Log, Records, Step, Tally, Wiring
-from snncc.simulator.machine.traffic import Lists, lists_of, sweeps_of, updated
+from snncc.simulator.machine.traffic import calendar, lists_of, sweeps_of, updated
 from snncc.simulator.timing import BINS, Timing
 
 Ints = NDArray[np.int64]
@@ -73,22 +72,26 @@ def run_firings(
     program: MachineProgram, firings: Mapping[str, Firing], level: Level = Level.CYCLE, *, log: int = 0
 ) -> tuple[Timing, Happenings]:
     """As `run_machine`, from lists of spikes."""
-    lists = lists_of(program, firings)
-    touches = updated(program, lists, firings)
-    plan, chip, stations = lists.plan, program.placement.chip, program.stations.size
+    plan = calendar(program, firings)
+    touches = updated(program, plan, firings)
+    chip, stations = program.placement.chip, program.stations.size
     tally = tally_of(stations)
     kept = Log(*(np.zeros(size, np.int64) for size in (1, log, log, log, log)))
-    sizes = plan.steps, program.wiring.units, program.wiring.units, program.neurons
+    is_counted = level is Level.ANALYTIC
+    sends = accounts_of(program).sends if is_counted else program.sends
+    sizes = plan.steps, program.wiring.units, program.wiring.units, len(sends.first) - 1
     out = Results(*(np.zeros(n, np.int64) for n in sizes))
     barrier = chip.barrier_time(program.placement.tiles)
     updates = plan.visits if touches is None else touches.updates
-    if level is Level.ANALYTIC:
-        count_time(program, lists, updates, tally, out)
+    if is_counted:
+        count_time(program, plan, firings, updates, tally, out)
+        uses = np.zeros(len(program.wiring.station), np.int64)
+        carry(program.wiring, sent_of(sends), out.fired, uses, tally.messages)
     else:
-        sweeps = sweeps_of(program, lists, touches)
+        sweeps = sweeps_of(program, lists_of(program, plan, firings), touches)
         step, records = room_for(program, sweeps)
         moment, digits = moment_of(program.wiring), np.zeros(DIGITS, np.int64)
-        code, sent = int(level is Level.RESERVED), sent_of(program)
+        code, sent = int(level is Level.RESERVED), sent_of(sends)
         run_steps(
             code,
             program.wiring,
@@ -105,40 +108,12 @@ def run_firings(
             kept,
             out,
         )
-    timing = timing_of(program, plan, updates, tally, out, barrier)
+    timing = timing_of(program, plan, sends, updates, tally, out, barrier)
     return timing, Happenings(*(a[: kept.used[0]] for a in kept[1:]))
 
 
-def count_time(program: MachineProgram, lists: Lists, updates: Ints, tally: Tally, out: Results) -> None:
-    """The analytic level: the longest work of any unit in each step."""
-    plan, cores, sent = lists.plan, program.stations.cores, sent_of(program)
-    spikes, messages = np.zeros_like(plan.visits), np.zeros_like(plan.visits)
-    work = np.zeros((plan.steps, program.stations.receivers), np.int64)
-    frames = lists.last, lists.address, plan.step, plan.offset
-    count_steps(*frames, plan.senders, program.arrivals, spikes, messages, work, out.fired)
-    times = times_of(program)
-    busy = plan.visits * times.access + updates * times.update + spikes * times.spike + messages * times.send
-    busy[:, -1] = plan.lead + messages[:, -1] * times.port
-    out.steps[:] = np.maximum(busy.max(axis=1), work.max(axis=1))
-    out.spikes[:], out.sent[:] = spikes.sum(axis=0), messages.sum(axis=0)
-    tally.busy[: cores + 1] = busy.sum(axis=0)
-    uses = np.zeros(len(program.wiring.station), np.int64)
-    carry(program.wiring, sent, out.fired, uses, tally.messages)
-
-
-def times_of(program: MachineProgram) -> Times:
-    """The times of the chip's neuron units."""
-    chip = program.placement.chip
-    costs = chip.operations
-    return Times(
-        *(costs.access.time, costs.update.time, costs.spike.time, costs.message_out.time),
-        chip.port.event.time,
-    )
-
-
-def sent_of(program: MachineProgram) -> Sent:
-    """The sends of *program* for kernels."""
-    sends = program.sends
+def sent_of(sends: Sends) -> Sent:
+    """*sends* for kernels."""
     return Sent(sends.first, sends.root, sends.base, sends.service)
 
 
@@ -185,11 +160,16 @@ def tally_of(stations: int) -> Tally:
 
 
 def timing_of(
-    program: MachineProgram, plan: Calendar, updates: Ints, tally: Tally, out: Results, barrier: int
+    program: MachineProgram,
+    plan: Calendar,
+    sends: Sends,
+    updates: Ints,
+    tally: Tally,
+    out: Results,
+    barrier: int,
 ) -> Timing:
-    """The result of a run."""
-    sends, units, cores = program.sends, program.stations.cores + 1, program.stations.cores
-    is_core = np.arange(units) < cores
+    """The result of a run; *sends* is of what ``out.fired`` counts: neurons, or classes of them."""
+    units, cores = program.stations.cores + 1, program.stations.cores
     arrived, synapses = np.zeros(units, np.int64), np.zeros((len(sends.synapses), units), np.int64)
     worked = tally.busy[-program.stations.receivers :]
     arrive(
@@ -200,15 +180,18 @@ def timing_of(
     if program.stations.receivers > cores:
         tally.busy[cores] -= plan.lead.sum()
         tally.busy[-1] += plan.lead.sum()
+    spikes, sent, port, host = out.spikes.copy(), out.sent.copy(), *np.zeros((2, units), np.int64)
+    port[cores], host[cores] = sent[cores], plan.macs.sum()
+    spikes[cores] = sent[cores] = 0
     events = {
-        "access": plan.visits.sum(axis=0),
-        "update": updates.sum(axis=0),
-        "spike": out.spikes * is_core,
-        "message_out": out.sent * is_core,
+        "access": plan.total.copy(),
+        "update": plan.total.copy() if updates is plan.visits else updates.sum(axis=0),
+        "spike": spikes,
+        "message_out": sent,
         "message_in": arrived,
-        "port": out.sent * ~is_core,
+        "port": port,
         **dict.fromkeys(KINDS, np.zeros(units, np.int64)),
         **dict(zip(KINDS, synapses, strict=False)),
-        "host": ~is_core * plan.macs.sum(),
+        "host": host,
     }
     return Timing(out.steps, barrier, program.stations.names, *tally, events)

@@ -96,7 +96,7 @@ def differing(timed: EventRun, canonical: EventRun, firings: Mapping[str, Firing
     orders = timed.differing(canonical)
     found = {}
     for name, train in timed.spikes.items():
-        counts = np.bincount(firings[name].address, minlength=train.shape[1])
+        counts = firings[name].counts(train.shape[1])
         steps = int(np.abs(train.sum(axis=0) - counts).sum())
         found[name] = Differing(int(train.sum()), orders[name], steps)
     return found
