@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from snncc.backends.speck import limits
 from snncc.backends.speck.cores import closest, contests, feasible, matching, shortfall
 from snncc.backends.speck.layers import Layer, entry_shape, kernel_shape, layers_of, map_shape
 from snncc.backends.speck.limits import Words, words_of
 from snncc.backends.target import DoesNotFit, Problem
+from snncc.errors import CannotLower
 from snncc.ir import Conv, Dense, SpikeGraph, place
+
+MOST_NAMED = 12
+"""Of the layers that compete for cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,8 @@ def words_of_layer(layer: Layer) -> Words:
 def mapped(graph: SpikeGraph) -> Mapped:
     """The integer *graph* on the chip's cores. Raises `DoesNotFit`, `CannotLower`."""
     layers = layers_of(graph)
+    for layer in layers:
+        check_compiled(layer, is_integer=graph.is_integer)
     needs = [words_of_layer(layer) for layer in layers]
     problems = tuple(memory_problems([layer.origin for layer in layers], needs))
     if problems:
@@ -61,6 +69,17 @@ def mapped(graph: SpikeGraph) -> Mapped:
         {layer.name: found[k] for k, layer in enumerate(layers)},
         {name: tuple(each) for name, each in table.items()},
     )
+
+
+def check_compiled(layer: Layer, *, is_integer: bool) -> None:
+    """Raise `CannotLower` for a layer that is not what the passes of this target make."""
+    p = layer.neuron.parameters
+    is_ours = is_integer and p.clamp_low is not None and p.max_count is None and not p.theta.ndim
+    if not is_ours or layer.weight.dtype != np.int8 or p.bias.any():
+        raise CannotLower(
+            f"{layer.origin}: is not in Sinabs's integers",
+            hint="compile with the passes of the target speck",
+        )
 
 
 def synapse_words(graph: SpikeGraph) -> tuple[list[str], list[Words]]:
@@ -96,7 +115,7 @@ def too_large(where: str, need: Words, cores: Sequence[Words]) -> Problem:
     assert core is not None
     over = need.excess(cores[core])
     text = ", ".join(f"{want:,} {name} words" for name, (want, _) in over.items())
-    have = ", ".join(f"{have:,} on core {core}, the closest" for _, have in over.values())
+    have = ", ".join(f"{have:,}" for _, have in over.values()) + f" (core {core}, the closest)"
     return Problem(where, "memory of one core", text, have, remedy(need, cores, range(len(cores))))
 
 
@@ -106,8 +125,9 @@ def competition(
     """More layers than the cores that hold any of them."""
     listed = ", ".join(map(str, few))
     others = [core for core in range(len(cores)) if core not in few]
-    what = f"cores: {', '.join(places)} fit on core{'s' * (len(few) > 1)} {listed} only"
-    where = places[0] if len(places) == 1 else f"{len(places)} layers"
+    names = ", ".join(one.partition(" ")[0] for one in places[:MOST_NAMED])
+    rest = f" and {len(places) - MOST_NAMED} more" if len(places) > MOST_NAMED else ""
+    what = f"cores: only core{'s' * (len(few) > 1)} {listed} can hold them"
     hints = []
     if not others:
         hints.append(f"the chip has {len(cores)} cores: leave out or join {len(places) - len(few)} layers")
@@ -118,7 +138,9 @@ def competition(
         if core is not None:
             hints.append(f"closest: {at} on core {core} needs {shortfall(need, cores[core])}")
             hints.append(remedy(need, cores, others))
-    return Problem(where, what, f"{len(places)} cores", str(len(few)), "; ".join(filter(None, hints)))
+    return Problem(
+        f"{names}{rest}", what, f"{len(places)} cores", str(len(few)), "; ".join(filter(None, hints))
+    )
 
 
 def worst(need: Words, cores: Sequence[Words], among: Sequence[int]) -> float:

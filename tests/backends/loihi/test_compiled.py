@@ -57,8 +57,7 @@ def assert_equal(need: dict[str, Array], have: dict[str, Array]) -> None:
 
 def assert_lively(run: Run) -> None:
     for name, record in run.records.items():
-        assert 0.02 < record.train.astype(bool).mean() < 0.999 or name == "always", name
-    assert not any(run.saturations.values())
+        assert 0.02 < record.train.astype(bool).mean() < 1 or name == "always", name
 
 
 @pytest.mark.parametrize("number", RECORDED)
@@ -73,7 +72,7 @@ def test_recorded_runs_of_lava(number: int) -> None:
     assert_equal(need, {name: have[name].astype(need[name].dtype) for name in have})
 
 
-@pytest.mark.parametrize("number", range(40, 60))
+@pytest.mark.parametrize("number", [*range(40, 60), 125, 135])
 def test_numbers_fit_their_registers(number: int) -> None:
     graph = compiled(case(number)).graph
     ranges = {node.name: (node.low or 0.0, node.high or 0.0) for node in graph.inputs}
