@@ -21,8 +21,8 @@ from snncc import simulator
 from snncc.chips import Chip, CoreLimits, load_chip
 from snncc.mapping import Network, Placement, map_network, network_of
 from snncc.simulator.firing import Firing
-from snncc.simulator.machine import Level, energy_of, program_of
-from snncc.simulator.machine.batch import fired_of
+from snncc.simulator.machine import Level, program_of
+from snncc.simulator.machine.batch import time_and_energy
 from snncc.simulator.machine.machine import run_firings
 
 HERE = Path(__file__).resolve().parent
@@ -136,8 +136,7 @@ def scaling(name: str) -> list[tuple[int, int, float, float]]:
     for cores in CORES:
         placement = map_network(network(load), chip, cores=cores)
         firings, program = fired(load, placement), program_of(placement)
-        timing, _ = run_firings(program, firings)
-        energy = energy_of(program, timing, fired_of(program, firings))
+        timing, energy = time_and_energy(program, firings, Level.CYCLE)
         rows.append((cores, timing.total, energy.events, timing.busy.max() / timing.total))
     return rows
 

@@ -1,8 +1,4 @@
-"""The analytic level: what a run takes if nothing waits for anything else, from counts of spikes alone.
-
-Neurons of a population that sit on one core and send alike are a *class*: as many messages on the same
-routes, which bring as many synapses of each kind to each core. What a spike costs depends on its class alone.
-"""
+"""The analytic level: what a run takes if nothing waits for anything else, from counts of spikes alone."""
 
 from __future__ import annotations
 
@@ -14,44 +10,36 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from snncc.ir.arrays import Array
 from snncc.simulator.firing import Firing, StreamFiring
-from snncc.simulator.jit import inner, kernel
-from snncc.simulator.machine.calendar import Calendar, parts_of
-from snncc.simulator.machine.program import MachineProgram, Sends, times_of
-from snncc.simulator.machine.run_kernel import Results
-from snncc.simulator.machine.step_kernel import Tally
-from snncc.simulator.stream import Grid
+from snncc.simulator.jit import kernel
+from snncc.simulator.machine.calendar import Calendar
+from snncc.simulator.machine.classes import Classes, classes_of, table_of
+from snncc.simulator.machine.program import MachineProgram, times_of
+from snncc.simulator.machine.run_kernel import Results, carry
+from snncc.simulator.machine.tallies import results_of, sent_of, tally_of, timing_of
+from snncc.simulator.machine.traffic import calendar, updated
+from snncc.simulator.timing import Timing
 
 Ints = NDArray[np.int64]
-Numbers = NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Accounts:
-    """What spikes of each class cost; the classes of a population lie side by side.
+    """What spikes of each class cost.
 
-    *of* has by population the class of each neuron, counted from its first, which is the first of *own*.
-    *sends* is what one neuron of each class sends, *messages* [classes] how many, *unit* [classes] where from.
     Tables of busy times have a column for each of the *stations* that may work: *units* neuron units, then
     what takes messages. A spike of class c takes ``cost[e]`` of column ``column[e]``, for e in
     ``first[c] : first[c + 1]``.
     """
 
-    of: Mapping[str, Numbers]
-    own: Mapping[str, slice]
-    sends: Sends
-    unit: Ints
-    messages: Ints
+    classes: Classes
     stations: Ints
     units: int
     first: Ints
     column: Ints
     cost: Ints
-    tables: dict[tuple[str, Grid], Numbers]
-    """`of`, by row and code of an event: made when needed."""
     idle: dict[int, Ints]
-    """Busy times without spikes, by the number of steps, where all that is visited is updated: likewise."""
+    """Busy times without spikes by the number of steps, where all that is visited is updated; when needed."""
 
 
 ACCOUNTS: WeakKeyDictionary[MachineProgram, Accounts] = WeakKeyDictionary()
@@ -68,170 +56,58 @@ def accounts_of(program: MachineProgram) -> Accounts:
 
 def make_accounts(program: MachineProgram) -> Accounts:
     """The accounts of *program*."""
-    placement, stations = program.placement, program.stations
-    unit = np.zeros(program.neurons, np.int64)
-    for part in parts_of(placement):
-        unit[part.addresses + program.offsets[part.population]] = part.core
-    of, own, models = {}, {}, [np.zeros(0, np.int64)]
-    count = 0
-    for name in placement.network.senders:
-        low, size = program.offsets[name], placement.network.populations[name].size
-        of[name], found = classes_of(program.sends, unit, low, low + size)
-        own[name] = slice(count, count + len(found))
-        count += len(found)
-        models.append(found)
-    neurons = np.concatenate(models)
-    sends, times = sends_of(program.sends, neurons), times_of(program)
-    units, messages = unit[neurons], np.diff(sends.first).astype(np.int64)
+    stations, classes, times = program.stations, classes_of(program), times_of(program)
+    sends, units, messages = classes.sends, classes.unit, classes.messages
     is_port = units == stations.cores
     spent = np.where(is_port, messages * times.port, times.spike + messages * times.send)
     takes = sends.core.astype(np.int64) + stations.size - stations.receivers
-    sweeping = np.unique([stations.cores, *(part.core for part in placement.parts)])
+    sweeping = np.unique([stations.cores, *(part.core for part in program.placement.parts)])
     used = np.concatenate([sweeping, np.unique(takes)])
-    first = sends.base[sends.first] + np.arange(count + 1)  # the class's own cost goes before its arrivals
+    arrivals = sends.base[sends.first]  # the class's own cost goes before them
     return Accounts(
-        of=of,
-        own=own,
-        sends=sends,
-        unit=units,
-        messages=messages,
+        classes=classes,
         stations=used,
         units=len(sweeping),
-        first=first,
-        column=np.insert(
-            np.searchsorted(used, takes), sends.base[sends.first[:-1]], np.searchsorted(used, units)
-        ),
-        cost=np.insert(sends.service, sends.base[sends.first[:-1]], spent),
-        tables={},
+        first=arrivals + np.arange(classes.count + 1),
+        column=np.insert(np.searchsorted(used, takes), arrivals[:-1], np.searchsorted(used, units)),
+        cost=np.insert(sends.service, arrivals[:-1], spent),
         idle={},
     )
 
 
-def classes_of(sends: Sends, unit: Ints, low: int, high: int) -> tuple[Numbers, Ints]:
-    """The class of each neuron from *low* to *high*, and the first neuron of each class."""
-    of, models = np.zeros(high - low, np.uint32), np.zeros(high - low, np.int64)
-    known = np.full(2 << (high - low).bit_length(), -1)
-    tables = unit, sends.first, sends.root, sends.base, sends.core, sends.synapses
-    count = classify(low, *tables, known, of, models)
-    return of, models[:count].copy()
-
-
-@inner
-def are_alike(g: int, h: int, unit: Any, first: Any, root: Any, base: Any, core: Any, synapses: Any) -> bool:
-    """Whether neurons *g* and *h* are of one class."""
-    if unit[g] != unit[h] or first[g + 1] - first[g] != first[h + 1] - first[h]:
-        return False
-    for k in range(first[g + 1] - first[g]):
-        m, n = first[g] + k, first[h] + k
-        if root[m] != root[n] or base[m + 1] - base[m] != base[n + 1] - base[n]:
-            return False
-        for j in range(base[m + 1] - base[m]):
-            a, b = base[m] + j, base[n] + j
-            if core[a] != core[b]:
-                return False
-            for kind in range(len(synapses)):
-                if synapses[kind, a] != synapses[kind, b]:
-                    return False
-    return True
-
-
-MIX = 0x9E3779B97F4A7C15 >> 1
-"""A large odd factor, so that sums of products differ in all of their digits."""
-
-
-@kernel
-def classify(
-    low: int,
-    unit: Any,
-    first: Any,
-    root: Any,
-    base: Any,
-    core: Any,
-    synapses: Any,
-    known: Any,
-    of: Any,
-    models: Any,
-) -> int:
-    """Number the classes of neurons from *low* on; how many there are.
-
-    *known*, -1 everywhere, is longer than there are neurons, by a power of two: classes by a hash.
-    """
-    count = 0
-    for k in range(len(of)):
-        g = low + k
-        key = np.int64(unit[g])
-        for m in range(first[g], first[g + 1]):
-            key = key * MIX + root[m]
-            for a in range(base[m], base[m + 1]):
-                key = key * MIX + core[a]
-                for kind in range(len(synapses)):
-                    key = key * MIX + synapses[kind, a]
-        key *= MIX
-        place = (key >> 32) & (len(known) - 1)
-        while known[place] >= 0 and not are_alike(
-            models[known[place]], g, unit, first, root, base, core, synapses
-        ):
-            place = (place + 1) & (len(known) - 1)
-        if known[place] < 0:
-            known[place], models[count] = count, g
-            count += 1
-        of[k] = known[place]
-    return count
-
-
-def sends_of(sends: Sends, neurons: Ints) -> Sends:
-    """What *neurons* send."""
-    message = ranges(sends.first[neurons], sends.first[neurons + 1])
-    arrival = ranges(sends.base[message], sends.base[message + 1])
-    lengths = np.diff(sends.first)[neurons], np.diff(sends.base)[message]
-    first, base = (np.concatenate([[0], np.cumsum(each)]) for each in lengths)
-    return Sends(
-        *(first, sends.root[message], base, sends.service[arrival]),
-        *(sends.core[arrival], sends.sender[arrival], sends.synapses[:, arrival]),
-    )
-
-
-def ranges(starts: Array, ends: Array) -> Ints:
-    """The numbers from each start to its end, one range after another."""
-    lengths = (ends - starts).astype(np.int64)
-    return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
-
-
-def count_time(
-    program: MachineProgram,
-    plan: Calendar,
-    firings: Mapping[str, Firing],
-    updates: Ints,
-    tally: Tally,
-    out: Results,
-) -> None:
-    """The longest work of any unit in each step; *out* counts what fired by class."""
+def count_firings(program: MachineProgram, firings: Mapping[str, Firing]) -> tuple[Timing, Ints]:
+    """Time and counts of one sample, and how often each class fired."""
+    plan = calendar(program, firings)
+    touches = updated(program, plan, firings)
+    updates = plan.visits if touches is None else touches.updates
     accounts = accounts_of(program)
+    sends, out = accounts.classes.sends, results_of(program, plan, accounts.classes.count)
+    tally = tally_of(program.stations.size)
     busy = idle_of(program, accounts, plan, updates)
+    count_spikes(accounts, plan, firings, busy, out)
+    settle(busy, accounts.stations[: accounts.units], out.steps, tally.busy)
+    share_out(out.fired, accounts.classes.unit, accounts.classes.messages, out.spikes, out.sent)
+    uses = np.zeros(len(program.wiring.station), np.int64)
+    carry(program.wiring, sent_of(sends), out.fired, uses, tally.messages)
+    return timing_of(program, plan, sends, updates, tally, out), out.fired
+
+
+def count_spikes(
+    accounts: Accounts, plan: Calendar, firings: Mapping[str, Firing], busy: Ints, out: Results
+) -> None:
+    """Add what spikes take to *busy* [steps, columns]; *out* counts them by class."""
     room = np.zeros_like(out.fired)
-    for name, own in accounts.own.items():
-        of, firing = accounts.of[name], firings[name]
+    for name, own in accounts.classes.own.items():
+        firing, steps = firings[name], plan.of[name]
         first = accounts.first[own.start : own.stop + 1]
         spent = first, accounts.column, accounts.cost, busy, room[own], out.fired[own]
         if isinstance(firing, StreamFiring):
             stream = firing.stream
-            table = table_of(accounts, name, stream.grid)
-            spend(stream.events, stream.starts, stream.timesteps, table, plan.of[name], *spent)
+            table = table_of(accounts.classes, name, stream.grid)
+            spend(stream.events, stream.starts, stream.timesteps, table, steps, *spent)
         else:
-            spend(firing.address, firing.first, firing.length, of.reshape(1, -1), plan.of[name], *spent)
-    settle(busy, accounts.stations[: accounts.units], out.steps, tally.busy)
-    share_out(out.fired, accounts.unit, accounts.messages, out.spikes, out.sent)
-
-
-def table_of(accounts: Accounts, name: str, grid: Grid) -> Numbers:
-    """The class of each event of population *name*, [rows, codes]."""
-    table = accounts.tables.get((name, grid))
-    if table is None:
-        table = np.zeros((grid.rows, grid.columns, grid.pitch), np.uint32)
-        maps = accounts.of[name].reshape(grid.channels, grid.rows, grid.columns)
-        table[:, :, : grid.channels] = maps.transpose(1, 2, 0)
-        table = accounts.tables[name, grid] = table.reshape(grid.rows, -1)
-    return table
+            table = accounts.classes.of[name].reshape(1, -1)
+            spend(firing.address, firing.first, firing.length, table, steps, *spent)
 
 
 def idle_of(program: MachineProgram, accounts: Accounts, plan: Calendar, updates: Ints) -> Ints:

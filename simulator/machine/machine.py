@@ -11,23 +11,14 @@ from numpy.typing import NDArray
 
 from snncc.mapping.schedule import checked_trains
 from snncc.simulator.firing import Firing, firing_of_train
-from snncc.simulator.machine.analytic import accounts_of, count_time
+from snncc.simulator.machine.analytic import count_firings
 from snncc.simulator.machine.blocked_kernel import Moment
-from snncc.simulator.machine.calendar import Calendar
-from snncc.simulator.machine.program import KINDS, MachineProgram, Sends, times_of
-from snncc.simulator.machine.run_kernel import (
-    DIGITS,
-    Results,
-    Sent,
-    Sweeps,
-    arrive,
-    carry,
-    most_of,
-    run_steps,
-)
-from snncc.simulator.machine.step_kernel import NEVER, Log, Records, Step, Tally, Wiring
+from snncc.simulator.machine.program import MachineProgram, times_of
+from snncc.simulator.machine.run_kernel import DIGITS, Sweeps, most_of, run_steps
+from snncc.simulator.machine.step_kernel import NEVER, Log, Records, Step, Wiring
+from snncc.simulator.machine.tallies import results_of, sent_of, tally_of, timing_of
 from snncc.simulator.machine.traffic import calendar, lists_of, sweeps_of, updated
-from snncc.simulator.timing import BINS, Timing
+from snncc.simulator.timing import Timing
 
 Ints = NDArray[np.int64]
 
@@ -72,49 +63,40 @@ def run_firings(
     program: MachineProgram, firings: Mapping[str, Firing], level: Level = Level.CYCLE, *, log: int = 0
 ) -> tuple[Timing, Happenings]:
     """As `run_machine`, from lists of spikes."""
-    plan = calendar(program, firings)
-    touches = updated(program, plan, firings)
-    chip, stations = program.placement.chip, program.stations.size
-    tally = tally_of(stations)
     kept = Log(*(np.zeros(size, np.int64) for size in (1, log, log, log, log)))
-    is_counted = level is Level.ANALYTIC
-    sends = accounts_of(program).sends if is_counted else program.sends
-    sizes = plan.steps, program.wiring.units, program.wiring.units, len(sends.first) - 1
-    out = Results(*(np.zeros(n, np.int64) for n in sizes))
-    barrier = chip.barrier_time(program.placement.tiles)
-    updates = plan.visits if touches is None else touches.updates
-    if is_counted:
-        count_time(program, plan, firings, updates, tally, out)
-        uses = np.zeros(len(program.wiring.station), np.int64)
-        carry(program.wiring, sent_of(sends), out.fired, uses, tally.messages)
+    if level is Level.ANALYTIC:
+        timing, _ = count_firings(program, firings)
     else:
-        sweeps = sweeps_of(program, lists_of(program, plan, firings), touches)
-        step, records = room_for(program, sweeps)
-        moment, digits = moment_of(program.wiring), np.zeros(DIGITS, np.int64)
-        code, sent = int(level is Level.RESERVED), sent_of(sends)
-        run_steps(
-            code,
-            program.wiring,
-            sweeps,
-            times_of(program),
-            sent,
-            digits,
-            barrier,
-            step,
-            records,
-            moment,
-            tally_of(stations),
-            tally,
-            kept,
-            out,
-        )
-    timing = timing_of(program, plan, sends, updates, tally, out, barrier)
+        timing = follow(program, firings, level, kept)
     return timing, Happenings(*(a[: kept.used[0]] for a in kept[1:]))
 
 
-def sent_of(sends: Sends) -> Sent:
-    """*sends* for kernels."""
-    return Sent(sends.first, sends.root, sends.base, sends.service)
+def follow(program: MachineProgram, firings: Mapping[str, Firing], level: Level, kept: Log) -> Timing:
+    """Time and counts where every message is followed; what happens is *kept*."""
+    plan = calendar(program, firings)
+    touches = updated(program, plan, firings)
+    sweeps = sweeps_of(program, lists_of(program, plan, firings), touches)
+    stations, tally = program.stations.size, tally_of(program.stations.size)
+    step, records = room_for(program, sweeps)
+    out = results_of(program, plan, program.neurons)
+    run_steps(
+        int(level is Level.RESERVED),
+        program.wiring,
+        sweeps,
+        times_of(program),
+        sent_of(program.sends),
+        np.zeros(DIGITS, np.int64),
+        program.placement.chip.barrier_time(program.placement.tiles),
+        step,
+        records,
+        moment_of(program.wiring),
+        tally_of(stations),
+        tally,
+        kept,
+        out,
+    )
+    updates = plan.visits if touches is None else touches.updates
+    return timing_of(program, plan, program.sends, updates, tally, out)
 
 
 def room_for(program: MachineProgram, sweeps: Sweeps) -> tuple[Step, Records]:
@@ -151,47 +133,3 @@ def moment_of(wiring: Wiring) -> Moment:
     stations, units, edges = len(wiring.interval), wiring.units, len(wiring.before)
     sizes = (stations, stations, stations, stations, stations, units, edges, stations, stations, 1)
     return Moment(*(np.full(size, NEVER) for size in sizes))
-
-
-def tally_of(stations: int) -> Tally:
-    """Counts, all zero."""
-    busy, stalled, messages, deepest = (np.zeros(stations, np.int64) for _ in range(4))
-    return Tally(busy, stalled, messages, deepest, np.zeros((stations, BINS), np.int64))
-
-
-def timing_of(
-    program: MachineProgram,
-    plan: Calendar,
-    sends: Sends,
-    updates: Ints,
-    tally: Tally,
-    out: Results,
-    barrier: int,
-) -> Timing:
-    """The result of a run; *sends* is of what ``out.fired`` counts: neurons, or classes of them."""
-    units, cores = program.stations.cores + 1, program.stations.cores
-    arrived, synapses = np.zeros(units, np.int64), np.zeros((len(sends.synapses), units), np.int64)
-    worked = tally.busy[-program.stations.receivers :]
-    arrive(
-        *(out.fired, sends.first, sends.base, sends.core, sends.service),
-        *(sends.synapses, arrived, worked, synapses),
-    )
-    tally.messages[:units] = out.sent
-    if program.stations.receivers > cores:
-        tally.busy[cores] -= plan.lead.sum()
-        tally.busy[-1] += plan.lead.sum()
-    spikes, sent, port, host = out.spikes.copy(), out.sent.copy(), *np.zeros((2, units), np.int64)
-    port[cores], host[cores] = sent[cores], plan.macs.sum()
-    spikes[cores] = sent[cores] = 0
-    events = {
-        "access": plan.total.copy(),
-        "update": plan.total.copy() if updates is plan.visits else updates.sum(axis=0),
-        "spike": spikes,
-        "message_out": sent,
-        "message_in": arrived,
-        "port": port,
-        **dict.fromkeys(KINDS, np.zeros(units, np.int64)),
-        **dict(zip(KINDS, synapses, strict=False)),
-        "host": host,
-    }
-    return Timing(out.steps, barrier, program.stations.names, *tally, events)
