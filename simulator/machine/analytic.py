@@ -14,7 +14,7 @@ from snncc.simulator.firing import Firing, StreamFiring
 from snncc.simulator.jit import kernel
 from snncc.simulator.machine.calendar import Calendar
 from snncc.simulator.machine.classes import Classes, classes_of, table_of
-from snncc.simulator.machine.program import MachineProgram, times_of
+from snncc.simulator.machine.program import MachineProgram
 from snncc.simulator.machine.run_kernel import Results, carry
 from snncc.simulator.machine.tallies import results_of, sent_of, tally_of, timing_of
 from snncc.simulator.machine.traffic import calendar, updated
@@ -56,7 +56,7 @@ def accounts_of(program: MachineProgram) -> Accounts:
 
 def make_accounts(program: MachineProgram) -> Accounts:
     """The accounts of *program*."""
-    stations, classes, times = program.stations, classes_of(program), times_of(program)
+    stations, classes, times = program.stations, classes_of(program), program.times
     sends, units, messages = classes.sends, classes.unit, classes.messages
     is_port = units == stations.cores
     spent = np.where(is_port, messages * times.port, times.spike + messages * times.send)
@@ -114,7 +114,7 @@ def idle_of(program: MachineProgram, accounts: Accounts, plan: Calendar, updates
     """The busy times [steps, columns] of a run without spikes."""
     if updates is plan.visits and plan.steps in accounts.idle:
         return accounts.idle[plan.steps].copy()
-    times, units = times_of(program), accounts.stations[: accounts.units]
+    times, units = program.times, accounts.stations[: accounts.units]
     busy = np.zeros((plan.steps, len(accounts.stations)), np.int64)
     busy[:, : len(units)] = plan.visits[:, units] * times.access + updates[:, units] * times.update
     busy[:, len(units) - 1] = plan.lead  # the port comes last

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snncc.chips import Chip
-from snncc.simulator.jit import kernel
+from snncc.mapping.hosted import Task
+from snncc.simulator.jit import inner, kernel
 from snncc.simulator.machine.classes import Classes, class_counts, classes_of
 from snncc.simulator.machine.program import KINDS, MachineProgram
 from snncc.simulator.timing import EVENTS, Timing
@@ -20,8 +21,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 PICO = 1e-12
 LINKS = ("inject", "east_west", "north_south", "eject")
+KINDS_OF_COST = (*EVENTS, *LINKS)
+ACCESS, UPDATE = (EVENTS.index(name) for name in ("access", "update"))
 SENDING = 7
-"""How many kinds of what a spike causes count for the layer that sends: see `Prices`."""
+"""How many kinds of what a spike causes count for the layer that sends: see `Rates`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,29 +70,36 @@ def link_energies(chip: Chip) -> dict[str, float]:
     return {kind: getattr(chip.fabric, kind).energy * PICO for kind in LINKS}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prices:
+class Rates(NamedTuple):
     """Joules of what a program does, and for which layer they count.
 
-    *events* [EVENTS]: of one event of each kind; *links*: by kind of link the joules of a message, and the
-    stations. A spike of class c, of the population ``sender[c]`` of the senders, causes ``caused[c]``:
+    *events* [EVENTS], *links* [LINKS]: of one event, one message; *link* [stations]: which kind of link it is
+    (-1: none). A spike of class c, of the population ``sender[c]`` of the senders, causes ``caused[c]``:
     spikes, messages, messages on links of each of `LINKS`, arrivals, and synapses of each connection that
     leaves the population; one of them takes ``price[sender]`` and counts for the layer ``payer[sender]``.
-    *parts*: layer and core of each part, and its share of what the core visits and updates (``share[part]``
-    of ``held[part]``). *tasks*: what the host computes of some layers.
+    Part k is of layer ``of[k]``; of what its core *core* visits and updates it has ``share[k] / held[k]``.
     """
 
-    events: Floats
-    links: Mapping[str, tuple[float, Ints]]
+    events: Any
+    links: Any
+    link: Any
+    sender: Any
+    caused: Any
+    price: Any
+    payer: Any
+    of: Any
+    core: Any
+    share: Any
+    held: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prices:
+    """What the *layers* of a program pay: its *rates*, and what the host computes for some (*tasks*)."""
+
     layers: tuple[str, ...]
-    caused: Ints
-    sender: Ints
-    price: Floats
-    payer: Ints
-    parts: tuple[Ints, Ints]
-    share: Ints
-    held: Ints
-    tasks: Mapping[int, Any]
+    rates: Rates
+    tasks: Mapping[int, Task]
 
 
 PRICES: WeakKeyDictionary[MachineProgram, Prices] = WeakKeyDictionary()
@@ -125,24 +135,24 @@ def make_prices(program: MachineProgram) -> Prices:
     core = np.array([part.core for part in placement.parts], np.int64)
     share = [len(part.addresses) * network.populations[part.population].steps for part in placement.parts]
     held = np.bincount(core, share, minlength=program.stations.cores + 1).astype(np.int64)
-    kinds = np.array(program.stations.kinds)
-    return Prices(
+    rates = Rates(
         events=np.array([costs.get(name, 0.0) for name in EVENTS]),
-        links={kind: (one, np.flatnonzero(kinds == kind)) for kind, one in links.items()},
-        layers=layers,
-        caused=caused,
+        links=np.array([links[kind] for kind in LINKS]),
+        link=np.array([LINKS.index(kind) if kind else -1 for kind in program.stations.kinds], np.int64),
         sender=np.repeat(np.arange(len(sizes)), sizes),
+        caused=caused,
         price=price,
         payer=payer,
-        parts=(np.array([layers.index(part.population) for part in placement.parts], np.int64), core),
+        of=np.array([layers.index(part.population) for part in placement.parts], np.int64),
+        core=core,
         share=np.array(share, np.int64),
         held=held[core],
-        tasks={layers.index(name): task for name, task in network.tasks.items()},
     )
+    return Prices(layers, rates, {layers.index(name): task for name, task in network.tasks.items()})
 
 
 def caused_by(program: MachineProgram, classes: Classes) -> Ints:
-    """What a spike of each class causes: [classes, kinds] as in `Prices`."""
+    """What a spike of each class causes: [classes, kinds] as in `Rates`."""
     sends, hops = classes.sends, hops_of(program)
     running = np.concatenate([np.zeros((1, len(LINKS)), np.int64), np.cumsum(hops[sends.root], axis=0)])
     return np.column_stack(
@@ -175,53 +185,70 @@ def energy_of_classes(program: MachineProgram, timing: Timing, fired: Ints) -> E
     """As `energy_of`; *fired*: spikes of each class."""
     chip, prices = program.placement.chip, prices_of(program)
     events = np.array([timing.events[name] for name in EVENTS])
-    kinds, cores, layers = np.zeros(len(EVENTS)), np.zeros(events.shape[1]), np.zeros(len(prices.layers))
-    amounts = np.zeros(prices.price.shape, np.int64)
-    weigh(events, prices.events, kinds, cores)
-    charge(fired, prices.sender, prices.caused, prices.price, prices.payer, amounts, layers)
-    of, core = prices.parts
-    np.add.at(layers, of, visits_of(prices, timing)[core] * prices.share / prices.held)
+    kinds, cores = np.zeros(len(KINDS_OF_COST)), np.zeros(events.shape[1])
+    layers, amounts = np.zeros(len(prices.layers)), np.zeros_like(prices.rates.payer)
+    add_up_joules(prices.rates, events, timing.messages, fired, amounts, kinds, cores, layers)
     for layer, task in prices.tasks.items():
-        layers[layer] += task.total(timesteps_of(program, timing)) * prices.events[-1]
+        layers[layer] += task.total(timesteps_of(program, timing)) * prices.rates.events[-1]
     return Energy(
-        kinds=dict(zip(EVENTS, kinds.tolist(), strict=True))
-        | {kind: float(one * timing.messages[at].sum()) for kind, (one, at) in prices.links.items()},
+        kinds=dict(zip(KINDS_OF_COST, kinds.tolist(), strict=True)),
         cores=cores,
         layers=dict(zip(prices.layers, layers.tolist(), strict=True)),
         static=static_of(chip, timing.total * chip.time_unit),
     )
 
 
-def visits_of(prices: Prices, timing: Timing) -> Floats:
-    """Joules of visits and updates, by core."""
-    access, update = (prices.events[EVENTS.index(name)] for name in ("access", "update"))
-    return np.asarray(access * timing.events["access"] + update * timing.events["update"], np.float64)
-
-
-@kernel
-def weigh(events: Any, costs: Any, kinds: Any, cores: Any) -> None:
-    """The joules of *events* [kinds, cores] by kind, and by core."""
-    for kind in range(len(events)):
+@inner
+def weigh(rates: Rates, events: Any, messages: Any, kinds: Any, cores: Any) -> None:
+    """The joules of *events* [kinds, cores] and of *messages* [stations], by kind, and by core."""
+    many = len(events)
+    for kind in range(many):
         count = 0
         for core in range(len(cores)):
             count += events[kind, core]
-            cores[core] += costs[kind] * events[kind, core]
-        kinds[kind] = costs[kind] * count
+            cores[core] += rates.events[kind] * events[kind, core]
+        kinds[kind] = rates.events[kind] * count
+    for kind in range(len(rates.links)):
+        count = 0
+        for station in range(len(messages)):
+            if rates.link[station] == kind:
+                count += messages[station]
+        kinds[many + kind] = rates.links[kind] * count
 
 
-@kernel
-def charge(fired: Any, sender: Any, caused: Any, price: Any, payer: Any, amounts: Any, layers: Any) -> None:
-    """Add to *layers* the joules of everything that spikes of each class caused: see `Prices`.
+@inner
+def charge(rates: Rates, fired: Any, amounts: Any, layers: Any) -> None:
+    """Add to *layers* the joules of all that spikes of each class caused.
 
-    It is counted first (*amounts*, zeros, as *price*), so that the result depends on no order.
+    It is counted first (*amounts*, zeros, as ``rates.price``), so that the sums depend on no order.
     """
     for c in range(len(fired)):
         if fired[c]:
-            for n in range(caused.shape[1]):
-                amounts[sender[c], n] += fired[c] * caused[c, n]
+            for n in range(rates.caused.shape[1]):
+                amounts[rates.sender[c], n] += fired[c] * rates.caused[c, n]
     for k in range(len(amounts)):
         for n in range(amounts.shape[1]):
-            layers[payer[k, n]] += amounts[k, n] * price[k, n]
+            layers[rates.payer[k, n]] += amounts[k, n] * rates.price[k, n]
+
+
+@kernel
+def add_up_joules(
+    rates: Rates,
+    events: Any,
+    messages: Any,
+    fired: Any,
+    amounts: Any,
+    kinds: Any,
+    cores: Any,
+    layers: Any,
+) -> None:
+    """All sums of `Energy`: `weigh`, `charge`; visits and updates of a core are shared out by parts."""
+    weigh(rates, events, messages, kinds, cores)
+    charge(rates, fired, amounts, layers)
+    for k in range(len(rates.of)):
+        core = rates.core[k]
+        joules = rates.events[ACCESS] * events[ACCESS, core] + rates.events[UPDATE] * events[UPDATE, core]
+        layers[rates.of[k]] += joules * rates.share[k] / rates.held[k]
 
 
 def static_of(chip: Chip, seconds: float) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from snncc.mapping.schedule import checked_trains
 from snncc.simulator.firing import Firing, firing_of_train
 from snncc.simulator.machine.analytic import count_firings
 from snncc.simulator.machine.blocked_kernel import Moment
-from snncc.simulator.machine.program import MachineProgram, times_of
+from snncc.simulator.machine.program import MachineProgram
 from snncc.simulator.machine.run_kernel import DIGITS, Sweeps, most_of, run_steps
 from snncc.simulator.machine.step_kernel import NEVER, Log, Records, Step, Wiring
 from snncc.simulator.machine.tallies import results_of, sent_of, tally_of, timing_of
@@ -83,10 +83,10 @@ def follow(program: MachineProgram, firings: Mapping[str, Firing], level: Level,
         int(level is Level.RESERVED),
         program.wiring,
         sweeps,
-        times_of(program),
+        program.times,
         sent_of(program.sends),
         np.zeros(DIGITS, np.int64),
-        program.placement.chip.barrier_time(program.placement.tiles),
+        program.barrier,
         step,
         records,
         moment_of(program.wiring),

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from snncc.chips import Fabric
+from snncc.chips import Chip, Fabric
 from snncc.ir.arrays import Array
 from snncc.mapping.network import Connection, Network, Population
 from snncc.mapping.placement import Placement
@@ -72,6 +72,10 @@ class MachineProgram:
     neurons: int
     stays: Ints
     """How many queues the messages of all neurons before each one go through, [neurons + 1]."""
+    times: Times
+    """Of the chip's neuron units."""
+    barrier: int
+    """The time of a synchronization."""
     calendars: dict[int, Calendar] = field(default_factory=dict)
     """By the number of timesteps, made when needed (`snncc.simulator.machine.traffic`)."""
     cells: dict[int, Any] = field(default_factory=dict)
@@ -103,12 +107,13 @@ def make_program(placement: Placement) -> MachineProgram:
     wiring = wiring_of(placement.chip.fabric, stations, trees)
     sends = joined(parts)
     stays = np.concatenate([[0], np.cumsum(trees.size[sends.root])])[sends.first]
-    return MachineProgram(placement, stations, trees, wiring, sends, offsets, int(ends[-1]), stays)
+    chip, neurons = placement.chip, int(ends[-1])
+    times, barrier = times_of(chip), chip.barrier_time(placement.tiles)
+    return MachineProgram(placement, stations, trees, wiring, sends, offsets, neurons, stays, times, barrier)
 
 
-def times_of(program: MachineProgram) -> Times:
+def times_of(chip: Chip) -> Times:
     """The times of the chip's neuron units."""
-    chip = program.placement.chip
     costs = chip.operations
     return Times(
         *(costs.access.time, costs.update.time, costs.spike.time, costs.message_out.time),

@@ -40,8 +40,7 @@ def timing_of(
     out: Results,
 ) -> Timing:
     """The result of a run; *sends* is of what ``out.fired`` counts: neurons, or classes of them."""
-    placement, cores = program.placement, program.stations.cores
-    units, barrier = cores + 1, placement.chip.barrier_time(placement.tiles)
+    units, cores = program.stations.cores + 1, program.stations.cores
     arrived, synapses = np.zeros(units, np.int64), np.zeros((len(sends.synapses), units), np.int64)
     worked = tally.busy[-program.stations.receivers :]
     arrive(
@@ -66,4 +65,4 @@ def timing_of(
         **dict(zip(KINDS, synapses, strict=False)),
         "host": host,
     }
-    return Timing(out.steps, barrier, program.stations.names, *tally, events)
+    return Timing(out.steps, program.barrier, program.stations.names, *tally, events)

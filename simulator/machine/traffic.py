@@ -22,9 +22,8 @@ Ints = NDArray[np.int64]
 
 def calendar(program: MachineProgram, firings: Mapping[str, Firing]) -> Calendar:
     """The calendar of a run of *program* with *firings*; kept for the next sample."""
-    network = program.placement.network
-    one = network.senders[0]
-    timesteps = firings[one].length // network.populations[one].ticks
+    name, one = next(iter(firings.items()))
+    timesteps = one.length // program.placement.network.populations[name].ticks
     if timesteps not in program.calendars:
         program.calendars[timesteps] = calendar_of(program.placement, program.offsets, timesteps)
     return program.calendars[timesteps]

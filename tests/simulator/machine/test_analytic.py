@@ -14,7 +14,7 @@ from snncc.simulator.machine.batch import time_and_energy
 from snncc.simulator.machine.classes import class_counts, classes_of, fired_classes
 from snncc.simulator.machine.energy import costs_of, link_energies
 from snncc.simulator.machine.machine import run_firings
-from snncc.simulator.machine.program import Sends, target_masks, times_of
+from snncc.simulator.machine.program import Sends, target_masks
 from snncc.simulator.machine.traffic import calendar, updated
 from snncc.simulator.timing import Timing
 from tests.simulator.machine.test_against_slow import differences
@@ -39,7 +39,7 @@ def streamed(program: Program) -> dict[str, Firing]:
 
 def longest_work(compiled: MachineProgram, firings: dict[str, Firing]) -> list[int]:
     """MACHINE.md, 5: of each step the longest work of any unit, spike by spike."""
-    plan, times, sends = calendar(compiled, firings), times_of(compiled), compiled.sends
+    plan, times, sends = calendar(compiled, firings), compiled.times, compiled.sends
     touches = updated(compiled, plan, firings)
     updates = plan.visits if touches is None else touches.updates
     units, cores = plan.visits * times.access + updates * times.update, compiled.stations.cores
