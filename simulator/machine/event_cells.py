@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,7 +180,7 @@ def overflow_of(program: EventProgram, graph: SpikeGraph, cells: Cells) -> State
 def report(
     program: EventProgram,
     cells: Cells,
-    spikes: Counts | Mapping[str, Counts],
+    spikes: Counts | Mapping[str, NDArray[np.signedinteger[Any]]],
     sums: Ints,
     dropped: Ints,
     timing: Timing | None,
@@ -189,7 +190,7 @@ def report(
     *spikes* [T, slots], or by population and address [T, size]; *sums* as in `note_sums`, before each
     timestep and at the end.
     """
-    of, potentials = program.slots.of, cells.d + cells.own[:, LEAST] + cells.deep
+    of, least = program.slots.of, {name: neurons.least for name, neurons in program.neurons.items()}
     first = program.slots.count - program.summed
     roles: Mapping[str, Role] = {name: p.role for name, p in program.network.populations.items()}
     neurons = [name for name, role in roles.items() if role is Role.NEURON]
@@ -198,7 +199,7 @@ def report(
     return EventRun(
         spikes={name: trains[name] for name in neurons},
         sums={name: np.diff(sums[:, of[name] - first], axis=0) for name in readouts},
-        potentials={name: potentials[of[name]] for name in neurons},
+        potentials={name: cells.d[of[name]] + cells.deep[of[name]] + least[name] for name in neurons},
         saturations={name: int(cells.saturations[program.slots.names.index(name)]) for name in neurons},
         dropped=dropped,
         timing=timing,

@@ -81,12 +81,14 @@ def costs_of(graph: SpikeGraph, placement: Placement) -> MachineProgram:
     return known[1]
 
 
-def input_trains(placement: Placement, firings: Mapping[str, Firing], timesteps: int) -> dict[str, Ints]:
+def input_trains(
+    placement: Placement, firings: Mapping[str, Firing], timesteps: int
+) -> dict[str, NDArray[np.int8]]:
     """The trains [T, 1, size] of all inputs of one sample."""
     trains = {}
     for name, population in placement.network.populations.items():
         if population.role is Role.INPUT:
-            trains[name] = np.zeros((timesteps, 1, population.size), np.int64)
+            trains[name] = np.zeros((timesteps, 1, population.size), np.int8)
             trains[name][firings[name].frames, 0, firings[name].address] = 1
     return trains
 
