@@ -193,7 +193,7 @@ def spikes_of(target: Target, graph: SpikeGraph, data: Array, timesteps: int) ->
     run = target.run(graph, data, timesteps=timesteps, firing=network_of(graph).senders)
     assert isinstance(run, Simulated)
     return {
-        name: np.mean([np.bincount(f.address, minlength=graph.edges[name].size) for f in each], axis=0)
+        name: np.mean([f.counts(graph.edges[name].size) for f in each], axis=0)
         for name, each in run.firings.items()
     }
 
