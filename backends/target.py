@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from snncc.chips import Chip
 from snncc.errors import BadInput, SnnccError
@@ -88,6 +88,15 @@ class DoesNotFit(SnnccError):
         self.problems = problems
         lines = [f"the network does not fit {target}: {len(problems)} problem{'s' * (len(problems) != 1)}"]
         super().__init__("\n".join(lines + [str(problem) for problem in problems]))
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """A target with something to say about a run besides whether it is equal."""
+
+    def remarks(self, graph: SpikeGraph, x: Data, run: Run) -> Iterator[str]:
+        """What a user should know of the compiled *graph* on *x*; *run* has a record of every neuron."""
+        ...
 
 
 class Target(Protocol):

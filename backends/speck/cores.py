@@ -73,13 +73,12 @@ class Contest:
 
 
 def contests(options: Feasible) -> list[Contest]:
-    """The sets of layers that have too few cores between them; none where a mapping exists."""
+    """The sets of layers that have too few cores between them, apart; none where a mapping exists."""
     core_of = matching(options)
     layer_on = {core: layer for layer, core in core_of.items()}
-    found: list[Contest] = []
-    covered: set[int] = set()
+    found: list[tuple[set[int], set[int]]] = []
     for start in range(len(options)):
-        if start in core_of or start in covered:
+        if start in core_of:
             continue
         layers, wanted, front = {start}, set[int](), [start]
         while front:
@@ -88,9 +87,11 @@ def contests(options: Feasible) -> list[Contest]:
                 if core in layer_on and layer_on[core] not in layers:
                     layers.add(layer_on[core])
                     front.append(layer_on[core])
-        covered |= layers
-        found.append(Contest(tuple(sorted(layers)), tuple(sorted(wanted))))
-    return found
+        for one in [one for one in found if one[1] & wanted]:
+            found.remove(one)
+            layers, wanted = layers | one[0], wanted | one[1]
+        found.append((layers, wanted))
+    return [Contest(tuple(sorted(layers)), tuple(sorted(wanted))) for layers, wanted in found]
 
 
 def closest(need: Words, cores: Sequence[Words], among: Sequence[int]) -> int | None:

@@ -11,6 +11,7 @@ import numpy as np
 from snncc.backends.speck import limits
 from snncc.backends.speck.config import configuration, is_sensor, outputs_of
 from snncc.backends.speck.deploy_script import DEPLOY
+from snncc.backends.speck.events import operations_per_event, ratios
 from snncc.backends.speck.mapped import Mapped, words_of_layer
 from snncc.backends.speck.network_script import WEIGHTS, network_script, weight_arrays
 
@@ -116,7 +117,8 @@ def core_table(m: Mapped) -> str:
     """One line a core: its layer, memory used, who it sends to, and threshold to largest weight."""
     cores = limits.cores()
     lines = [
-        "core  layer: kernel words, neuron words, bias words (used / there); sends to; threshold / max |w|"
+        "core  layer: kernel words, neuron words, bias words (used / there); sends to; synaptic operations "
+        "for an event (estimate); events a second at most (quoted limit); threshold / largest weight"
     ]
     for core, have in enumerate(cores):
         names = [name for name, one in m.core_of.items() if one == core]
@@ -125,18 +127,14 @@ def core_table(m: Mapped) -> str:
             continue
         layer = m.by_name[names[0]]
         need = words_of_layer(layer)
+        per_event = operations_per_event(layer)
         to = ", ".join(
             f"core {m.core_of[one.layer]}" + (f" (sums of {one.pool}x{one.pool})" if one.pool > 1 else "")
             for one in m.destinations[layer.name]
         )
         lines.append(
             f"{core:4}  {layer.name}: {need.kernel:,} / {have.kernel:,}, {need.neuron:,} / {have.neuron:,}, "
-            f"{need.bias:,} / {have.bias:,}; {to or 'the host'}; {ratio_of(m, layer.name):.3g}"
+            f"{need.bias:,} / {have.bias:,}; {to or 'the host'}; {per_event:,.4g}; "
+            f"{limits.OPERATIONS[core] / per_event:,.3g}; {ratios(m)[layer.name]:.3g}"
         )
     return "\n".join(lines) + "\n"
-
-
-def ratio_of(m: Mapped, name: str) -> float:
-    """Threshold to largest weight of a layer, in the integers of the chip."""
-    layer = m.by_name[name]
-    return float(layer.neuron.parameters.theta) / float(np.abs(layer.weight.astype(np.int64)).max())

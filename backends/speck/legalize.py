@@ -89,7 +89,7 @@ def integer_nodes(graph: SpikeGraph, layer: Layer) -> dict[str, Node]:
         raise CannotLower(
             f"{layer.origin}: nothing is left of its {left} on the one scale of the layer, "
             f"{numbers.scale:.6g} steps for 1",
-            hint="its bias, lower clamp or initial potential is far larger than the rest: bring them closer",
+            hint="weights, bias, threshold, lower clamp and initial potential must be of similar size",
         )
     synapse, p = layer.synapse, layer.neuron.parameters
     bias = None

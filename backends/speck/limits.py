@@ -41,6 +41,9 @@ READOUT_STEP = 4
 """The readout takes class k from channel 4 k: an erratum of Speck 2e and 2f (docs)."""
 SENSOR = (2, 128, 128)
 """Polarities, rows and columns of the sensor (datasheet)."""
+OPERATIONS = (100e6, *(30e6,) * 8)
+"""Synaptic operations in a second by core; beyond them the whole chip waits. Quoted, not published by its
+makers: see [sources] quoted in the chip file."""
 LEAST_RATIO = 2.0
 """Of threshold to largest weight, below which events and timesteps go far apart (measured; docs: 1)."""
 

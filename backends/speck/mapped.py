@@ -12,6 +12,9 @@ from snncc.backends.speck.limits import Words, words_of
 from snncc.backends.target import DoesNotFit, Problem
 from snncc.ir import Conv, Dense, SpikeGraph, place
 
+MOST_NAMED = 12
+"""Of the layers that compete for cores."""
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:
@@ -106,8 +109,9 @@ def competition(
     """More layers than the cores that hold any of them."""
     listed = ", ".join(map(str, few))
     others = [core for core in range(len(cores)) if core not in few]
-    what = f"cores: {', '.join(places)} fit on core{'s' * (len(few) > 1)} {listed} only"
-    where = places[0] if len(places) == 1 else f"{len(places)} layers"
+    names = ", ".join(one.partition(" ")[0] for one in places[:MOST_NAMED])
+    rest = f" and {len(places) - MOST_NAMED} more" if len(places) > MOST_NAMED else ""
+    what = f"cores: only core{'s' * (len(few) > 1)} {listed} can hold them"
     hints = []
     if not others:
         hints.append(f"the chip has {len(cores)} cores: leave out or join {len(places) - len(few)} layers")
@@ -118,7 +122,9 @@ def competition(
         if core is not None:
             hints.append(f"closest: {at} on core {core} needs {shortfall(need, cores[core])}")
             hints.append(remedy(need, cores, others))
-    return Problem(where, what, f"{len(places)} cores", str(len(few)), "; ".join(filter(None, hints)))
+    return Problem(
+        f"{names}{rest}", what, f"{len(places)} cores", str(len(few)), "; ".join(filter(None, hints))
+    )
 
 
 def worst(need: Words, cores: Sequence[Words], among: Sequence[int]) -> float:

@@ -19,6 +19,10 @@ LEAK = (
 def neuron_obstacles(node: Neuron, shape: Shape) -> Iterator[Problem]:
     """What of the neurons *node* no core computes, after the exact passes."""
     where, p = place(node), node.parameters
+    bounded = list(counts(where, p))
+    if bounded:  # an SFA or QCFS neuron is another machine in all else too
+        yield from bounded
+        return
     if np.any(p.leak != 1):
         yield Problem(where, "leak", f"a factor of {float(np.min(p.leak)):.6g} a timestep", "none", LEAK)
     if p.has_current:
@@ -35,7 +39,6 @@ def neuron_obstacles(node: Neuron, shape: Shape) -> Iterator[Problem]:
     if p.emit is not Emit.COUNT:
         yield Problem(where, "what it sends", "real numbers", "spikes", "train a neuron that spikes")
         return
-    yield from counts(where, p)
     yield from resets(where, p)
     yield from one_number(where, p, shape)
 

@@ -96,6 +96,15 @@ class Speck(WithoutSettings):
 
         emit(mapped(graph), folder)
 
+    def remarks(self, graph: SpikeGraph, x: Data, run: Run) -> Iterator[str]:
+        """How far the chip, which works event by event, is from *run*; and how busy its cores are."""
+        from snncc.backends.speck.events import remarks
+
+        try:
+            yield from remarks(graph, x, run)
+        except SnnccError as problem:
+            yield f"the model of the chip, event by event, did not run: {problem}"
+
     def run_engine(
         self,
         engine: str,

@@ -30,6 +30,7 @@ from snncc.api.compare import (
 from snncc.api.data import batch_axis, clipping, to_graph
 from snncc.api.program import Program
 from snncc.api.proof import Claim, LayerCheck, Proof, StageCheck
+from snncc.backends.target import Remarking
 from snncc.errors import BadInput
 from snncc.ir import Array, Emit, Encoding, Neuron, Output, Over, SpikeGraph
 from snncc.passes import Preserves, Stage
@@ -87,6 +88,8 @@ def verify(
         before = after
     if program.graph.is_integer:
         done(check_target(program, data, before))
+        if isinstance(program.target, Remarking):
+            notes += program.target.remarks(program.graph, data, before)
     else:
         notes.append(
             "the program computes with floats, on the reference executor itself: no target to compare"

@@ -36,6 +36,8 @@ from snncc.quantization.skips import with_weighted_skips
 
 SLACK = 1e-6
 """Of a step: what rounding in float64 may add."""
+SINGLE = 2.0**-22
+"""Of a number: what a quantizer may add that computes in float32, as Sinabs does."""
 CHOSEN = {
     Input: {"scale", "low", "high"},
     Dense: {"weight", "bias", "weight_scale", "shift"},
@@ -72,7 +74,7 @@ class Rounded:
             need, have, allowed = np.broadcast_arrays(self.before, self.after, self.allowed)
         except ValueError:
             return f"{self.what} has the shape {self.after.shape}, had {self.before.shape}"
-        beyond = ~(np.abs(have - need) <= allowed * (1 + SLACK) + SLACK * np.abs(need) * 1e-3)
+        beyond = ~(np.abs(have - need) <= allowed * (1 + SLACK) + SINGLE * np.abs(need))
         if not beyond.any():
             return None
         index = tuple(int(k) for k in np.argwhere(beyond)[0])

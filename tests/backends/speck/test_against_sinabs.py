@@ -163,6 +163,9 @@ def test_mappings(backend: Any, instances: int) -> None:
             for one in against:
                 assert len(one.layers) > len(one.cores)
                 assert {core for layer in one.layers for core in options[layer]} == set(one.cores)
+            missing = sum(len(one.layers) - len(one.cores) for one in against)
+            assert missing == len(needs) - len(mine)  # every layer too many is in one of the sets
+            assert sum(len(one.cores) for one in against) == len({c for one in against for c in one.cores})
         else:
             found += 1
             assert [mine[k] for k in range(len(needs))] == expected
