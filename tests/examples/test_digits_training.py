@@ -71,12 +71,12 @@ def test_augment_moves_but_keeps_the_range() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_shipped_weights_are_accurate(kind: str) -> None:
     digits = load()
-    assert errors(kind, shipped(kind), digits) / len(digits.test_y) <= 0.015
+    assert errors(RECIPES[kind], shipped(kind), digits) / len(digits.test_y) <= 0.015
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_layer_spikes_and_not_every_neuron(kind: str) -> None:
-    layers = activity(kind, shipped(kind), torch.from_numpy(load().test_x))
+    layers = activity(RECIPES[kind], shipped(kind), torch.from_numpy(load().test_x))
     assert len(layers) == {"sfa": 6, "lif": 4}[kind]
     for name, layer in layers.items():
         assert 0.1 < layer.active < 0.6, name
@@ -88,7 +88,7 @@ def test_activations_of_sfa_use_all_counts() -> None:
     model.get_submodule("head_neuron").register_forward_hook(
         lambda _, __, out: counts.update((4 * out).unique().tolist())
     )
-    predict("sfa", model, torch.from_numpy(load().test_x))
+    predict(RECIPES["sfa"], model, torch.from_numpy(load().test_x))
     assert counts == {0, 1, 2, 3, 4}
 
 
@@ -104,7 +104,7 @@ def test_shipped_weights_are_small_and_float32(kind: str) -> None:
 def test_training_depends_on_the_seed_alone(kind: str) -> None:
     digits = few()
     first, again, other = (
-        train(kind, digits, seed=seed, epochs=1, quiet=True).state_dict() for seed in (3, 3, 4)
+        train(RECIPES[kind], digits, seed=seed, epochs=1, quiet=True).state_dict() for seed in (3, 3, 4)
     )
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
