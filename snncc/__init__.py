@@ -2,7 +2,7 @@
 
 >>> import snncc
 >>> sorted(snncc.targets())
-['sim']
+['loihi', 'sim', 'speck']
 """
 
 from __future__ import annotations

@@ -283,8 +283,12 @@ def check_command(options: argparse.Namespace) -> int:
 
         print(json.dumps({"fits": not problems, "problems": [asdict(problem) for problem in problems]}))
     elif problems:
-        rows = [[p.where, p.what, p.need, p.have, p.hint] for p in problems]
+        hints = {p.hint: "" for p in problems if p.hint}
+        hints = {hint: f"[{k}]" for k, hint in enumerate(hints, start=1)}
+        rows = [[p.where, p.what, p.need, p.have, hints.get(p.hint, "")] for p in problems]
         print(text_table("", ("where", "what", "need", "have", "hint"), rows))
+        for hint, mark in hints.items():
+            print(f"{mark} {hint}")
         print(f"does not fit {where}: {len(problems)} problem{'s' * (len(problems) != 1)}")
     else:
         print(f"fits {where}")

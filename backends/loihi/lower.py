@@ -94,6 +94,11 @@ def misfits(graph: SpikeGraph, network: Network) -> Iterator[Problem]:
             yield Problem(where, "mantissa of the bias", str(mantissa), str(BIAS_MANTISSA_MOST), hint)
         if p.has_current and np.any(p.bias):
             yield Problem(where, "bias of a current with memory", "into the current", "into the potential")
+    for population in network.populations.values():
+        if population.role not in (Role.INPUT, Role.NEURON, Role.READOUT):
+            need = f"a {population.role} of {population.name}"
+            hint = "pool behind the neurons, by averages, or use --target sim"
+            yield Problem(population.origin or population.name, "cores", need, "neurons and synapses", hint)
     for c in network.connections:
         if c.node is None:
             hint = "read it through a layer of weights"

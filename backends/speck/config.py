@@ -66,7 +66,7 @@ def is_sensor(m: Mapped) -> bool:
     shape = node.shape
     pools = {one.pool for one in m.destinations[node.name]}
     fits = len(shape) == 3 and shape[0] <= limits.SENSOR[0] and max(shape[1:]) <= limits.SENSOR[1]
-    return fits and pools == {1}
+    return fits and len(pools) == 1
 
 
 def sensor_fields(m: Mapped) -> Fields:
@@ -75,14 +75,15 @@ def sensor_fields(m: Mapped) -> Fields:
     if not is_sensor(m):
         return {"usable": False}
     channels, height, width = node.shape
+    pool = m.destinations[node.name][0].pool  # the sensor pools first, then it cuts
     return {
         "usable": True,
         "merge": channels == 1,
         "mirror": {"x": False, "y": False},
         "mirror_diagonal": False,
-        "cut": {"x": width - 1, "y": height - 1},
+        "cut": {"x": width // pool - 1, "y": height // pool - 1},
         "origin": {"x": 0, "y": 0},
-        "pooling": {"x": 1, "y": 1},
+        "pooling": {"x": pool, "y": pool},
         "pass_sensor_events": False,
         "destinations": [
             {"layer": m.core_of[one.layer], "enable": True} for one in m.destinations[node.name]

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from snncc.backends.speck import limits
 from snncc.backends.speck.cores import closest, contests, feasible, matching, shortfall
 from snncc.backends.speck.layers import Layer, entry_shape, kernel_shape, layers_of, map_shape
 from snncc.backends.speck.limits import Words, words_of
 from snncc.backends.target import DoesNotFit, Problem
+from snncc.errors import CannotLower
 from snncc.ir import Conv, Dense, SpikeGraph, place
 
 MOST_NAMED = 12
@@ -47,6 +50,8 @@ def words_of_layer(layer: Layer) -> Words:
 def mapped(graph: SpikeGraph) -> Mapped:
     """The integer *graph* on the chip's cores. Raises `DoesNotFit`, `CannotLower`."""
     layers = layers_of(graph)
+    for layer in layers:
+        check_compiled(layer, is_integer=graph.is_integer)
     needs = [words_of_layer(layer) for layer in layers]
     problems = tuple(memory_problems([layer.origin for layer in layers], needs))
     if problems:
@@ -64,6 +69,17 @@ def mapped(graph: SpikeGraph) -> Mapped:
         {layer.name: found[k] for k, layer in enumerate(layers)},
         {name: tuple(each) for name, each in table.items()},
     )
+
+
+def check_compiled(layer: Layer, *, is_integer: bool) -> None:
+    """Raise `CannotLower` for a layer that is not what the passes of this target make."""
+    p = layer.neuron.parameters
+    is_ours = is_integer and p.clamp_low is not None and p.max_count is None and not p.theta.ndim
+    if not is_ours or layer.weight.dtype != np.int8 or p.bias.any():
+        raise CannotLower(
+            f"{layer.origin}: is not in Sinabs's integers",
+            hint="compile with the passes of the target speck",
+        )
 
 
 def synapse_words(graph: SpikeGraph) -> tuple[list[str], list[Words]]:
@@ -99,7 +115,7 @@ def too_large(where: str, need: Words, cores: Sequence[Words]) -> Problem:
     assert core is not None
     over = need.excess(cores[core])
     text = ", ".join(f"{want:,} {name} words" for name, (want, _) in over.items())
-    have = ", ".join(f"{have:,} on core {core}, the closest" for _, have in over.values())
+    have = ", ".join(f"{have:,}" for _, have in over.values()) + f" (core {core}, the closest)"
     return Problem(where, "memory of one core", text, have, remedy(need, cores, range(len(cores))))
 
 

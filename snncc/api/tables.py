@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from snncc.api.evaluation import Report
 from snncc.api.proof import Proof
+from snncc.chips import Chip, Status
 from snncc.mapping import Placement, usage
 from snncc.simulator.costs import Costs
 from snncc.simulator.timing import EVENTS
@@ -202,7 +203,22 @@ def usage_rows(placement: Placement) -> tuple[tuple[str, ...], list[list[str]]]:
 def usage_table(placement: Placement) -> str:
     """What each core needs and has of what the chip limits."""
     heads, rows = usage_rows(placement)
-    return text_table(f"{placement.chip.name}, {placement.schedule.value}: needs / has", heads, rows)
+    table = text_table(f"{placement.chip.name}, {placement.schedule.value}: needs / has", heads, rows)
+    unknown = unknown_limits(placement.chip)
+    return f"{table}\nnot published, so not checked: {', '.join(unknown)}" if unknown else table
+
+
+def unknown_limits(chip: Chip) -> list[str]:
+    """The limits of cores and messages that the makers of *chip* do not publish."""
+    found = [
+        key.rpartition(".")[2].replace("_", " ")
+        for key, number in chip.numbers.items()
+        if key.startswith(("cores", "limits"))
+        and number.value is None
+        and number.status is Status.ASSUMED
+        and ("unpublished" in number.note or "not published" in number.note)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def short(text: str, width: int = 60) -> str:

@@ -661,7 +661,10 @@ def neuron_bits(node: Neuron) -> int:
     if p.emit is not Emit.COUNT:
         raise CannotLower(f"{place(node)}: sends real numbers, a chip's neurons send spikes")
     if p.max_count is None and p.encoding is not Encoding.GRADED:
-        raise CannotLower(f"{place(node)}: any number of spikes may leave in a timestep, a bound is needed")
+        raise CannotLower(
+            f"{place(node)}: any number of spikes may leave in a timestep, a bound is needed",
+            hint="give the neuron a max_count, or compile without a chip",
+        )
     is_graded = p.encoding is Encoding.GRADED and p.max_count != 1
     return (p.max_count or MOST).bit_length() if is_graded else 0
 

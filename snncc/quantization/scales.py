@@ -241,7 +241,8 @@ def shift_for(ratio: float) -> int:
 def reset_amounts(group: Group, graph: SpikeGraph, *, at_thresholds: bool) -> Array | None:
     """The one reset amount of each cell in units of the group, or None where neurons differ.
 
-    *at_thresholds*: where a spike does not subtract, the first threshold.
+    *at_thresholds*: where a spike does not subtract, the first threshold; and layers whose neurons all agree
+    may differ from each other: the smallest amount counts, the others are rounded.
     """
     amounts: list[Array] = []
     for name in group.neurons:
@@ -257,6 +258,10 @@ def reset_amounts(group: Group, graph: SpikeGraph, *, at_thresholds: bool) -> Ar
         if np.any(high - low > 1e-12 * high):
             return None
         amounts.append(high)
-    if not amounts or any(not np.allclose(a, amounts[0], rtol=1e-12) for a in amounts):
+    if not amounts:
         return None
-    return amounts[0]
+    if all(np.allclose(a, amounts[0], rtol=1e-12) for a in amounts):
+        return amounts[0]
+    if at_thresholds and all(np.allclose(a, a.flat[0], rtol=1e-12) for a in amounts):
+        return np.asarray(min(float(a.flat[0]) for a in amounts))
+    return None

@@ -14,7 +14,7 @@ import pytest
 import snncc
 from snncc.api.program import Program
 from snncc.api.report_chip import chip_part
-from snncc.api.tables import chip_table, report_table, usage_table
+from snncc.api.tables import chip_table, report_table, unknown_limits, usage_table
 from snncc.api.timeline import write_timeline
 from snncc.chips import CoreLimits, Entry, load_chip
 from snncc.chips.model import Limits
@@ -313,3 +313,8 @@ def test_the_folder_of_a_program_on_a_chip_may_be_replaced(program: Program, tmp
     assert snncc.load_program(tmp_path / "out").placement is None
     program.save(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
+
+
+def test_limits_that_nobody_publishes_are_named() -> None:
+    assert unknown_limits(load_chip("loihi2")) == ["in axons", "out axons", "in queue", "fan out"]
+    assert unknown_limits(load_chip("mesh")) == []

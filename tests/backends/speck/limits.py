@@ -306,13 +306,13 @@ BEYOND: list[tuple[Callable[[], SpikeGraph], str, str, str, str]] = [
         "conv",
         "memory of one core",
         "131,072 neuron words",
-        "65,536 on core 0, the closest",
+        "65,536 (core 0, the closest)",
     ),
     (
         lambda: one_layer((900, 4, 4), 1024, 1),
         "conv",
         "memory of one core",
         "921,600 kernel words",
-        "65,536 on core 5, the closest",
+        "65,536 (core 5, the closest)",
     ),
 ]

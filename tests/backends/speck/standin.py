@@ -59,9 +59,17 @@ def accepted(config: SpeckConfiguration) -> tuple[bool, str]:
     return True, ""
 
 
+def has_driver() -> bool:
+    """Whether samna itself is installed."""
+    made = sys.modules.get("samna")
+    if made is not None:
+        return made.__spec__ is not None
+    return importlib.util.find_spec("samna") is not None
+
+
 def install() -> None:
     """Put the stand-in in place, unless the driver itself is there."""
-    if "samna" in sys.modules or importlib.util.find_spec("samna") is not None:
+    if "samna" in sys.modules or has_driver():
         return
     samna = module("samna", device=SimpleNamespace(DeviceInfo=object, get_all_devices=list))
     for chip in ("speck2e", "speck2f"):

@@ -20,11 +20,14 @@ from snncc.backends.speck.config import configuration
 from snncc.backends.speck.emit import core_table
 from snncc.backends.speck.mapped import mapped
 from snncc.cli import main
-from snncc.errors import BadInput, EngineFailed, UnknownName
-from snncc.ir import Dense, Input, Kind, Neuron, NeuronParameters, Output, Reshape, SpikeGraph, wires
+from snncc.errors import BadInput, CannotLower, EngineFailed, UnknownName
+from snncc.ir import Dense, Input, Kind, Neuron, NeuronParameters, Output, Pool, Reshape, SpikeGraph, wires
 from snncc.ir.file import save_graph
+from snncc.passes import MultiSpike, Pass
+from snncc.quantization import Quantize
+from tests.backends.speck.limits import conv, network, neuron
 from tests.backends.speck.networks import chain, data, drawn
-from tests.backends.speck.standin import SpeckConfiguration
+from tests.backends.speck.standin import SpeckConfiguration, has_driver
 
 
 def script(folder: Path, name: str) -> Any:
@@ -66,6 +69,36 @@ def test_the_sensor_is_used_when_asked_for(folder: Path) -> None:
     assert sensor.pass_sensor_events
     assert (sensor.cut.x, sensor.cut.y, sensor.origin.x, sensor.merge) == (7, 7, 0, False)
     assert [(one.layer, one.enable) for one in sensor.destinations] == [(0, True), (0, False)]
+
+
+def test_a_pooled_sensor(tmp_path: Path) -> None:
+    """Averages of 2 x 2 over the input are sums of the sensor; both models and sinabs take them so."""
+    graph = network(
+        Pool(name="p", inputs=wires("x"), kernel=(2, 2), stride=(2, 2), is_average=True),
+        conv("c", "p", 4, 2),
+        neuron("n", "c"),
+        shape=(2, 12, 10),
+    )
+    program = snncc.compile(graph, target="speck")
+    x = data(graph, 0)
+    mine, theirs = program.run(x), program.run_engine("sinabs", x)
+    assert mine.output.any()
+    np.testing.assert_array_equal(theirs.output, mine.output)
+    program.target.emit(program.graph, tmp_path)
+    document = json.loads((tmp_path / "config.json").read_text())
+    sensor = script(tmp_path, "deploy").configure(SpeckConfiguration(), document, sensor=True).dvs_layer
+    assert (sensor.cut.x, sensor.cut.y, sensor.pooling.x, sensor.pooling.y) == (4, 5, 2, 2)
+
+
+def test_graphs_of_other_passes_are_not_emitted(tmp_path: Path) -> None:
+    """Sinabs would compute something else from them."""
+    pipelines: list[list[Pass]] = [[Quantize(timesteps=5)], [MultiSpike()], []]
+    for passes in pipelines:
+        graph = network(conv("c", "x", 4, 2), neuron("n", "c", max_count=1))
+        program = snncc.compile(graph, target="speck", passes=passes)
+        with pytest.raises(CannotLower, match="is not in Sinabs's integers"):
+            program.save(tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
 
 def test_an_input_that_is_no_sensor(tmp_path: Path) -> None:
@@ -131,7 +164,7 @@ def test_vectors_and_reshaped_outputs_run_on_sinabs() -> None:
 
 
 def test_deploying_without_the_driver_says_so(folder: Path) -> None:
-    if importlib.util.find_spec("samna") is not None:
+    if has_driver():
         pytest.skip("samna is installed")
     done = subprocess.run(
         [sys.executable, "deploy.py", "--check"], cwd=folder, capture_output=True, text=True, check=False
