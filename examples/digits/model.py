@@ -120,13 +120,17 @@ class IFNet(nn.Sequential):
     """Spikes [T, B, C, H, W] to the spikes [B, 10] that ten neurons sent, H and W being *side*.
 
     For chips that take events as they come: integrate-and-fire neurons that subtract their threshold, no
-    bias (which would need a clock), no sum before a neuron, weights of `LARGEST` thresholds at most. What a
-    layer sends then depends little on the order of events.
+    bias (which would need a clock), no sum before a neuron, weights of `LARGEST` thresholds at most. In
+    training a timestep is divided into up to *finest* parts. What a layer sends then depends little on the
+    order of events.
     """
 
-    def __init__(self, channels: int = 1, side: int = 8, *, stride: int = 1, width: int = 16) -> None:
+    def __init__(
+        self, channels: int = 1, side: int = 8, *, stride: int = 1, width: int = 16, finest: int = 3
+    ) -> None:
         maps = -(-side // stride)
         super().__init__()
+        self.finest = finest
         self.conv1 = OverTime(nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False))
         self.neuron1 = IF(step_mode="m", detach_reset=True)
         self.conv2 = OverTime(nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=False))
@@ -139,6 +143,8 @@ class IFNet(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         self.waiting = x.new_zeros(())
+        if self.training:
+            x = divided(x, int(torch.randint(1, self.finest + 1, ())))
         for layer in self:
             currents, x = x, layer(x)
             if self.training and isinstance(layer, IF):
@@ -150,6 +156,12 @@ class IFNet(nn.Sequential):
         """Clip the weights, after each step of the training."""
         for weight in self.parameters():
             weight.clamp_(-LARGEST, LARGEST)
+
+
+def divided(x: Tensor, parts: int) -> Tensor:
+    """Spikes [T, ...] with each timestep made *parts* of them, each spike in one of these at random."""
+    at = torch.randint(parts, x.shape)
+    return torch.stack([x * (at == part) for part in range(parts)], dim=1).flatten(0, 1)
 
 
 def waiting(currents: Tensor, spikes: Tensor) -> Tensor:

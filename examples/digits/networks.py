@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,14 +39,6 @@ class Network:
     def first(self, samples: int) -> NDArray[np.float32]:
         """The first held-out samples."""
         return self.x[:samples] if self.layout == "B" else self.x[:, :samples]
-
-
-def networks(digits: Digits) -> Iterator[Network]:
-    """All of them, one after the other."""
-    yield sfa(digits)
-    yield lif(digits)
-    yield spiking(digits)
-    yield event_stream()
 
 
 def sfa(digits: Digits) -> Network:

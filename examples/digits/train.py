@@ -45,7 +45,7 @@ class Recipe:
 RECIPES = {
     "sfa": Recipe(sfa_net, nn.Identity(), epochs=200, rate=4e-3),
     "lif": Recipe(lif_net, DirectEncoder(TIMESTEPS), epochs=120, rate=4e-3),
-    "if": Recipe(if_net, events_of, epochs=100, rate=1e-2),
+    "if": Recipe(if_net, events_of, epochs=40, rate=1e-2),
 }
 
 
