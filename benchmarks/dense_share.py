@@ -1,7 +1,7 @@
 """From which share of nonzero numbers on a matrix product is faster than adding number by number.
 
-``python -m benchmarks.dense_share`` prints ratios (time one by one / time of the product): one thread, jobs in
-turns, medians. `snncc.simulator.dense_synapse.BREAK_EVEN` is read off here.
+``python -m benchmarks.dense_share`` prints ratios (time one by one / time of the product): one thread, jobs
+in turns, medians. `snncc.simulator.dense_synapse.BREAK_EVEN` is read off here.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python examples/events/train.py events -o events.pt
 
-Some minutes on two cores. Every image is seen anew in each epoch: shifted, turned and scaled a little, with other
-noise. The held-out images are looked at once, after the last epoch.
+Some minutes on two cores. Every image is seen anew in each epoch: shifted, turned and scaled a little, with
+other noise. The held-out images are looked at once, after the last epoch.
 """
 
 from __future__ import annotations
