@@ -160,9 +160,10 @@ def train_of(node: Input, data: Array, timesteps: int) -> Array:
             return np.concatenate([data, np.zeros((timesteps - 1, *data.shape[1:]), data.dtype)])
 
 
-def distances(graph: SpikeGraph, x: Data, step: Mapping[str, Array], *, timesteps: int) -> Iterator[Distance]:
-    """How far the model `event` is from the counts *step* [T, B, ...] of the integer graph."""
-    events, _ = run_by_events(graph, x, timesteps=timesteps)
+def distances(
+    graph: SpikeGraph, events: Mapping[str, Array], step: Mapping[str, Array]
+) -> Iterator[Distance]:
+    """How far spikes by *events* (`run_by_events`) are from the counts *step* [T, B, ...] of the *graph*."""
     for name, ratio in ratios(mapped(graph)).items():
         theirs = events[name].sum(axis=0)
         mine = step[name].reshape(*events[name].shape).sum(axis=0)
@@ -211,7 +212,8 @@ def remarks(graph: SpikeGraph, x: Data, run: Run) -> Iterator[str]:
     """How far the chip is from *run* on the first samples of *x*, and what it asks of each core."""
     few = {node.name: run.records[node.name].train[:, :SAMPLES, 0] for node in graph.neurons}
     yield from loads(mapped(graph), run)
-    found = list(distances(graph, first_samples(graph, x), few, timesteps=run.timesteps))
+    events, _ = run_by_events(graph, first_samples(graph, x), timesteps=run.timesteps)
+    found = list(distances(graph, events, few))
     for one in found:
         yield f"on the chip, by events ({min(SAMPLES, run.batch)} samples), {one}"
     low = [one.layer for one in found if one.ratio < limits.LEAST_RATIO]
