@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import snncc
@@ -91,8 +92,8 @@ def agrees(program: snncc.Program, engine: str, network: Network) -> bool:
     spikes = potentials = fired = 0
     for name in layers:
         fired += int(ours[name].train.sum())
-        spikes += int((ours[name].train != theirs[name].train).sum())
-        potentials += int((ours[name].u_post != theirs[name].u_post).sum())
+        spikes += int(np.count_nonzero(ours[name].train != theirs[name].train))
+        potentials += int(np.count_nonzero(ours[name].u_post != theirs[name].u_post))
     print(
         f"run on {engine.capitalize()}, {ON_ENGINES} samples in {seconds:.1f} s: {fired:,} spikes, "
         f"{spikes} of them and {potentials} membrane potentials differ from our simulator"

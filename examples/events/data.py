@@ -64,5 +64,6 @@ def streams() -> Streams:
 def events_of(images: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     """Events of *images* [N, 1, 8, 8]."""
     camera = Saccades(seed)
-    parts = [camera(part) for part in torch.from_numpy(images).split(CHUNK)]
+    light = torch.from_numpy(images)
+    parts = [camera(light[k : k + CHUNK]) for k in range(0, len(light), CHUNK)]
     return np.asarray(torch.cat(parts, dim=1).numpy(), np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from examples.digits.model import IFNet
-from examples.events.data import SIZE
+from examples.seeds.events import SIZE
 
 
 def event_net() -> IFNet:

@@ -47,7 +47,7 @@ def test_the_chip_runs_the_model_event(seed: int) -> None:
     timed, _ = run_by_events(program.graph, x, timesteps=len(x), order="timed")
     canonical, _ = run_by_events(program.graph, x, timesteps=len(x))
     step = {name: result.records[name].train[:, :, 0] for name in names}
-    by_verify = {one.layer: one for one in distances(program.graph, x, step, timesteps=len(x))}
+    by_verify = {one.layer: one for one in distances(program.graph, canonical, step)}
     for name in names:
         own = step[name].reshape(*timed[name].shape)
         for sample, found in enumerate(result.chip.differing):
