@@ -14,7 +14,7 @@ import pytest
 
 import snncc
 from snncc.cli import duration, main
-from snncc.frontends.events import Events
+from snncc.frontends.events import FORMATS, Events
 from snncc.ir import Layout, save_graph
 from tests.api.networks import pooled_graph, sfa_graph
 from tests.frontends.events import writers
@@ -152,6 +152,13 @@ def test_the_page_s_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for block in blocks:
         exec(compile(block, "events.md", "exec"), names)
     assert as_list(snncc.load_events("recording.npz")) == recording()
+
+
+def test_the_page_s_table_is_the_code_s() -> None:
+    page = (ROOT / "docs/events.md").read_text(encoding="utf-8")
+    for one in FORMATS:
+        suffixes = ", ".join(f"`{suffix}`" for suffix in one.suffixes)
+        assert f"| {one.name} | {suffixes} | {one.needs} | " in page
 
 
 def test_loading_events_loads_no_framework() -> None:

@@ -165,9 +165,9 @@ class Gathering:
             )
 
     def columns(self) -> dict[str, Array]:
-        """All events so far."""
+        """All events, each column as one array; the pieces are given up."""
         return {
-            name: np.concatenate([np.empty(0, dtype), *(piece[name] for piece in self.pieces)])
+            name: np.concatenate([np.empty(0, dtype), *(piece.pop(name) for piece in self.pieces)])
             for name, dtype in COLUMNS.items()
         }
 

@@ -32,16 +32,20 @@ class Format:
 
 
 FORMATS = (
-    Format("NumPy", (".npz",), tables.read_npz, "the sensor's size, unless width and height are in it"),
-    Format("HDF5", (".h5", ".hdf5"), tables.read_h5, "the sensor's size; the extra events"),
-    Format("CSV", (".csv",), tables.read_csv, "the sensor's size"),
-    Format("N-MNIST", (".bin",), read_nmnist, "the sensor's size"),
-    Format("AEDAT 2.0", (".aedat", ".aedat2"), read_aedat2, "the camera, unless named", b"#!AER-DAT2.0"),
+    Format("NumPy", (".npz",), tables.read_npz, "sensor, unless it has `width` and `height`"),
+    Format("HDF5", (".h5", ".hdf5"), tables.read_h5, "sensor; extra `events`"),
+    Format("CSV", (".csv",), tables.read_csv, "sensor"),
+    Format("N-MNIST, N-Caltech101", (".bin",), read_nmnist, "sensor"),
     Format(
-        "AEDAT 3.1", (".aedat", ".aedat3"), read_aedat3, "the size, unless a camera is named", b"#!AER-DAT3.1"
+        "AEDAT 2.0", (".aedat", ".aedat2"), read_aedat2, "camera, unless `# AEChip:` says it", b"#!AER-DAT2.0"
     ),
-    Format("AEDAT 4.0", (".aedat4", ".aedat"), read_aedat4, "the extra events, if packed", b"#!AER-DAT4.0"),
-    Format("EVT 2.0 and 3.0", (".raw",), read_evt, "the sensor's size, unless its header says it", b"% "),
+    Format(
+        "AEDAT 3.1", (".aedat", ".aedat3"), read_aedat3, "sensor, unless a camera is named", b"#!AER-DAT3.1"
+    ),
+    Format(
+        "AEDAT 4.0", (".aedat", ".aedat4"), read_aedat4, "extra `events`, if it is packed", b"#!AER-DAT4.0"
+    ),
+    Format("EVT 2.0, EVT 3.0", (".raw",), read_evt, "sensor, unless its header says it", b"% "),
 )
 """What can be read, in the order in which it is tried."""
 
