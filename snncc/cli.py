@@ -92,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
     program_arguments(one)
     accounting_argument(one)
     timing_argument(one)
+    event_arguments(one)
     one.add_argument("--timesteps", type=integers, metavar="T,T,..", help="numbers of timesteps to try")
 
     command(commands, "targets", targets_command, "list the targets")
@@ -460,11 +461,16 @@ def verify_command(options: argparse.Namespace) -> int:
 
 def evaluate_command(options: argparse.Namespace) -> int:
     import snncc
-    from snncc.api import read_data
+    from snncc.api import read_labeled
     from snncc.api.tables import report_table
+    from snncc.frontends.events import Bins
 
     program = snncc.load_program(options.program)
-    data = read_data(options.input)
+    if options.input.suffix.lower() == ".csv":
+        bins = Bins(program.timesteps, options.dt, options.event_bins or "counts")
+        data, lost = read_labeled(program.graph, options.input, bins, options.camera)
+    else:
+        data, lost = input_of(options, program)
     if "y" not in data:
         raise BadFile(f"{options.input}: needs labels 'y'", hint="numpy.savez(path, x=..., y=...)")
     with progress_bar("evaluate") as progress:
@@ -479,10 +485,10 @@ def evaluate_command(options: argparse.Namespace) -> int:
             timing=options.timing,
         )
     if options.json:
-        print(json.dumps(report.as_dict()))
+        print(json.dumps(report.as_dict() | {"notes": list(lost)}))
         return 0
     print(report_table(report))
-    for note in dict.fromkeys(note for score in report.scores for note in score.notes):
+    for note in dict.fromkeys((*lost, *(note for score in report.scores for note in score.notes))):
         print(note)
     return 0
 

@@ -14,6 +14,7 @@ import pytest
 
 import snncc
 from snncc.cli import duration, main
+from snncc.errors import MissingDependency
 from snncc.frontends.events import FORMATS, Events
 from snncc.ir import Layout, save_graph
 from tests.api.networks import pooled_graph, sfa_graph
@@ -125,6 +126,64 @@ def test_errors(files: Path, capsys: pytest.CaptureFixture[str], arguments: list
     assert words in errors
 
 
+@pytest.fixture
+def listed(tmp_path: Path) -> Path:
+    (tmp_path / "deep").mkdir()
+    for k in range(7):
+        data = writers.nmnist(recording(seed=k))
+        (tmp_path / (f"deep/{k}.bin" if k % 2 else f"{k}.bin")).write_bytes(data)
+    rows = [f"deep/{k}.bin,{k % 5}" if k % 2 else f"{k}.bin,{k % 5}" for k in range(7)]
+    (tmp_path / "list.csv").write_text("\n".join(["file,label", *rows]) + "\n")
+    return tmp_path / "list.csv"
+
+
+@pytest.mark.parametrize("layout", ["tb", "bt"])
+def test_a_labeled_list(files: Path, listed: Path, layout: str, capsys: pytest.CaptureFixture[str]) -> None:
+    program = snncc.load_program(files / layout)
+    frames = [
+        Events(**writers.columns(recording(seed=k)), width=6, height=6).binned(4, bins="spikes")[0]
+        for k in range(7)
+    ]
+    x = np.concatenate(frames, 1)
+    x = x if layout == "tb" else np.swapaxes(x, 0, 1)
+    expected = snncc.evaluate(program, x, np.arange(7) % 5)
+    arguments = ("evaluate", files / layout, "--input", listed, "--event-bins", "spikes")
+    code, printed, errors = call(capsys, *arguments, "--json")
+    assert (code, errors) == (0, "")
+    found = json.loads(printed)
+    assert found.pop("notes")[5] == "... and 2 more such notes"
+    assert found == json.loads(json.dumps(expected.as_dict()))
+    assert "0.bin: " in call(capsys, *arguments)[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x,y,t,p\n1,2,3,1\n", "its first line must be 'file,label'"),
+        ("file,label\n", "names no recording"),
+        ("file,label\n../r.bin,1\n", "line 2: must name a file beside the list or below, not '../r.bin'"),
+        ("file,label\n/etc/passwd.bin,1\n", "line 2: must name a file beside the list or below"),
+        ("file,label\nr.bin,-1\n", "line 2: a label must be an integer, 0 or more, not '-1'"),
+        ("file,label\nr.bin,9\n", "labels y must be 0..4"),
+        ("file,label\nnone.bin,1\n", "none.bin: cannot be read"),
+        ("file,label\nr.txt,1\n", "recordings have names that end in"),
+        ("file,label\n" + "r.bin,1\n" * 2_000_000, "recordings make"),
+    ],
+)
+def test_a_wrong_list(files: Path, text: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (files / "list.csv").write_text(text)
+    (files / "r.txt").touch()
+    arguments = ("evaluate", files / "tb", "--input", files / "list.csv", "--event-bins", "spikes")
+    code, printed, errors = call(capsys, *arguments)
+    assert (code, printed) == (1, "")
+    assert words in errors
+
+
+def test_a_single_recording_has_no_label(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("evaluate", files / "tb", "--input", files / "r.bin", "--event-bins", "spikes")
+    assert "needs labels 'y'" in call(capsys, *arguments)[2]
+
+
 def test_an_input_that_is_no_sensor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_graph(sfa_graph(), tmp_path / "image.snn")
     assert main(["compile", f"{tmp_path}/image.snn", "--input-range", "0,1", "-o", f"{tmp_path}/out"]) == 0
@@ -167,3 +226,22 @@ def test_loading_events_loads_no_framework() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "data"),
+    [
+        ("h5py", "a.h5", writers.h5(recording(8))),
+        ("lz4.frame", "a.aedat4", writers.aedat4(recording(8), (6, 6), 1)),
+        ("zstandard", "b.aedat4", writers.aedat4(recording(8), (6, 6), 3)),
+    ],
+)
+def test_a_missing_package_is_named(
+    module: str, name: str, data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(MissingDependency) as caught:
+        snncc.load_events(tmp_path / name, width=6, height=6)
+    assert module.partition(".")[0] in str(caught.value)
+    assert "pip install 'snncc[events]'" in str(caught.value)

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from snncc.errors import BadFile
 
 PIECE = 1 << 18
-"""Records that are decoded at once (12 events of some 60 bytes come of each, at most): what bounds the memory of a reader, beside the events it returns."""
+"""Records that are decoded at once: what bounds the memory of a reader, beside the events it returns."""
 
 LONGEST_HEADER = 4 << 20
 """Bytes of header lines, at most; jAER writes a camera's whole settings into them."""

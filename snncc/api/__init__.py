@@ -7,7 +7,7 @@ from snncc.api.evaluation import Report, Score, evaluate
 from snncc.api.loading import load, load_model, trace
 from snncc.api.program import Program, Result, load_program
 from snncc.api.proof import Claim, Difference, LayerCheck, Proof, StageCheck
-from snncc.api.recordings import read_input
+from snncc.api.recordings import read_input, read_labeled
 from snncc.api.verification import verify
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "load_program",
     "read_data",
     "read_input",
+    "read_labeled",
     "trace",
     "verify",
 ]
