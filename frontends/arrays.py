@@ -69,6 +69,10 @@ def members(path: Path) -> dict[str, Array]:
             name = entry.filename.removesuffix(".npy")
             if name == entry.filename:
                 raise BadFile(f"{path}: its entry {name!r} is no array (.npy)", hint=HINT)
+            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise BadFile(
+                    f"{path}: its array {name!r} is packed in a way that NumPy never writes", hint=HINT
+                )
             if name in found:
                 raise BadFile(f"{path}: has two arrays {name!r}")
             with archive.open(entry) as file:

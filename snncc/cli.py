@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -353,6 +353,7 @@ def simulate_command(options: argparse.Namespace) -> int:
         check_timeline(program)
     data, lost = input_of(options, program, options.timesteps)
     if options.engine is not None:
+        print_notes(lost)
         return engine_command(options, program, data["x"])
     with progress_bar("simulate") as progress:
         result = program.run(
@@ -400,6 +401,12 @@ def input_of(
         steps = program.timesteps if timesteps is None and options.dt is None else timesteps
         bins = Bins(steps, options.dt, options.event_bins or "counts")
     return read_input(program.graph, options.input, bins, options.camera)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """What is beside the results, to stderr."""
+    for note in notes:
+        print(note, file=sys.stderr)
 
 
 def engine_command(options: argparse.Namespace, program: Program, x: Any) -> int:
@@ -453,8 +460,7 @@ def verify_command(options: argparse.Namespace) -> int:
             engine=options.engine,
             python=options.engine_python,
         )
-    for note in lost:
-        print(note, file=sys.stderr)
+    print_notes(lost)
     print(json.dumps(proof.as_dict()) if options.json else proof_table(proof))
     return 0 if proof.holds else 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,10 @@ LONGEST_HEADER = 4 << 20
 """Bytes of header lines, at most; jAER writes a camera's whole settings into them."""
 
 
+TEXT = re.compile(rb"[^\x00-\x08\x0e-\x1f]*")
+"""Lines with control characters are events that begin like a header: an address may begin with ``#``."""
+
+
 def header_lines(path: Path, prefix: bytes, last: bytes | None = None) -> tuple[list[str], int]:
     """The lines at the start of *path* that begin with *prefix*, and the offset after them.
 
@@ -25,7 +30,7 @@ def header_lines(path: Path, prefix: bytes, last: bytes | None = None) -> tuple[
         start = 0
         while True:
             line = file.readline(LONGEST_HEADER)
-            if not line.startswith(prefix):
+            if not line.startswith(prefix) or not TEXT.fullmatch(line):
                 return lines, start
             start += len(line)
             if not line.endswith(b"\n"):

@@ -73,7 +73,8 @@ def read_h5(path: Path, options: Options) -> tuple[Gathering, tuple[str, ...]]:
         raise MissingDependency("h5py", "events") from None
     try:
         with h5py.File(path, "r") as file:
-            group = own(path, file, "events", h5py) if "events" in file else file
+            has_group = file.get("events", getlink=True) is not None  # "in" would follow a link
+            group = own(path, file, "events", h5py) if has_group else file
             if not isinstance(group, h5py.Group):
                 raise BadFile(f"{path}: 'events' must be a group with x, y, t and p")
             check_columns(path, list(group))

@@ -98,6 +98,10 @@ def test_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         with pytest.raises(BadFile, match=words):
             read_arrays(path if entries is None else archive(path, entries))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as file:
+        file.writestr("x.npy", good)  # its header may ask for 4 GiB
+    with pytest.raises(BadFile, match="is packed in a way that NumPy never writes"):
+        read_arrays(path)
     bomb = archive(path, [(f"{k}.npy", header("(1000000,)", "|i1") + bytes(1000000)) for k in range(3)])
     assert bomb.stat().st_size < 10_000
     monkeypatch.setattr(arrays, "MAXIMUM_BYTES", 1 << 21)

@@ -199,6 +199,14 @@ def test_fields_of_headers() -> None:
     assert evt.size_in(evt.header_fields(["% evt 2.0"])) is None
 
 
+def test_an_address_that_begins_like_a_header() -> None:
+    """The first byte of this address is that of "#"."""
+    events = [(0x0A, 0x23 << 2, 5, 1), (3, 4, 10, 0)]
+    data = writers.aedat2(events, "davis", "DAVIS240C")
+    assert b"\n#\x00" in data
+    assert read(".aedat", data) == events
+
+
 def test_aedat3_leaves_invalid_events_out_and_counts_them(tmp_path: Path) -> None:
     events = [(1, 2, 3, 0), (4, 5, 6, 1), (7, 8, 9, 0)]
     path = tmp_path / "e.aedat"
