@@ -186,7 +186,9 @@ class Builder:
                 Affine(name=self.fresh(f"{unit.name}.in"), inputs=(read[k],), origin=origin(unit))
             )
             read[k] = Wire(name)
-        return Wire(self.add(Add(name=self.fresh(f"{unit.name}.sum"), inputs=tuple(read), origin=origin(unit))))
+        return Wire(
+            self.add(Add(name=self.fresh(f"{unit.name}.sum"), inputs=tuple(read), origin=origin(unit)))
+        )
 
     def plain(self, unit: Unit, wire: Wire) -> None:
         """A node with one input and no state."""
@@ -302,7 +304,9 @@ def conv(unit: Unit, wire: Wire, shape: Shape, name: str) -> tuple[Node, ...]:
                 origin=origin(unit),
             ),
         )
-    before = Reshape(name=f"{unit.name}.map", inputs=(wire,), shape=(shape[0], 1, shape[1]), origin=origin(unit))
+    before = Reshape(
+        name=f"{unit.name}.map", inputs=(wire,), shape=(shape[0], 1, shape[1]), origin=origin(unit)
+    )
     taps = Conv(
         name=unit.name,
         inputs=wires(before.name),

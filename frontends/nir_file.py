@@ -1,7 +1,7 @@
 """What a ``.nir`` file says: units, edges and the version, before anything is made of them.
 
-The layout is that of `nir.write`: ``/version``, and ``/node``, a group with ``type``, the fields of that type,
-and perhaps ``metadata``; a graph has ``nodes`` and ``edges``. Entries of the metadata that begin with
+The layout is that of `nir.write`: ``/version``, and ``/node``, a group with ``type``, the fields of that
+type, and perhaps ``metadata``; a graph has ``nodes`` and ``edges``. Entries of the metadata that begin with
 ``snncc.`` are ours (`snncc.frontends.nir_notes`); those of others are handed on as they are.
 """
 
@@ -206,9 +206,7 @@ class Reader:
             found.append((self.end(source, 1, prefix, doors), self.end(target, 0, prefix, doors)))
         return found
 
-    def end(
-        self, name: str, side: int, prefix: str, doors: Mapping[str, tuple[list[str], list[str]]]
-    ) -> str:
+    def end(self, name: str, side: int, prefix: str, doors: Mapping[str, tuple[list[str], list[str]]]) -> str:
         """Where an edge really ends that ends at *name*."""
         if name not in doors:
             return prefix + name
@@ -233,7 +231,11 @@ def version_of(text: str) -> tuple[int, ...] | None:
     >>> version_of("1.0.8"), version_of("1.0.6.dev3")
     ((1, 0, 8), None)
     """
-    return tuple(int(part) for part in text.split(".")) if re.fullmatch(r"\d{1,4}(\.\d{1,4}){1,3}", text) else None
+    return (
+        tuple(int(part) for part in text.split("."))
+        if re.fullmatch(r"\d{1,4}(\.\d{1,4}){1,3}", text)
+        else None
+    )
 
 
 def numbers(unit: Unit, name: str) -> np.ndarray[Shape, np.dtype[np.float64]]:

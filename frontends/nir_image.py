@@ -1,17 +1,16 @@
 """One neuron as a NIR node: what NIR says of it, what stands in notes, and what others will therefore miss.
 
-The equations are those of `snncc.frontends.nir_neurons`, read backwards. A neuron that fires at ``>=`` gets the
-threshold one floating point number below, at which NIR's ``>`` is the same.
+The equations are those of `snncc.frontends.nir_neurons`, read backwards. A neuron that fires at ``>=`` gets
+the threshold one floating point number below, at which NIR's ``>`` is the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from snncc.errors import CannotLower
 from snncc.frontends.nir_file import Unit
 from snncc.frontends.nir_neurons import EXPLICIT, FIRES, SENDS, compact, neuron_of, note_of
 from snncc.frontends.nir_values import Value
@@ -199,13 +198,3 @@ def state_losses(p: NeuronParameters, kind: str) -> Iterator[str]:
         said = np.zeros(())
     if not np.allclose(p.bias, said, rtol=1e-9, atol=0):
         yield f"bias: {np.abs(p.bias).max():g} at most; put it into the weights before the neuron"
-
-
-def simplified(p: NeuronParameters) -> NeuronParameters:
-    """*p* with the explicit step of a single one as its threshold."""
-    if p.steps is None or p.max_count != 1:
-        return p
-    return replace(p, theta=p.steps[0], steps=None)
-
-
-__all__ = ["CannotLower", "Image", "NoImage", "image_of", "simplified"]

@@ -22,7 +22,8 @@ def late_edges(
 ) -> set[Pair]:
     """The edges of *edges* (those without a delay of their own) that close loops.
 
-    *starts* are the nodes from which signals come, *behind* those that delayed edges reach. Raises `CannotTrace` for a loop with several entries.
+    *starts* are the nodes from which signals come, *behind* those that delayed edges reach. Raises
+    `CannotTrace` for a loop with several entries.
     """
     if topological(names, edges) is not None:
         return set()
@@ -45,7 +46,7 @@ def late_edges(
 
 
 def topological(names: Sequence[str], edges: Iterable[Pair]) -> list[str] | None:
-    """*names* in an order in which every edge points forward, else as they come; None where there is a loop."""
+    """*names* in an order in which every edge points forward; None where there is a loop."""
     place = {name: k for k, name in enumerate(names)}
     readers, waiting = readers_of(edges), dict.fromkeys(names, 0)
     for targets in readers.values():

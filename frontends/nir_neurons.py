@@ -25,9 +25,9 @@ without ``v_reset`` needs to be told; one that has it is believed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields, replace
 from enum import Enum, StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +74,7 @@ def neuron_of(
     """The parameters of *unit*, and the gain of what it reads. Raises `BadFile`, `BadInput`."""
     p, gain = plain(unit, dt)
     if unit.kind in FIRES:
-        p = replace(p, **reset_of(unit, p, version, asked))
+        p = with_reset(unit, p, version, asked)
     p = with_notes(p, unit)
     if p.order is Order.INTEGRATE_FIRST:
         gain = gain / p.leak
@@ -90,10 +90,10 @@ def plain(unit: Unit, dt: float | None) -> tuple[NeuronParameters, Array]:
         return NeuronParameters(theta=theta, strict=True, reset=Reset.NONE, stateless=True), one()
     if dt is None:
         raise BadInput(
-            f"{unit.place}: is a differential equation; it needs the step in seconds with which it is computed",
+            f"{unit.place}: is a differential equation; it needs a step, in seconds",
             hint="give dt=1e-4, or --dt 1e-4: the step with which the network was trained",
         )
-    r, leak, bias, extra = finite(unit, "r"), one(), zero(), {}
+    r, leak, bias, leak_i, i_init = finite(unit, "r"), one(), zero(), zero(), zero()
     gain = dt * r
     if unit.kind in ("LI", "LIF"):
         share = share_of(unit, "tau", dt)
@@ -105,10 +105,12 @@ def plain(unit: Unit, dt: float | None) -> tuple[NeuronParameters, Array]:
         leak, constant = 1 - share, share * finite(unit, "v_leak")
         # v_leak acts on v, a bias on i: a current that begins at `constant` and is kept there is the same
         bias = share_i * constant
-        extra = {"leak_i": compact(1 - share_i), "i_init": compact(constant)}
+        leak_i, i_init = compact(1 - share_i), compact(constant)
     if not np.isfinite(gain).all():
         raise BadFile(f"{unit.place}: r and its time constant give no finite gain")
-    p = NeuronParameters(leak=compact(leak), bias=compact(bias), reset=Reset.NONE, **extra)
+    p = NeuronParameters(
+        leak=compact(leak), bias=compact(bias), leak_i=leak_i, i_init=i_init, reset=Reset.NONE
+    )
     if unit.kind in SENDS:
         return replace(p, emit=Emit.POTENTIAL), gain
     return replace(p, theta=finite(unit, "v_threshold"), strict=True), gain
@@ -118,7 +120,9 @@ def check_shapes(unit: Unit) -> None:
     """All fields of a neuron have one shape, or are single numbers."""
     shapes = {np.shape(numbers(unit, name)) for name in unit.fields} - {()}
     if len(shapes) > 1:
-        raise BadFile(f"{unit.place}: its fields have different shapes: {', '.join(map(str, sorted(shapes)))}")
+        raise BadFile(
+            f"{unit.place}: its fields have different shapes: {', '.join(map(str, sorted(shapes)))}"
+        )
 
 
 def finite(unit: Unit, name: str) -> Array:
@@ -136,41 +140,41 @@ def share_of(unit: Unit, name: str, dt: float) -> Array:
         raise BadFile(f"{unit.place}: its {name} must be positive")
     if np.any(tau < dt * (1 - 1e-6)):
         raise BadInput(
-            f"{unit.place}: dt = {dt:g} s is longer than its {name} = {tau.min():g} s: forward Euler is unstable",
+            f"{unit.place}: dt = {dt:g} s is longer than its {name} = {tau.min():g} s, so Euler is unstable",
             hint="give a smaller dt",
         )
     return np.minimum(dt / tau, 1.0)
 
 
-def reset_of(unit: Unit, p: NeuronParameters, version: str, asked: ResetMode | None) -> dict[str, object]:
-    """The reset of *unit*, as parameters: said by the file, or asked for; never guessed."""
+def with_reset(unit: Unit, p: NeuronParameters, version: str, asked: ResetMode | None) -> NeuronParameters:
+    """*p* with the reset of *unit*: said by the file, or asked for; never guessed."""
     said = stated(unit, version)
     if "reset" in unit.notes:
         if asked is not None:
             raise BadInput(
                 f"{unit.place}: the file says its reset, {unit.notes['reset']}", hint="leave out the reset"
             )
-        return {"v_reset": said if said is not None else zero()}
+        return replace(p, v_reset=said if said is not None else zero())
     if asked is None and said is None:
         raise BadInput(
-            f"{unit.place}: the file, of NIR version {version}, does not say what a spike does to the potential",
+            f"{unit.place}: the file, of NIR version {version}, does not say how the potential is reset",
             hint="give reset='subtract' (--reset subtract): v - v_threshold, the definition up to NIR 1.0.5, "
             "sinabs; or 'zero': norse, Lava; or 'none'",
         )
     if asked is None or asked is ResetMode.VALUE:
         if said is None:
             raise BadInput(f"{unit.place}: has no v_reset", hint="give reset='subtract', 'zero' or 'none'")
-        return {"reset": Reset.VALUE, "v_reset": said}
+        return replace(p, reset=Reset.VALUE, v_reset=said)
     if said is not None and np.any(said):
         raise BadInput(
-            f"{unit.place}: resets to v_reset = {said.flat[0]:g} by the file, which contradicts {asked.value!r}",
+            f"{unit.place}: the file has v_reset = {said.flat[0]:g}, which contradicts {asked.value!r}",
             hint="leave out the reset",
         )
     if asked is ResetMode.SUBTRACT:
         if np.any(p.theta <= 0):
             raise BadInput(f"{unit.place}: v_threshold is not positive, so it cannot be subtracted")
-        return {"reset": Reset.SUBTRACT, "rho": p.theta}
-    return {"reset": Reset.VALUE if asked is ResetMode.ZERO else Reset.NONE, "v_reset": zero()}
+        return replace(p, reset=Reset.SUBTRACT, rho=p.theta)
+    return replace(p, reset=Reset.VALUE if asked is ResetMode.ZERO else Reset.NONE, v_reset=zero())
 
 
 def stated(unit: Unit, version: str) -> Array | None:
@@ -198,7 +202,7 @@ def compact(value: Array) -> Array:
 def with_notes(p: NeuronParameters, unit: Unit) -> NeuronParameters:
     """*p* with the parameters that the notes of *unit* give. Raises `BadFile`."""
     known = {field.name for field in fields(NeuronParameters)}
-    changes = {}
+    changes: dict[str, Any] = {}
     for name, value in unit.notes.items():
         if name not in known:
             raise BadFile(f"{unit.place}: has the entry snncc.{name}, which this snncc does not know")
@@ -238,6 +242,3 @@ def note_of(value: object) -> object:
     if value is None:
         return UNBOUNDED
     return int(value) if isinstance(value, bool | int) else value
-
-
-Notes = Mapping[str, Value]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snncc.errors import BadFile, BadInput
-from snncc.frontends.nir_file import NirGraph, Unit
+from snncc.frontends.nir_file import NirGraph
 from snncc.frontends.nir_values import Value
 from snncc.ir import Layout
 
@@ -43,7 +43,8 @@ def graph_notes(nir: NirGraph, *, dt: float | None, timesteps: int | None, layou
     length = number_note(nir.notes, "timesteps") if timesteps is None else timesteps
     if length is None:
         raise BadInput(
-            "NIR does not say for how many timesteps a network is made", hint="give timesteps=8, or --timesteps 8"
+            "NIR does not say for how many timesteps a network is made",
+            hint="give timesteps=8, or --timesteps 8",
         )
     if not 1 <= length < 2**31 or length != int(length):
         raise BadInput(f"a network has at least one timestep, not {length:g}")
@@ -77,7 +78,7 @@ def check_digest(nir: NirGraph) -> None:
     noted = bool(nir.notes) or any(unit.notes for unit in nir.units.values())
     if noted and nir.notes.get(DIGEST) != digest(nir):
         raise BadFile(
-            "is damaged, or was changed after snncc wrote it: its entries snncc.* may no longer be true (SHA-256)",
+            "is damaged, or was changed after snncc wrote it: its entries snncc.* may be wrong now (SHA-256)",
             hint="remove them from the metadata of all nodes to read what NIR itself says",
         )
 
@@ -103,6 +104,3 @@ def update(total: hashlib._Hash, values: Mapping[str, Value]) -> None:
             total.update(value.astype("<f8").tobytes())
         else:
             total.update(repr((name, value)).encode())
-
-
-__all__ = ["DIGEST", "Given", "Unit", "check_digest", "digest", "graph_notes", "number_note", "text_note"]

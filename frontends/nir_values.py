@@ -1,7 +1,7 @@
 """The values of HDF5 data sets: numbers and texts, checked before anything is allocated.
 
-Types: integers, reals of 2, 4 or 8 bytes, enumerations (booleans), texts of fixed or variable length. Layouts:
-compact, contiguous, chunked with deflate (what nir.write uses), shuffle and checksums.
+Types: integers, reals of 2, 4 or 8 bytes, enumerations (booleans), texts of fixed or variable length.
+Layouts: compact, contiguous, chunked with deflate (what nir.write uses), shuffle and checksums.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Values:
 
     def read(self, stored: Stored) -> Value:
         """The value of *stored*. Raises `Damage`."""
-        for kind, what in ((DATASPACE, "shape"), (DATATYPE, "type"), (LAYOUT, "layout")):
-            if kind not in stored.messages:
+        for message, what in ((DATASPACE, "shape"), (DATATYPE, "type"), (LAYOUT, "layout")):
+            if message not in stored.messages:
                 raise Damage(f"is damaged: {stored.path} has no {what}")
         shape = shape_of(stored)
         kind = type_of(stored.messages[DATATYPE].body, stored.path)
@@ -198,7 +198,9 @@ def type_of(body: memoryview, path: str) -> Type:
         return type_of(body[8:], path)
     if kind == 9 and bits & 15 == 1 and size == 16:
         return Type(None, size, is_variable=True)
-    raise Damage(f"{path}: has elements of HDF5 class {kind} with {size} bytes; snncc reads numbers and texts")
+    raise Damage(
+        f"{path}: has elements of HDF5 class {kind} with {size} bytes; snncc reads numbers and texts"
+    )
 
 
 REALS = {2: (10, 5, 0, 10), 4: (23, 8, 0, 23), 8: (52, 11, 0, 52)}

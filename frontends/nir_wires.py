@@ -9,7 +9,7 @@ import numpy as np
 
 from snncc.errors import BadFile, BadInput, CannotTrace
 from snncc.frontends.nir_file import NirGraph, Unit, numbers
-from snncc.frontends.nir_loops import late_edges, readers_of, reached, topological
+from snncc.frontends.nir_loops import late_edges, reached, readers_of, topological
 from snncc.frontends.nir_neurons import NEURONS
 
 PASSING = ("Identity", "Delay")
@@ -65,15 +65,19 @@ def check_ends(graph: NirGraph) -> None:
 
 
 def steps_of(unit: Unit, dt: float | None) -> int:
-    """The timesteps of a Delay. Raises `BadInput` where they are not whole, `CannotTrace` where they differ."""
+    """The timesteps of a Delay. Raises `BadInput` where they are not whole, `CannotTrace` where several."""
     delay = numbers(unit, "delay")
     if not delay.size or not np.isfinite(delay).all() or np.any(delay < 0):
         raise BadFile(f"{unit.place}: its delay must be at least 0 seconds")
     if np.any(delay != delay.flat[0]):
-        raise CannotTrace(f"{unit.place}: its delays differ from neuron to neuron", hint="use one Delay for each")
+        raise CannotTrace(
+            f"{unit.place}: its delays differ from neuron to neuron", hint="use one Delay for each"
+        )
     seconds = float(delay.flat[0])
     if dt is None and seconds:
-        raise BadInput(f"{unit.place}: is in seconds; its timesteps need dt", hint="give dt=1e-4, or --dt 1e-4")
+        raise BadInput(
+            f"{unit.place}: is in seconds; its timesteps need dt", hint="give dt=1e-4, or --dt 1e-4"
+        )
     steps = seconds / dt if dt else 0.0
     if steps > MOST_DELAY:
         raise BadInput(f"{unit.place}: is {steps:.6g} timesteps long; snncc takes {MOST_DELAY}")

@@ -1,13 +1,13 @@
 """From a spike graph to a ``.nir`` file.
 
-What NIR says exactly is written as NIR says it. What it says otherwise (a reset by subtraction, several spikes
-in a timestep, a clamp) is written as the nearest node beside notes that snncc reads back, and only when asked
-for: whoever else reads the file gets another network. What has no node at all is refused.
+What NIR says exactly is written as NIR says it. What it says otherwise (a reset by subtraction, several
+spikes in a timestep, a clamp) is written as the nearest node beside notes that snncc reads back, and only
+when asked for: whoever else reads the file gets another network. What has no node at all is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,6 +48,7 @@ VERSIONS = ("1.0.8", "1.0.4")
 STEP = 1e-4
 """Seconds of a timestep, where nothing else is said: what most frameworks take."""
 MOST_DIAGONAL = 1 << 11
+NOTHING: Mapping[str, Value] = {}
 
 
 def save_nir(
@@ -137,8 +138,10 @@ class Exporter:
     def refuse(self, node: Node, what: str) -> None:
         self.refused.append(f"{place(node)}: {what}")
 
-    def unit(self, node: Node, kind: str, notes: dict[str, Value] | None = None, **fields: Value) -> None:
-        self.units[node.name] = Unit(node.name, kind, fields, notes or {})
+    def unit(
+        self, node: Node, kind: str, fields: Mapping[str, Value], notes: Mapping[str, Value] = NOTHING
+    ) -> None:
+        self.units[node.name] = Unit(node.name, kind, fields, notes)
 
     def edge(self, node: Node) -> Edge:
         """What *node*, which reads one signal, reads."""
@@ -153,7 +156,7 @@ class Exporter:
                 notes: dict[str, Value] = {} if node.over is Over.SEQUENCE else {"over": node.over.value}
                 if notes:
                     self.losses.append(f"{place(node)}: the {node.over} over time; NIR gives the sequence")
-                self.unit(node, "Output", notes, shape=np.array(self.graph.edges[node.name].shape))
+                self.unit(node, "Output", {"shape": np.array(self.graph.edges[node.name].shape)}, notes)
             case Dense():
                 self.dense(node)
             case Conv():
@@ -181,7 +184,7 @@ class Exporter:
             notes["presence"] = node.presence.value
         if node.max_count is not None:
             notes["max_count"] = np.asarray(node.max_count)
-        self.unit(node, "Input", notes, shape=np.array(node.shape))
+        self.unit(node, "Input", {"shape": np.array(node.shape)}, notes)
 
     def dense(self, node: Dense) -> None:
         if node.delay is not None:
@@ -189,10 +192,10 @@ class Exporter:
         if len(self.edge(node).shape) != 1:
             self.refuse(node, f"weights on the last axis of {self.edge(node).shape}; NIR's take vectors")
         if node.bias is None:
-            self.unit(node, "Linear", weight=narrow(node.weight))
+            self.unit(node, "Linear", {"weight": narrow(node.weight)})
         else:
             bias = full(node.bias, node.weight.shape[:1])
-            self.unit(node, "Affine", weight=narrow(node.weight), bias=bias)
+            self.unit(node, "Affine", {"weight": narrow(node.weight), "bias": bias})
 
     def conv(self, node: Conv) -> None:
         top, bottom, left, right = node.padding
@@ -219,7 +222,7 @@ class Exporter:
                 "padding": np.asarray(left),
                 "dilation": np.asarray(node.dilation[1]),
             }
-            self.unit(node, "Conv1d", **fields)
+            self.unit(node, "Conv1d", fields)
             return
         fields |= {
             "input_shape": np.array(shape[1:]),
@@ -227,19 +230,15 @@ class Exporter:
             "padding": np.array((top, left)),
             "dilation": np.array(node.dilation),
         }
-        self.unit(node, "Conv2d", **fields)
+        self.unit(node, "Conv2d", fields)
 
     def pool(self, node: Pool) -> None:
         top, bottom, left, right = node.padding
         if top != bottom or left != right or len(self.edge(node).shape) != 3:
             self.refuse(node, f"windows over {self.edge(node).shape} with the padding {node.padding}")
-        self.unit(
-            node,
-            "AvgPool2d" if node.is_average else "SumPool2d",
-            kernel_size=np.array(node.kernel),
-            stride=np.array(node.stride),
-            padding=np.array((top, left)),
-        )
+        fields = {"kernel_size": node.kernel, "stride": node.stride, "padding": (top, left)}
+        kind = "AvgPool2d" if node.is_average else "SumPool2d"
+        self.unit(node, kind, {name: np.array(value) for name, value in fields.items()})
 
     def affine(self, node: Affine) -> None:
         """A scale; with an offset a convolution of one tap for each channel, or a diagonal matrix."""
@@ -249,19 +248,14 @@ class Exporter:
             return
         gain, offset = np.broadcast_to(node.gain, shape), np.broadcast_to(node.offset, shape)
         if not np.any(offset):
-            self.unit(node, "Scale", scale=full(gain, shape))
+            self.unit(node, "Scale", {"scale": full(gain, shape)})
         elif len(shape) == 1 and shape[0] <= MOST_DIAGONAL:
-            self.unit(node, "Affine", weight=narrow(np.diag(gain)), bias=narrow(offset))
+            self.unit(node, "Affine", {"weight": narrow(np.diag(gain)), "bias": narrow(offset)})
         elif len(shape) == 3 and all(np.all(a == a[:, :1, :1]) for a in (gain, offset)):
-            self.unit(
-                node,
-                "Conv2d",
-                weight=narrow(gain[:, :1, :1, None]),
-                bias=narrow(offset[:, 0, 0]),
-                input_shape=np.array(shape[1:]),
-                groups=np.asarray(shape[0]),
-                **{name: np.array(value) for name, value in ONE_TAP.items()},
-            )
+            fields: dict[str, Value] = {name: np.array(value) for name, value in ONE_TAP.items()}
+            fields |= {"weight": narrow(gain[:, :1, :1, None]), "bias": narrow(offset[:, 0, 0])}
+            fields |= {"input_shape": np.array(shape[1:]), "groups": np.asarray(shape[0])}
+            self.unit(node, "Conv2d", fields)
         else:
             self.refuse(node, f"an offset for each signal of {shape}; fold it into the weights")
 
@@ -274,13 +268,8 @@ class Exporter:
             self.refuse(node, f"the shape {before} as {node.shape}; NIR flattens axes only")
             return
         start, end = axes
-        self.unit(
-            node,
-            "Flatten",
-            input_type=np.array(before),
-            start_dim=np.asarray(start),
-            end_dim=np.asarray(end),
-        )
+        dims: dict[str, Value] = {"start_dim": np.asarray(start), "end_dim": np.asarray(end)}
+        self.unit(node, "Flatten", {"input_type": np.array(before), **dims})
 
     def neuron(self, node: Neuron) -> None:
         shape = self.edge(node).shape
@@ -290,7 +279,7 @@ class Exporter:
             self.refuse(node, f"a neuron that {problem}")
             return
         self.losses += [f"{place(node)}: {loss}" for loss in image.losses]
-        self.unit(node, image.kind, dict(image.notes), **image.fields)
+        self.unit(node, image.kind, image.fields, image.notes)
 
     def sources(self, name: str, wire: Wire) -> Iterator[Line]:
         """The units whose sum *wire* delivers to the unit *name*."""
@@ -316,10 +305,12 @@ class Exporter:
         for name in list(self.units):
             node = self.graph[name]
             pair = self.lines.get(name)
-            for wire in (pair[0].inputs if pair else node.inputs):
+            for wire in pair[0].inputs if pair else node.inputs:
                 for line in self.sources(name, wire):
                     edge = (line.unit, name)
-                    if line.delay and not (closing and line.is_back and line.delay == 1 and edge not in edges):
+                    if line.delay and not (
+                        closing and line.is_back and line.delay == 1 and edge not in edges
+                    ):
                         steps = np.asarray(line.delay * self.dt)
                         edge = (self.between(line, name, "Delay", "delay", steps, edges), name)
                         delayed.append(edge)

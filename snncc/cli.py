@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snncc import __version__
+from snncc.cli_nir import export_arguments, export_command, nir_arguments
 from snncc.errors import BadFile, BadInput, SnnccError
 
 if TYPE_CHECKING:
@@ -90,6 +91,9 @@ def parser() -> argparse.ArgumentParser:
     timing_argument(one)
     one.add_argument("--timesteps", type=integers, metavar="T,T,..", help="numbers of timesteps to try")
 
+    one = command(commands, "export", export_command, "write a network for other frameworks (NIR)")
+    export_arguments(one)
+
     command(commands, "targets", targets_command, "list the targets")
     command(commands, "passes", passes_command, "list the passes and what they preserve")
     return top
@@ -103,7 +107,7 @@ def command(commands: Any, name: str, run: Command, text: str) -> argparse.Argum
 
 
 def model_arguments(one: argparse.ArgumentParser) -> None:
-    one.add_argument("model", type=Path, help="model.pt, .pt2, or a graph .snn")
+    one.add_argument("model", type=Path, help="model.pt, .pt2, or a graph .snn, .nir")
     model_flags(one)
     one.add_argument("--timesteps", type=int, metavar="T", help="timesteps for which the network was trained")
     one.add_argument("--layout", choices=("B", "TB", "BT"), help="leading axes that the model takes")
@@ -112,6 +116,7 @@ def model_arguments(one: argparse.ArgumentParser) -> None:
         "--input-kind", default="analog", choices=("analog", "spike", "count"), help="what the input holds"
     )
     one.add_argument("--over", metavar="HOW", help="outputs over time: sequence, sum, mean, last or maximum")
+    nir_arguments(one)
     one.add_argument("--presence", choices=("sequence", "constant", "first"), help="when the input is there")
 
 
@@ -209,6 +214,8 @@ def graph_of(options: argparse.Namespace) -> SpikeGraph:
         layout=options.layout,
         factory=options.factory,
         trust=options.trust,
+        reset=options.reset,
+        dt=options.dt,
         input_kind=options.input_kind,
         presence=options.presence,
         over=options.over,

@@ -3,6 +3,7 @@
 from snncc.api.compare import NEAR
 from snncc.api.data import read_data
 from snncc.api.evaluation import Report, Score, evaluate
+from snncc.api.exchange import read_network, save_nir
 from snncc.api.loading import load, load_model, trace
 from snncc.api.program import Program, Result, check, compile_graph, load_program
 from snncc.api.proof import Claim, Difference, LayerCheck, Proof, StageCheck
@@ -26,6 +27,8 @@ __all__ = [
     "load_model",
     "load_program",
     "read_data",
+    "read_network",
+    "save_nir",
     "trace",
     "verify",
 ]
