@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,8 @@ FIELDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """The fields that each type of node must have, and those that it may have."""
 PREFIX = "snncc."
+DOORS = ("Input", "Output")
+"""Their notes lie in the metadata of the graph: in nir up to 1.0.5 they have none of their own."""
 MOST_EDGES = 1 << 18
 
 
@@ -106,7 +108,21 @@ class Reader:
         notes = self.nested(node, "")
         if not self.edges:
             raise Damage("is a graph without edges")
-        return NirGraph(text, self.units, tuple(self.edges), notes)
+        return NirGraph(text, self.units, tuple(self.edges), self.handed_on(notes))
+
+    def handed_on(self, notes: Mapping[str, Value]) -> Mapping[str, Value]:
+        """The notes of the graph itself; those called ``note:name`` go to the input or output *name*."""
+        own: dict[str, Value] = {}
+        for key, value in notes.items():
+            note, colon, name = key.partition(":")
+            if not colon:
+                own[key] = value
+            elif name not in self.units or self.units[name].kind not in DOORS:
+                raise Damage(f"is damaged: has the entry snncc.{key}, but no such input or output")
+            else:
+                unit = self.units[name]
+                self.units[name] = replace(unit, notes={**unit.notes, note: value})
+        return own
 
     def kind_of(self, node: Group, where: str) -> str:
         kind = node.members.get("type")
@@ -151,7 +167,7 @@ class Reader:
             raise Damage(f"{name} (NIR {kind}): has a field {unknown[0]!r}, whose meaning is unknown")
         fields = {one: self.value(node.members[one], f"{name}/{one}") for one in sorted(have)}
         notes, others = self.metadata(node, name)
-        if is_inside and kind in ("Input", "Output"):
+        if is_inside and kind in DOORS:
             kind = "Identity"
         self.units[name] = Unit(name, kind, fields, notes, others)
 

@@ -1,8 +1,8 @@
 """HDF5 files as `nir.write` makes them, read without the HDF5 library.
 
 That library, given damaged files, was seen to loop for ever inside C, where nothing can stop it; and reading
-a network is no reason to install it. What h5py writes by default is the oldest form of the format: superblock 0
-or 1, object headers of version 1, groups as B-trees of symbol tables (HDF5 File Format Specification 3.0,
+a network is no reason to install it. What h5py writes by default is the oldest form of the format: superblock
+0 or 1, object headers of version 1, groups as B-trees of symbol tables (HDF5 File Format Specification 3.0,
 https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html). Other forms are refused by name. Every
 address and every size is checked against the file before it is used, and nothing is visited twice.
 """

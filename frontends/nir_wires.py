@@ -9,7 +9,7 @@ import numpy as np
 
 from snncc.errors import BadFile, BadInput, CannotTrace
 from snncc.frontends.nir_file import NirGraph, Unit, numbers
-from snncc.frontends.nir_loops import late_edges, reached, readers_of, topological
+from snncc.frontends.nir_loops import ROOT, directed, late_edges, reached, topological
 from snncc.frontends.nir_neurons import NEURONS
 
 PASSING = ("Identity", "Delay")
@@ -58,7 +58,8 @@ def check_ends(graph: NirGraph) -> None:
     for source, target in graph.edges:
         if kinds[target] == "Input" or kinds[source] == "Output":
             raise BadFile(f"an edge leads from {graph.units[source].place} to {graph.units[target].place}")
-    seen = reached([name for name, kind in kinds.items() if kind == "Input"], readers_of(graph.edges))
+    starts = [(ROOT, name) for name, kind in kinds.items() if kind == "Input"]
+    seen = reached(directed(kinds, [*graph.edges, *starts]), ROOT)
     for name, unit in graph.units.items():
         if name not in seen:
             raise BadFile(f"{unit.place}: no input reaches it", hint="give it an edge, or remove it")
@@ -124,7 +125,8 @@ def retimed(graph: NirGraph, links: dict[str, tuple[Link, ...]]) -> Wiring:
     """
     while True:
         pairs = [(one.source, name) for name, found in links.items() for one in found if not one.delay]
-        order = topological(list(links), pairs)
+        late = [(one.source, name) for name, found in links.items() for one in found if one.delay]
+        order = topological(list(links), pairs, late)
         if order is None:
             raise CannotTrace("the graph has a loop without a delay")
         place = {name: k for k, name in enumerate(order)}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from snncc.errors import MissingDependency
-from snncc.frontends.nir_file import PREFIX, NirGraph
+from snncc.frontends.nir_file import DOORS, PREFIX, NirGraph
 from snncc.frontends.nir_values import Value
 from snncc.ir.write import replace_file
 
@@ -42,12 +42,16 @@ def write_nir(nir: NirGraph, path: Path) -> None:
         root = file.create_group("node")
         put(root, {"type": "NIRGraph"})
         root.create_dataset("edges", data=np.array(nir.edges, dtype=object), dtype=text)
-        if nir.notes:
-            put(root.create_group("metadata"), nir.notes, PREFIX)
+        doors = {name: unit for name, unit in nir.units.items() if unit.kind in DOORS}
+        notes = {
+            f"{note}:{name}": value for name, unit in doors.items() for note, value in unit.notes.items()
+        }
+        if nir.notes or notes:
+            put(root.create_group("metadata"), {**nir.notes, **notes}, PREFIX)
         nodes = root.create_group("nodes")
         for name, unit in nir.units.items():
             group = nodes.create_group(name)
             put(group, {"type": unit.kind, **unit.fields})
-            if unit.notes:
+            if unit.notes and name not in doors:
                 put(group.create_group("metadata"), unit.notes, PREFIX)
     replace_file(path, buffer.getvalue())
