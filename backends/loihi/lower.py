@@ -37,8 +37,9 @@ from snncc.ir import (
     SpikeGraph,
     place,
 )
+from snncc.mapping.building import network_of
 from snncc.mapping.express import path
-from snncc.mapping.network import Connection, Network, Population, Role, network_of
+from snncc.mapping.network import Connection, Network, Population, Role
 from snncc.quantization import current_bounds
 from snncc.reference import run
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from snncc.backends.loihi.emit import emit
-from snncc.backends.loihi.engine import run_lava
+from snncc.backends.loihi.engine import run_lava, scratch_folder, writing
 from snncc.backends.loihi.limits import STATE_BITS, STEP_SHIFT, WEIGHT_BITS
 from snncc.backends.loihi.lower import lower
 from snncc.backends.loihi.passes import BiasByNeuron, MoveBiases, PoolByNeurons, ToRegisters
@@ -138,9 +137,15 @@ class Loihi:
     ) -> Run:
         """Run the Lava program of *graph*, in *folder* where it was emitted already."""
         data = by_input(graph, x)
-        options: dict[str, Any] = {"timesteps": timesteps, "record": record, "python": python}
+        options: dict[str, Any] = {
+            "timesteps": timesteps,
+            "record": record,
+            "python": python,
+            "progress": progress,
+        }
         if folder is not None:
             return run_lava(graph, folder, data, **options)
-        with tempfile.TemporaryDirectory(prefix="snncc-loihi-") as scratch:
-            self.emit(graph, Path(scratch))
-            return run_lava(graph, Path(scratch), data, **options)
+        with scratch_folder() as scratch:
+            with writing(scratch):
+                self.emit(graph, scratch)
+            return run_lava(graph, scratch, data, **options)
