@@ -16,7 +16,7 @@ import numpy as np
 from snncc.errors import BadFile, BadInput, CannotTrace, InvalidGraph
 from snncc.frontends.nir_file import NirGraph, Unit, numbers, read_nir, shape_field, version_of, whole
 from snncc.frontends.nir_neurons import NEURONS, ResetMode, compact, neuron_of, reset_named
-from snncc.frontends.nir_notes import check_digest, graph_notes, text_note
+from snncc.frontends.nir_notes import DIAGONAL, check_digest, graph_notes, text_note
 from snncc.frontends.nir_wires import Link, Wiring, wiring_of
 from snncc.ir import (
     Add,
@@ -146,7 +146,9 @@ class Builder:
         elif unit.kind in NEURONS:
             self.neuron(unit, links)
         else:
-            check_notes(unit, ("over",) if unit.kind == "Output" else ())
+            check_notes(
+                unit, {"Output": ("over",), "Affine": (DIAGONAL,), "Conv2d": (DIAGONAL,)}.get(unit.kind, ())
+            )
             self.plain(unit, self.sum(unit, links))
 
     def wire(self, link: Link) -> Wire:
@@ -196,7 +198,19 @@ class Builder:
         if before is None:
             raise CannotTrace(f"{unit.place}: reads nothing but what comes later in a loop")
         for node in MAKERS[unit.kind](unit, wire, before.shape, self.sends[unit.name]):
-            self.add(node)
+            self.add(undone(node) if DIAGONAL in unit.notes else node)
+
+
+def undone(node: Node) -> Node:
+    """The affine node for which diagonal weights stand."""
+    if not isinstance(node, Dense | Conv):
+        return node
+    weight = node.weight.reshape(node.weight.shape[:2])
+    gain = np.diag(weight).reshape(-1, *(1,) * (node.weight.ndim - 2))
+    offset = np.zeros(()) if node.bias is None else node.bias
+    return Affine(
+        name=node.name, inputs=node.inputs, gain=compact(gain), offset=compact(offset), origin=node.origin
+    )
 
 
 def origin(unit: Unit) -> str:

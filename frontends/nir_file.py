@@ -45,7 +45,6 @@ FIELDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """The fields that each type of node must have, and those that it may have."""
 PREFIX = "snncc."
 DOORS = ("Input", "Output")
-"""Their notes lie in the metadata of the graph: in nir up to 1.0.5 they have none of their own."""
 MOST_EDGES = 1 << 18
 
 
@@ -111,14 +110,14 @@ class Reader:
         return NirGraph(text, self.units, tuple(self.edges), self.handed_on(notes))
 
     def handed_on(self, notes: Mapping[str, Value]) -> Mapping[str, Value]:
-        """The notes of the graph itself; those called ``note:name`` go to the input or output *name*."""
+        """The notes of the graph itself; those called ``note:name`` go to the node *name*."""
         own: dict[str, Value] = {}
         for key, value in notes.items():
             note, colon, name = key.partition(":")
             if not colon:
                 own[key] = value
-            elif name not in self.units or self.units[name].kind not in DOORS:
-                raise Damage(f"is damaged: has the entry snncc.{key}, but no such input or output")
+            elif name not in self.units:
+                raise Damage(f"is damaged: has the entry snncc.{key}, but no such node")
             else:
                 unit = self.units[name]
                 self.units[name] = replace(unit, notes={**unit.notes, note: value})

@@ -19,6 +19,8 @@ from snncc.frontends.nir_values import Value
 from snncc.ir import Layout
 
 DIGEST = "sha256"
+DIAGONAL = "diagonal"
+"""Weights that stand for an affine node: NIR has no offset for each signal."""
 KNOWN = {DIGEST, "dt", "timesteps", "layout", "name"}
 
 

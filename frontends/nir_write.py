@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from snncc.errors import MissingDependency
-from snncc.frontends.nir_file import DOORS, PREFIX, NirGraph
+from snncc.frontends.nir_file import PREFIX, NirGraph
+from snncc.frontends.nir_neurons import NEURONS
 from snncc.frontends.nir_values import Value
 from snncc.ir.write import replace_file
 
@@ -42,16 +43,15 @@ def write_nir(nir: NirGraph, path: Path) -> None:
         root = file.create_group("node")
         put(root, {"type": "NIRGraph"})
         root.create_dataset("edges", data=np.array(nir.edges, dtype=object), dtype=text)
-        doors = {name: unit for name, unit in nir.units.items() if unit.kind in DOORS}
-        notes = {
-            f"{note}:{name}": value for name, unit in doors.items() for note, value in unit.notes.items()
-        }
+        # in nir 1.0.4 neurons alone take metadata of their own
+        others = {name: unit for name, unit in nir.units.items() if unit.kind not in NEURONS}
+        notes = {f"{note}:{name}": v for name, unit in others.items() for note, v in unit.notes.items()}
         if nir.notes or notes:
             put(root.create_group("metadata"), {**nir.notes, **notes}, PREFIX)
         nodes = root.create_group("nodes")
         for name, unit in nir.units.items():
             group = nodes.create_group(name)
             put(group, {"type": unit.kind, **unit.fields})
-            if unit.notes and name not in doors:
+            if unit.notes and name not in others:
                 put(group.create_group("metadata"), unit.notes, PREFIX)
     replace_file(path, buffer.getvalue())

@@ -3,6 +3,9 @@
 What NIR says exactly is written as NIR says it. What it says otherwise (a reset by subtraction, several
 spikes in a timestep, a clamp) is written as the nearest node beside notes that snncc reads back, and only
 when asked for: whoever else reads the file gets another network. What has no node at all is refused.
+
+The type check of nir up to 1.0.8 takes kernels for square and groups for one; such convolutions it reads with
+``nir.read(path, type_check=False)``.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from snncc.errors import BadInput, CannotLower, CannotTrace, UnknownName
 from snncc.frontends.nir_file import NirGraph, Unit, version_of
 from snncc.frontends.nir_image import NoImage, full, image_of
 from snncc.frontends.nir_loops import late_edges
-from snncc.frontends.nir_notes import DIGEST, digest
+from snncc.frontends.nir_notes import DIAGONAL, DIGEST, digest
+from snncc.frontends.nir_shapes import ONE_TAP, conv1d_of, flattened, is_by_channel, narrow
 from snncc.frontends.nir_values import Value
 from snncc.frontends.nir_write import need_h5py, write_nir
 from snncc.ir import (
@@ -191,7 +195,7 @@ class Exporter:
             self.refuse(node, "delays of single synapses")
         if len(self.edge(node).shape) != 1:
             self.refuse(node, f"weights on the last axis of {self.edge(node).shape}; NIR's take vectors")
-        if node.bias is None:
+        elif node.bias is None:
             self.unit(node, "Linear", {"weight": narrow(node.weight)})
         else:
             bias = full(node.bias, node.weight.shape[:1])
@@ -241,7 +245,7 @@ class Exporter:
         self.unit(node, kind, {name: np.array(value) for name, value in fields.items()})
 
     def affine(self, node: Affine) -> None:
-        """A scale; with an offset a convolution of one tap for each channel, or a diagonal matrix."""
+        """A scale; with an offset a diagonal matrix, as weights or as a convolution of one tap."""
         shape = self.edge(node).shape
         if node.per_timestep:
             self.refuse(node, "an affine that differs from timestep to timestep")
@@ -250,12 +254,13 @@ class Exporter:
         if not np.any(offset):
             self.unit(node, "Scale", {"scale": full(gain, shape)})
         elif len(shape) == 1 and shape[0] <= MOST_DIAGONAL:
-            self.unit(node, "Affine", {"weight": narrow(np.diag(gain)), "bias": narrow(offset)})
-        elif len(shape) == 3 and all(np.all(a == a[:, :1, :1]) for a in (gain, offset)):
+            weight, note = np.diag(gain), {DIAGONAL: np.asarray(1)}
+            self.unit(node, "Affine", {"weight": narrow(weight), "bias": narrow(offset)}, note)
+        elif len(shape) == 3 and shape[0] <= MOST_DIAGONAL and is_by_channel(gain) and is_by_channel(offset):
             fields: dict[str, Value] = {name: np.array(value) for name, value in ONE_TAP.items()}
-            fields |= {"weight": narrow(gain[:, :1, :1, None]), "bias": narrow(offset[:, 0, 0])}
-            fields |= {"input_shape": np.array(shape[1:]), "groups": np.asarray(shape[0])}
-            self.unit(node, "Conv2d", fields)
+            weight, note = np.diag(gain[:, 0, 0])[:, :, None, None], {DIAGONAL: np.asarray(1)}
+            fields |= {"weight": narrow(weight), "bias": narrow(offset[:, 0, 0])}
+            self.unit(node, "Conv2d", {**fields, "input_shape": np.array(shape[1:])}, note)
         else:
             self.refuse(node, f"an offset for each signal of {shape}; fold it into the weights")
 
@@ -348,45 +353,3 @@ class Exporter:
             return late_edges(list(self.units), plain, starts, [a for a, _ in delayed]) == late
         except CannotTrace:
             return False
-
-
-ONE_TAP = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1)}
-
-
-def narrow(array: Array) -> Array:
-    """*array* in float32 where that is the same."""
-    return full(array, array.shape)
-
-
-def conv1d_of(graph: SpikeGraph, conv: Conv) -> tuple[Reshape, Reshape] | None:
-    """The reshapes around *conv* that make it a convolution over one axis."""
-    before, readers = graph[conv.inputs[0].source], graph.readers[conv.name]
-    after = graph[readers[0]] if len(readers) == 1 else None
-    if not isinstance(before, Reshape) or not isinstance(after, Reshape) or conv.inputs[0].delay:
-        return None
-    source, out = graph.edges[before.inputs[0].source].shape, graph.edges[conv.name].shape
-    fits = (
-        graph.readers[before.name] == (conv.name,)
-        and not after.inputs[0].delay
-        and len(source) == 2
-        and before.shape == (source[0], 1, source[1])
-        and after.shape == (out[0], out[2])
-        and conv.weight.shape[2] == 1
-        and conv.padding[:2] == (0, 0)
-        and out[1] == 1
-    )
-    return (before, after) if fits else None
-
-
-def flattened(before: Shape, after: Shape) -> tuple[int, int] | None:
-    """The first and the last axis of *before* that became one in *after*.
-
-    >>> flattened((4, 3, 3), (36,)), flattened((4, 3, 3), (12, 3)), flattened((4, 3), (3, 4))
-    ((0, 2), (0, 1), None)
-    """
-    for start in range(len(before)):
-        for end in range(start, len(before)):
-            merged = int(np.prod(before[start : end + 1]))
-            if (*before[:start], merged, *before[end + 1 :]) == after:
-                return start, end
-    return None
