@@ -72,11 +72,14 @@ def neuron_of(
     unit: Unit, dt: float | None, version: str, asked: ResetMode | None
 ) -> tuple[NeuronParameters, Array]:
     """The parameters of *unit*, and the gain of what it reads. Raises `BadFile`, `BadInput`."""
-    p, gain = plain(unit, dt)
+    with np.errstate(all="ignore"):  # what is not finite is refused
+        p, gain = plain(unit, dt)
     if unit.kind in FIRES:
         p = with_reset(unit, p, version, asked)
     p = with_notes(p, unit)
     if p.order is Order.INTEGRATE_FIRST:
+        if np.any(p.leak == 0):
+            raise BadFile(f"{unit.place}: has no leak left that its input could have come through")
         gain = gain / p.leak
     gain = np.where(np.abs(gain - 1) <= EPSILON, 1.0, gain)
     return p, compact(gain)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,13 @@ import pytest
 
 import snncc
 from snncc.errors import BadFile, SnnccError
+from snncc.frontends.nir_file import read_nir
 from snncc.frontends.nir_hdf5 import Group, Stored, Tree, read_bytes
+from snncc.frontends.nir_layers import undone
+from snncc.frontends.nir_notes import DIGEST, digest
 from snncc.frontends.nir_values import Values
-from snncc.ir import SpikeGraph, dump
+from snncc.frontends.nir_write import write_nir
+from snncc.ir import Array, Conv, Dense, SpikeGraph, dump, wires
 from tests.frontends.nir_files import RECORDED, chain, ends_of, outputs, unit, write
 from tests.frontends.test_nir_export import HARD, conv_graph, data, layer
 
@@ -189,6 +194,52 @@ def test_fans_of_identities_do_not_explode(tmp_path: Path) -> None:
         edges += [(f"{x}{k - 1}", f"{y}{k}") for x in "ab" for y in "ab" if k]
     write(tmp_path / "f.nir", nodes, [*edges, ("a39", "output")])
     assert "connections" in refusal(tmp_path / "f.nir")
+
+
+FORGED: list[tuple[str, dict[str, Any], str]] = [
+    ("lif", {"reset": "bogus"}, "its entry snncc.reset is damaged"),
+    ("lif", {"theta": "high"}, "its entry snncc.theta is damaged"),
+    ("lif", {"theta": np.zeros((7, 7))}, "does not broadcast"),
+    ("lif", {"max_count": np.array(-5)}, "max_count >= 1"),
+    ("lif", {"max_count": np.ones(3)}, "its entry snncc.max_count is damaged"),
+    ("lif", {"rho": np.array(-1.0)}, "rho must be positive"),
+    ("lif", {"theta": np.array(np.nan)}, "not finite"),
+    ("lif", {"leak": np.array(0.0), "order": "integrate-first"}, "has no leak left"),
+    ("lif", {"mood": np.array(1)}, "the entry snncc.mood, which this snncc does not know"),
+    ("fc", {"mood": np.array(1)}, "the entry snncc.mood, which this snncc does not know"),
+    ("in", {"kind": "sound"}, "is not a valid Kind"),
+    ("out", {"over": "years"}, "is not a valid Over"),
+    ("", {"timesteps": np.array(1e300)}, "at least one timestep"),
+    ("", {"timesteps": "many"}, "the entry snncc.timesteps is no number"),
+    ("", {"dt": np.array(np.nan)}, "its entry snncc.dt is nan"),
+    ("", {"layout": "TBT"}, "is not a valid Layout"),
+    ("", {"mood": np.array(1)}, "the entry snncc.mood, which this snncc does not know"),
+    ("", {"kind:nobody": "spike"}, "has the entry snncc.kind:nobody, but no such node"),
+]
+
+
+@pytest.mark.parametrize(("where", "notes", "message"), FORGED)
+def test_forged_notes(where: str, notes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    """Entries that agree with their digest, and are nonsense."""
+    path = tmp_path / "f.nir"
+    path.write_bytes(GOOD["ours"])
+    whole = read_nir(path)
+    units = dict(whole.units)
+    if where:
+        units[where] = replace(units[where], notes={**units[where].notes, **notes})
+    forged = replace(whole, units=units, notes={**whole.notes, **({} if where else notes)})
+    write_nir(replace(forged, notes={**forged.notes, DIGEST: digest(forged)}), path)
+    with pytest.raises(SnnccError) as caught:
+        snncc.load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("weight", [np.ones((2, 2)), np.ones((2, 3)), np.ones((2, 2, 3, 3))])
+def test_weights_that_stand_for_no_affine_node(weight: Array) -> None:
+    kind = Dense if weight.ndim == 2 else Conv
+    with pytest.raises(BadFile, match=r"has the entry snncc\.diagonal, but other weights"):
+        undone(kind(name="fc", inputs=wires("in"), weight=weight))
 
 
 # -- the forms of HDF5 that h5py writes

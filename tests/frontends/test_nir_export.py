@@ -205,6 +205,7 @@ def test_convolutions_come_back_equal(tmp_path: Path) -> None:
     assert snncc.save_nir(graph, tmp_path / "c.nir") == ()
     again = snncc.load(tmp_path / "c.nir")
     x = (np.random.default_rng(1).random((12, 2, 2, 8, 9)) < 0.4).astype(float)
+    assert isinstance(again["bn"], Affine)
     before, after = (run(g, x, timesteps=12) for g in (graph, again))
     assert before.spikes["n1"].sum() > 100
     assert before.spikes["n2"].sum() > 20
