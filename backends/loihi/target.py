@@ -15,18 +15,20 @@ from snncc.backends.loihi.passes import BiasByNeuron, MoveBiases, PoolByNeurons,
 from snncc.backends.loihi.problems import problems
 from snncc.backends.sim.target import Simulator
 from snncc.backends.target import Attention, Options, Problem, Progress, Rounding
-from snncc.errors import BadInput
+from snncc.errors import BadInput, CannotLower
 from snncc.ir import Overflow, SpikeGraph
 from snncc.passes import (
     ElideIdentities,
     ElideRectifier,
     ExpandCounts,
     FoldBatchNorm,
+    FoldPools,
     FreezeSideOperations,
     Pass,
     PlainNeurons,
     ReorderProducts,
     RoundHalfUp,
+    run_passes,
 )
 from snncc.quantization import Grid, Quantize
 from snncc.reference import Run
@@ -64,16 +66,27 @@ class Loihi:
         return Loihi(stretch)
 
     def problems(self, graph: SpikeGraph, options: Options) -> Iterator[Problem]:
-        """Every misfit that is seen before numbers are chosen."""
-        return problems(graph, options)
+        """Every misfit that is seen before numbers are chosen, in the graph as the exact passes leave it."""
+        if not graph.is_integer:
+            try:
+                graph = run_passes(graph, self.first_passes(options))[-1].graph
+            except CannotLower as error:
+                where, _, what = error.message.partition(": ")
+                yield Problem(where, "passes", what, "a graph that they take", error.hint)
+                return
+        yield from problems(graph, options)
 
-    def passes(self, options: Options) -> tuple[Pass, ...]:
-        """As for the simulator, with one threshold for each layer, and numbers that registers hold."""
+    def first_passes(self, options: Options) -> list[Pass]:
+        """What comes before the question whether a graph fits."""
         chosen: list[Pass] = [ElideIdentities(), ReorderProducts(), ElideRectifier()]
         chosen += [PoolByNeurons(), PlainNeurons()]
         if options.attention is Attention.STATIC:
             chosen.append(FreezeSideOperations(options.timesteps, options.calibration))
-        chosen.append(FoldBatchNorm(options.fold))
+        return [*chosen, FoldBatchNorm(options.fold), FoldPools(of_events=True)]
+
+    def passes(self, options: Options) -> tuple[Pass, ...]:
+        """As for the simulator, with one threshold for each layer, and numbers that registers hold."""
+        chosen = self.first_passes(options)
         if options.rounding is Rounding.HALF_UP:
             chosen.append(RoundHalfUp())
         chosen += [ExpandCounts(options.encoding), MoveBiases(), BiasByNeuron()]

@@ -66,6 +66,22 @@ def test_a_file_of_nir_1_0_4(tmp_path: Path) -> None:
     np.testing.assert_array_equal(outputs(graph, x), expected)
 
 
+SPIKINGJELLY = [0, 1028, 64, 260, 1105, 0, 4, 1344, 20, 1025, 68, 1024, 324, 1040, 69]
+SPIKINGJELLY += [1024, 68, 256, 1108, 1, 1092, 0, 1348, 16, 1029, 64, 1028, 320, 1044, 1]
+"""Spikes of each timestep, 3 samples of 4 neurons, as the bits of a number."""
+
+
+def test_a_network_of_spikingjelly() -> None:
+    """Written by SpikingJelly 2.0.0 through nir 1.0.8, beside the spikes that it computed.
+
+    Conv2d, IFNode, AvgPool2d, Flatten, Linear, LIFNode(tau=4), with dt = 1e-4 and hard resets.
+    """
+    x = (3 * np.random.default_rng(0).random((30, 3, 1, 4, 4))).astype(np.float32)
+    graph = snncc.load(RECORDED.with_name("nir_spikingjelly.nir"), dt=1e-4, timesteps=30)
+    spikes = outputs(graph, x.astype(np.float64)).reshape(30, 12)
+    assert (spikes @ (1 << np.arange(12))).tolist() == SPIKINGJELLY
+
+
 @pytest.mark.filterwarnings("ignore:nirtorch.extract_nir_graph:DeprecationWarning")
 def test_a_network_of_sinabs(tmp_path: Path) -> None:
     """IAFSqueeze subtracts and counts in timesteps: dt = 1. Its several spikes in a timestep NIR loses."""
