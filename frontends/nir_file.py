@@ -2,7 +2,7 @@
 
 The layout is that of `nir.write`: ``/version``, and ``/node``, a group with ``type``, the fields of that
 type, and perhaps ``metadata``; a graph has ``nodes`` and ``edges``. Entries of the metadata that begin with
-``snncc.`` are ours (`snncc.frontends.nir_notes`); those of others are handed on as they are.
+``snncc.`` are ours (`snncc.frontends.nir_notes`); those of others mean nothing to us.
 """
 
 from __future__ import annotations
@@ -50,13 +50,12 @@ MOST_EDGES = 1 << 18
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unit:
-    """One node of a NIR graph: its *fields* by name, our *notes* and the *metadata* of others."""
+    """One node of a NIR graph: its *fields* and our *notes*, by name."""
 
     name: str
     kind: str
     fields: Mapping[str, Value]
     notes: Mapping[str, Value] = field(default_factory=dict)
-    metadata: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def place(self) -> str:
@@ -149,7 +148,7 @@ class Reader:
             else:
                 self.unit(full, kind, member, is_inside=bool(prefix))
         self.edges += self.edges_of(node, prefix, set(nodes.members), doors)
-        return self.metadata(node, where)[0]
+        return self.notes(node, where)
 
     def unit(self, name: str, kind: str, node: Group, *, is_inside: bool) -> None:
         """Take in one node; the inputs and outputs of a nested graph only hand on."""
@@ -165,26 +164,24 @@ class Reader:
         if unknown := sorted(have - {*needed, *optional}):
             raise Damage(f"{name} (NIR {kind}): has a field {unknown[0]!r}, whose meaning is unknown")
         fields = {one: self.value(node.members[one], f"{name}/{one}") for one in sorted(have)}
-        notes, others = self.metadata(node, name)
         if is_inside and kind in DOORS:
             kind = "Identity"
-        self.units[name] = Unit(name, kind, fields, notes, others)
+        self.units[name] = Unit(name, kind, fields, self.notes(node, name))
 
     def value(self, stored: Group | Stored, where: str) -> Value:
         if not isinstance(stored, Stored):
             raise Damage(f"is damaged: {where} is a group")
         return self.values.read(stored)
 
-    def metadata(self, node: Group, where: str) -> tuple[Mapping[str, Value], Mapping[str, Value]]:
-        """Our notes without their prefix, and what others wrote (nested groups of theirs are left unread)."""
+    def notes(self, node: Group, where: str) -> Mapping[str, Value]:
+        """Our entries in the metadata, without their prefix; those of others are left unread."""
         group = node.members.get("metadata")
         if group is None:
-            return {}, {}
+            return {}
         if not isinstance(group, Group):
             raise Damage(f"is damaged: the metadata of {where} is no group")
-        values = {k: self.values.read(v) for k, v in group.members.items() if isinstance(v, Stored)}
-        ours = {k.removeprefix(PREFIX): v for k, v in values.items() if k.startswith(PREFIX)}
-        return ours, {k: v for k, v in values.items() if not k.startswith(PREFIX)}
+        ours = {k: v for k, v in group.members.items() if k.startswith(PREFIX) and isinstance(v, Stored)}
+        return {k.removeprefix(PREFIX): self.values.read(v) for k, v in ours.items()}
 
     def doors(self, node: Group, full: str) -> tuple[list[str], list[str]]:
         """The inputs and the outputs of a nested graph."""
