@@ -25,7 +25,7 @@ from snncc.frontends.nir_values import Values
 from snncc.frontends.nir_write import write_nir
 from snncc.ir import Array, Conv, Dense, SpikeGraph, dump, wires
 from tests.frontends.nir_files import RECORDED, chain, ends_of, outputs, unit, write
-from tests.frontends.test_nir_export import HARD, conv_graph, data, layer
+from tests.frontends.nir_networks import HARD, conv_graph, data, layer
 
 MOST_MEMORY = 64 << 20
 OPTIONS: dict[str, Any] = {"dt": 1e-4, "timesteps": 20}

@@ -15,7 +15,7 @@ from snncc.cli import main
 from snncc.errors import BadInput
 from snncc.ir import Dense, Reset, save_graph
 from tests.frontends.nir_files import RECORDED, load, outputs
-from tests.frontends.test_nir_export import HARD, data, layer
+from tests.frontends.nir_networks import HARD, data, layer
 
 
 def test_a_file_of_nir_1_0_8() -> None:
