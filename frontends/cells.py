@@ -153,7 +153,7 @@ def prepare(model: nn.Module, samples: int, timesteps: int) -> None:
     for module in model.modules():
         framework = framework_of(module)
         if framework is not None:
-            framework.prepare(module, samples, timesteps)
+            framework.prepare(module, samples, timesteps, is_root=module is model)
 
 
 def nearest(table: Mapping[type, Cell], module: nn.Module) -> Cell | None:

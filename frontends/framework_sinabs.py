@@ -112,7 +112,7 @@ def time(module: Any) -> Time:
     return Time.SQUEEZED if isinstance(module, sl.SqueezeMixin) else Time.BATCHES
 
 
-def prepare(module: Any, samples: int, timesteps: int) -> None:
+def prepare(module: Any, samples: int, timesteps: int, *, is_root: bool) -> None:
     """Squeezed layers hold a number of samples or timesteps.
 
     SumPool2d takes the sign, the absolute value and the power 1 of a sum, which is the sum.

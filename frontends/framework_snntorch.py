@@ -145,7 +145,7 @@ def recurrence(module: Any) -> Recurrence | None:
     return None if inner is None else Recurrence(inner, starts=True)
 
 
-def prepare(module: nn.Module, samples: int, timesteps: int) -> None:
+def prepare(module: nn.Module, samples: int, timesteps: int, *, is_root: bool) -> None:
     """No module of snnTorch holds such a number."""
 
 

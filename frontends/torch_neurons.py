@@ -180,7 +180,7 @@ class Use:
         """How the input holds one signal. Raises where a state would not see each timestep once."""
         recorder = self.recorder
         has_state = keeps_state(self.module, str(self.place))
-        is_fresh = takes_trains(self.module) and isinstance(self.module, NeuronModule)
+        is_fresh = takes_trains(self.module) and (self.cell.forgets or isinstance(self.module, NeuronModule))
         if has_state and self.place.path in recorder.used and not is_fresh:
             raise CannotTrace(
                 f"{self.place}: this neuron keeps a state and is used twice in one timestep, or in a loop "
@@ -212,7 +212,8 @@ class Use:
                     f"{self.place}: is given {what} as its {name}, in its call number {self.count + 1}",
                     hint=STATE_WAY_OUT,
                 )
-        if not self.call.states and self.count and self.cell.forgets:
+        is_anew = self.cell.forgets and not self.call.states and not takes_trains(self.module)
+        if is_anew and self.count:
             raise CannotTrace(
                 f"{self.place}: is called again without its state, and starts anew", hint=STATE_WAY_OUT
             )
@@ -224,6 +225,8 @@ class Use:
         """The parameter that a constant state before the first timestep becomes."""
         if self.recorder.signal(tensor) is not None:
             raise CannotTrace(f"{self.place}: is given data as its {name}", hint=STATE_WAY_OUT)
+        if tensor.ndim == 0:
+            tensor = tensor.reshape(1)
         if bool((tensor == 0).all()) and name not in self.cell.initial:
             return {}
         if name not in self.cell.initial or bool((tensor != tensor[:1]).any()):

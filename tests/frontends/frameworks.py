@@ -106,3 +106,12 @@ def near_ties(model: nn.Module, x: Tensor, layout: str) -> int:
 def drive(generator: torch.Generator, *shape: int) -> Tensor:
     """Input currents [T, B, ...] that make neurons with thresholds near one fire now and then."""
     return noise(generator, STEPS, *shape, low=-0.6, high=1.2)
+
+
+def louder(model: nn.Module, factor: float) -> nn.Module:
+    """*model* with larger weights, so that deep layers spike."""
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                module.weight *= factor
+    return model
