@@ -148,6 +148,12 @@ def framework_of(module: nn.Module) -> Any:
     return None
 
 
+def supported(framework: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """What of a *framework* is taken, with which options; and what is refused, and why. Imports it."""
+    known = import_module(FRAMEWORKS[framework])
+    return known.SUPPORTED, known.REFUSED
+
+
 def prepare(model: nn.Module, samples: int, timesteps: int) -> None:
     """Let modules of *model* (a copy) take other numbers of samples and timesteps than they were made for."""
     for module in model.modules():

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from snncc.frontends.cells import Cell, Time, Unsupported, constant_current, nearest, values
 
-SUPPORTED: dict[str, str] = {
+SUPPORTED = {
     "IAF, IAFSqueeze": "all options",
     "LIF, LIFSqueeze": "all options",
     "ExpLeak, ExpLeakSqueeze": "all options; sends its potential",
@@ -151,4 +151,4 @@ def refused(why: str) -> Cell:
     return Cell(describe, time, forget)
 
 
-__all__ = ["REFUSED", "SUPPORTED", "cell", "prepare"]
+__all__ = ["CELLS", "REFUSED", "SUPPORTED", "cell", "prepare"]

@@ -97,4 +97,4 @@ def cell(module: nn.Module) -> Cell | None:
     return nearest(CELLS, module)
 
 
-__all__ = ["REFUSED", "SUPPORTED", "cell", "prepare"]
+__all__ = ["CELLS", "REFUSED", "SUPPORTED", "cell", "prepare"]

@@ -77,7 +77,7 @@ def test_in_a_network(seed: int) -> None:
     functional.set_step_mode(louder(model, 3.0), mode)
     norm: Any = model[1]
     norm.running_var[:] = torch.tensor([0.2, 0.1, 0.3, 0.15])
-    x = drive(torch.Generator().manual_seed(seed), 2, 2, 8, 8) * 4
+    x = drive(torch.Generator().manual_seed(seed), 2, 2, 8, 8) * 6
     assert_same_spikes(model, x, LAYOUTS[mode])
 
 
