@@ -142,7 +142,8 @@ CELLS: dict[type, Cell] = {
 def refuse(module: Any) -> dict[str, object]:
     name = type(module).__name__
     why = REFUSED.get(name, "which is no neuron of the compiler")
-    raise Unsupported(f"is a {name} of Norse: {why}", ", ".join(cls.__name__ for cls in CELLS))
+    known = ", ".join(cls.__name__ for cls in CELLS)
+    raise Unsupported(f"has the class {name} of Norse: {why}", f"use {known}")
 
 
 def cell(module: nn.Module) -> Cell | None:

@@ -130,7 +130,7 @@ def sum_pool(module: Any, x: Tensor) -> Tensor:
     return nn.functional.avg_pool2d(x, size, module.stride, ceil_mode=module.ceil_mode) * (size[0] * size[1])
 
 
-PLAIN = Cell(describe, time, forget)
+PLAIN = Cell(describe, time, forget, held=("v_mem", "i_syn"))
 CELLS: dict[type, Cell] = dict.fromkeys(
     (sl.IAF, sl.IAFSqueeze, sl.LIF, sl.LIFSqueeze, sl.ExpLeak, sl.ExpLeakSqueeze), PLAIN
 )
@@ -146,7 +146,8 @@ def cell(module: nn.Module) -> Cell | None:
 
 def refused(why: str) -> Cell:
     def describe(module: Any) -> dict[str, object]:
-        raise Unsupported(f"is a {type(module).__name__} of sinabs: {why}", "IAF, LIF or ExpLeak")
+        name = type(module).__name__
+        raise Unsupported(f"has the class {name} of sinabs: {why}", "use IAF, LIF or ExpLeak")
 
     return Cell(describe, time, forget)
 

@@ -178,7 +178,8 @@ def cell(module: nn.Module) -> Cell | None:
 def refuse(module: Any) -> dict[str, object]:
     name = type(module).__name__
     why = REFUSED.get(name, "which is no neuron of the compiler")
-    raise Unsupported(f"is a {name} of snnTorch: {why}", ", ".join(cls.__name__ for cls in STATES))
+    known = ", ".join(cls.__name__ for cls in STATES)
+    raise Unsupported(f"has the class {name} of snnTorch: {why}", f"use {known}")
 
 
 __all__ = ["CELLS", "REFUSED", "SUPPORTED", "cell", "prepare"]

@@ -103,9 +103,9 @@ class Own(neuron.SimpleBaseNode):  # type: ignore[misc]
 
 def test_refusals() -> None:
     refused = {
-        "0: is a QIFNode of SpikingJelly: its leak is quadratic": neuron.QIFNode(),
-        "0: is a EIFNode of SpikingJelly: its leak is exponential": neuron.EIFNode(),
-        "0: is a IzhikevichNode of SpikingJelly: its threshold adapts": neuron.IzhikevichNode(),
+        "0: has the class QIFNode of SpikingJelly: its leak is quadratic": neuron.QIFNode(),
+        "0: has the class EIFNode of SpikingJelly: its leak is exponential": neuron.EIFNode(),
+        "0: has the class IzhikevichNode of SpikingJelly: its threshold adapts": neuron.IzhikevichNode(),
         "0: has a surrogate_function whose forward is no step": neuron.IFNode(
             surrogate_function=surrogate.Sigmoid(spiking=False)
         ),
