@@ -28,8 +28,8 @@ from snncc.ir import Array, Emit, NeuronParameters, Reset, ResetAt, Shape
 
 INPUTS = 1_000_000
 """Random inputs that a member must agree on."""
-FIRST = 20_000
-"""Inputs of a first comparison, to choose between forms."""
+FEW = 20_000
+"""Inputs that tell a member apart which does not explain what was measured."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,9 +92,7 @@ def recognize(
             continue
         if one.error > GOOD and closest is not None and one.error >= closest[0]:
             continue
-        verdict = verify(probe, member, reading.unit, FIRST)
-        if verdict.difference is None and inputs > FIRST:
-            verdict = verify(probe, member, reading.unit, inputs, seed=1)
+        verdict = verify(probe, member, reading.unit, inputs if one.error <= GOOD else min(inputs, FEW))
         if verdict.difference is None:
             told = described(member, probe.sites)
             return Recognized(where, kind, told, member, verdict, found.least.size)
@@ -147,7 +145,7 @@ def mute(probe: Probe, where: str, kind: str) -> Unrecognized:
     scale = np.ones_like(unit) if is_silent else np.maximum(out[0], 1e-300)
     theta = np.full_like(unit, np.finfo(float).max if is_silent else -np.finfo(float).max)
     member = Member(NeuronParameters(theta=theta, scale=scale, leak=0 * unit, reset=Reset.NONE), unit)
-    verdict = verify(probe, member, unit, FIRST)
+    verdict = verify(probe, member, unit, FEW)
     if verdict.difference is None:
         what = "nothing ever leaves it" if is_silent else "it sends the same whatever it receives"
         return Unrecognized(f"{where}: {kind}: {what}", hint="remove it, or check its parameters")

@@ -91,6 +91,9 @@ def staircase(probe: Probe) -> Staircase | None:
     count = sites_of(probe)
     low, high = np.full(count, -LARGE), np.full(count, LARGE)
     first = smallest(lambda y: first_answer(probe, y) > 0, low, high)
+    if np.isneginf(first).any():
+        # Not monotone, so no member: the closest one is looked for among the positive inputs.
+        first = smallest(lambda y: first_answer(probe, y) > 0, np.maximum(low, 0.0), high)
     if not np.isfinite(first).all():
         return None
     emit = emission(probe, first)

@@ -13,6 +13,8 @@ from snncc.reference.neuron import State, initial_state, step
 
 TOLERANCE = 1e-9
 """|u - theta| <= TOLERANCE * max(1, |theta|) is a near tie; reals are compared relative to their size."""
+MOST = 2**40
+"""Counts beyond are no counts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,8 +98,8 @@ def compare(probe: Probe, member: Member, x: Array) -> Verdict:
     for t in range(x.shape[1]):
         need = out[:, t]
         if p.emit is Emit.COUNT:
-            forced = np.rint(need / p.scale).astype(np.int64)
-            fired = step(p, (member.gain * x[:, t])[:, None], state, forced=np.maximum(forced, 0))
+            forced = np.clip(np.rint(need / p.scale), 0, MOST).astype(np.int64)
+            fired = step(p, (member.gain * x[:, t])[:, None], state, forced=forced)
             have[:, t] = fired.own[:, 0] * p.scale
         else:
             fired = step(p, (member.gain * x[:, t])[:, None], state)
@@ -149,7 +151,7 @@ def sequences(member: Member, unit: Array, lanes: int, seed: int) -> Iterator[Ar
     yield unit * 1e3 * normal(12)
     yield unit * 1e5 * normal(8, 2) * (uniform(8, 2) < 0.5)
     yield np.broadcast_to(unit * 2 * uniform(1, 2), (max(1, lanes // 2), 24, count))
-    yield unit * 0.5 * (normal(256, 16) + 0.6)
+    yield unit * 0.5 * (normal(96, 8) + 0.6)
     yield np.rint(normal(16) * 2) / 2
     for swing in (0.0, 1.0):
         yield guided(member, unit, rng, lanes, 16, swing)
