@@ -19,11 +19,11 @@ from torch import nn
 from snncc.errors import CannotTrace, InvalidGraph
 from snncc.frontends.behavior_fit import GOOD, Fit, Form, fit
 from snncc.frontends.behavior_forms import Reading, forms, read
-from snncc.frontends.behavior_measure import Edges, Staircase, edges, first_answer, sites_of, staircase
+from snncc.frontends.behavior_measure import Edges, Staircase, edges, sites_of, staircase
 from snncc.frontends.behavior_member import described, member_of, said
 from snncc.frontends.behavior_probe import Probe, prepared
 from snncc.frontends.behavior_snap import known
-from snncc.frontends.behavior_verify import Difference, Member, Verdict, verify
+from snncc.frontends.behavior_verify import Difference, Member, Verdict, simplest, verify
 from snncc.ir import Array, Emit, NeuronParameters, Reset, ResetAt, Shape
 
 INPUTS = 1_000_000
@@ -84,22 +84,22 @@ def recognize(
     reading, found = read(probe, stairs)
     found = found.joined(edges(probe, stairs, *experiments(reading, stairs)))
     own = known(probe)
-    closest: tuple[float, Member, Verdict] | None = None
+    others: list[tuple[int, Member, Verdict]] = []
     for one in fits(reading, stairs, found):
+        is_good = one.error <= GOOD
         try:
             member = member_of(one, stairs, reading.unit, own)
         except InvalidGraph:
             continue
-        if one.error > GOOD and closest is not None and one.error >= closest[0]:
-            continue
-        verdict = verify(probe, member, reading.unit, inputs if one.error <= GOOD else min(inputs, FEW))
+        verdict = verify(probe, member, reading.unit, inputs if is_good else min(inputs, FEW), stops=is_good)
         if verdict.difference is None:
             told = described(member, probe.sites)
             return Recognized(where, kind, told, member, verdict, found.least.size)
-        if closest is None or one.error < closest[0]:
-            closest = one.error, member, verdict
-    assert closest is not None
-    raise refusal(where, kind, closest[1], closest[2], probe)
+        if is_good:
+            verdict = verify(probe, member, reading.unit, min(inputs, FEW), stops=False).joined(verdict)
+        others.append((verdict.differing, member, verdict))
+    _, member, verdict = min(others, key=lambda other: other[0])
+    raise refusal(where, kind, member, verdict, probe)
 
 
 def experiments(reading: Reading, stairs: Staircase) -> tuple[Array, Array]:
@@ -117,7 +117,7 @@ def experiments(reading: Reading, stairs: Staircase) -> tuple[Array, Array]:
 
 
 def fits(reading: Reading, stairs: Staircase, found: Edges) -> Iterator[Fit]:
-    """Fits that explain every edge, simplest first; then the others, the best first."""
+    """Fits that explain every edge, simplest first; then some others, for a refusal."""
     rest = []
     if not reading.has_memory and stairs.emit is Emit.COUNT:
         yield stateless(reading, stairs)
@@ -127,7 +127,8 @@ def fits(reading: Reading, stairs: Staircase, found: Edges) -> Iterator[Fit]:
             yield one
         else:
             rest.append(one)
-    yield from sorted(rest, key=lambda one: one.error)[:3]
+    plain = Form(stairs.emit, Reset.NONE, ResetAt.SAME, 0, {"theta": reading.theta})
+    yield from [*sorted(rest, key=lambda one: one.error)[:3], Fit(plain, plain.guess, 1.0)]
 
 
 def stateless(reading: Reading, stairs: Staircase) -> Fit:
@@ -140,22 +141,24 @@ def stateless(reading: Reading, stairs: Staircase) -> Fit:
 def mute(probe: Probe, where: str, kind: str) -> Unrecognized:
     """The refusal of a module whose first output does not depend on its input."""
     unit = np.ones(sites_of(probe))
-    out = first_answer(probe, np.stack([unit * 0, unit, -unit]))
-    is_silent = not (out > 0).any()
-    scale = np.ones_like(unit) if is_silent else np.maximum(out[0], 1e-300)
-    theta = np.full_like(unit, np.finfo(float).max if is_silent else -np.finfo(float).max)
-    member = Member(NeuronParameters(theta=theta, scale=scale, leak=0 * unit, reset=Reset.NONE), unit)
+    never = NeuronParameters(theta=np.full_like(unit, np.finfo(float).max), leak=0 * unit, reset=Reset.NONE)
+    member = Member(never, unit)
     verdict = verify(probe, member, unit, FEW)
+    out = probe.run(np.random.default_rng(4).normal(size=(64, 8, len(unit))))
     if verdict.difference is None:
-        what = "nothing ever leaves it" if is_silent else "it sends the same whatever it receives"
-        return Unrecognized(f"{where}: {kind}: {what}", hint="remove it, or check its parameters")
+        return Unrecognized(f"{where}: {kind}: nothing ever leaves it", hint="remove it, or check its parameters")
+    if (out == out[:1, :1]).all():
+        return Unrecognized(
+            f"{where}: {kind}: it sends {float(out.flat[0]):.9g} whatever it receives",
+            hint="remove it, or check its parameters",
+        )
     return refusal(where, kind, member, verdict, probe)
 
 
 def refusal(where: str, kind: str, member: Member, verdict: Verdict, probe: Probe) -> Unrecognized:
     """What is said of a module that no member of the family describes."""
-    d = verdict.difference
-    assert d is not None
+    assert verdict.difference is not None
+    d = simplest(probe, member, verdict.difference)
     site = np.unravel_index(d.site, probe.sites) if probe.sites else ()
     at = f" at {tuple(int(k) for k in site)}" if probe.sites and max(probe.sites) > 1 else ""
     inputs = ", ".join(f"{v:.9g}" for v in d.inputs)

@@ -84,10 +84,12 @@ def fit(form: Form, edges: Edges, unit: Array) -> Fit:
         agree = np.isfinite(have) == finite
         return np.where(agree, np.where(finite, np.where(np.isfinite(have), have, 0) - need, 0) / size, 1.0)
 
-    best, error = numbers, np.inf
+    best, error = numbers, 1e300
     for turn in range(ROUNDS):
         r = residual(numbers)
         now = float(np.abs(r).max())
+        if not np.isfinite(now):
+            break
         if now < error:
             best, error = numbers, now
         if now < 1e-15 or not names or (turn > 3 and now > 0.5 * error and error < GOOD):

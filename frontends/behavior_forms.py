@@ -11,7 +11,7 @@ import numpy as np
 from snncc.frontends.behavior_fit import Form, Numbers
 from snncc.frontends.behavior_measure import Edges, Staircase, before, edges, silence, sites_of
 from snncc.frontends.behavior_probe import Probe
-from snncc.frontends.behavior_search import LARGE
+from snncc.frontends.behavior_search import LARGE, smallest
 from snncc.ir import Array, Emit, Reset, ResetAt
 
 BELOW = (0.0625, 0.25, *(2.0**k for k in range(-1, 21)))
@@ -54,8 +54,8 @@ def read(probe: Probe, stairs: Staircase) -> tuple[Reading, Edges]:
     found = edges(probe, stairs, prefix, length)
     rest, below = found.least[0], found.least[1 : 1 + len(BELOW)]
     above, just = found.least[1 + len(BELOW) : -1], found.least[-1]
-    slope = (below[1] - below[0]) / (unit * (BELOW[1] - BELOW[0]))
-    drop = np.where(np.isfinite(above[0]), above[0], just) - just
+    slope = finite(below[1], below[0]) / (unit * (BELOW[1] - BELOW[0]))
+    drop = finite(above[0], just)
     silent = silence(probe, edge) if stairs.emit is Emit.COUNT else 0
     pair, product_ = second_order(probe, stairs, found, edge, unit)
     found = found.joined(pair)
@@ -105,17 +105,19 @@ def second_order(
     first = np.stack([edge - s * unit for s in BELOW[:2]])
     second = np.where(np.isfinite(found.least[1:3]), found.least[1:3], 0.0) + margin
     pair = edges(probe, stairs, np.stack([first, second], axis=1), np.array([2, 2]))
-    with np.errstate(invalid="ignore"):
-        change = (pair.least[1] - pair.least[0]) / (first[1] - first[0])
-    return pair, np.where(np.isfinite(change), change, 0.0)
+    return pair, finite(pair.least[1], pair.least[0]) / (first[1] - first[0])
+
+
+def finite(one: Array, two: Array) -> Array:
+    """The difference of two edges, 0 where one of them is at no finite input."""
+    is_finite = np.isfinite(one) & np.isfinite(two)
+    return np.where(is_finite, one, 0.0) - np.where(is_finite, two, 0.0)
 
 
 def hidden_edge(probe: Probe, stairs: Staircase) -> tuple[Array, bool]:
     """The smallest first input whose spike changes what comes later, and whether there is one."""
     if stairs.emit is Emit.COUNT:
         return stairs.first, True
-    from snncc.frontends.behavior_search import smallest
-
     count = sites_of(probe)
     carrier = 2.0**10
 

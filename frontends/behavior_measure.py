@@ -114,7 +114,8 @@ def staircase(probe: Probe) -> Staircase | None:
 def reaching(probe: Probe, scale: Array, need: Array) -> Array:
     """The smallest first inputs that give *need* [levels, sites] times *scale*, or more."""
     ends = np.full(need.shape, LARGE)
-    return smallest(lambda y: first_answer(probe, y) > (need - 0.5) * scale, -ends, ends)
+    found = smallest(lambda y: first_answer(probe, y) > (need - 0.5) * scale, -ends, ends)
+    return np.clip(found, -LARGE, LARGE)
 
 
 def emission(probe: Probe, first: Array) -> Emit:

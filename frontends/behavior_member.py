@@ -46,6 +46,8 @@ def member_of(fit: Fit, stairs: Staircase, unit: Array, own: Known) -> Member:
         snapped["clamp_high"] = np.maximum(snapped["clamp_low"], snapped["clamp_high"])
     fields: dict[str, Any] = {**snapped, "scale": scale, "max_count": stairs.max_count, "emit": form.emit}
     fields |= {"reset": form.reset, "reset_at": form.reset_at, "refractory": form.refractory}
+    if form.emit is not Emit.COUNT and form.reset is Reset.NONE:
+        del fields["theta"]  # nothing depends on it
     fields["stateless"] = forgets(fields)
     if fields["stateless"]:
         fields |= {"reset": Reset.NONE, "leak": np.zeros(())}

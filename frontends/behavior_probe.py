@@ -123,8 +123,13 @@ def prepared(
     if callable(reset):
         reset()
     probe = Probe(twin, shape, time_axis, (True,) * len(shape), where)
-    probe = with_batch(probe, samples)
-    check_elementwise(probe)
+    try:
+        probe = with_batch(probe, samples)
+        check_elementwise(probe)
+    except Unfit:
+        raise
+    except CannotTrace as problem:
+        raise Unfit(f"{where}: {problem.message}", hint=problem.hint) from problem
     return replace(probe, varies=varying(probe))
 
 

@@ -175,12 +175,30 @@ def guided(
     return x
 
 
-def verify(probe: Probe, member: Member, unit: Array, inputs: int, seed: int = 0) -> Verdict:
-    """Compare on about *inputs* inputs, or more, of every kind of sequence; stops at a difference."""
-    lanes = max(8, -(-inputs // (len(unit) * 230)))
+def verify(
+    probe: Probe, member: Member, unit: Array, inputs: int, seed: int = 0, *, stops: bool = True
+) -> Verdict:
+    """Compare on about *inputs* inputs, or more, of every kind of sequence; *stops* at a difference."""
+    lanes = max(8, -(-inputs // (len(unit) * 220)))
     found = NOTHING
     for x in sequences(member, unit, lanes, seed):
         found = found.joined(compare(probe, member, x))
-        if found.difference is not None:
+        if stops and found.difference is not None:
             return found
     return found
+
+
+def simplest(probe: Probe, member: Member, difference: Difference) -> Difference:
+    """*difference*, or a shorter and rounder one of the same kind."""
+    sites = len(member.gain)
+    x = difference.inputs
+    tries = [x[k:] for k in range(len(x))]
+    tries += [np.round(one, digits) for digits in (3, 2, 1, 0) for one in tries]
+    wide = np.zeros((len(tries), len(x), sites))
+    for lane, one in enumerate(tries):
+        wide[lane, : len(one)] = one[:, None]
+    for lane in sorted(range(len(tries)), key=lambda k: (len(tries[k]), -k)):
+        found = compare(probe, member, wide[lane : lane + 1, : len(tries[lane])]).difference
+        if found is not None:
+            return found
+    return difference
