@@ -94,7 +94,7 @@ def fit(form: Form, edges: Edges, unit: Array) -> Fit:
             best, error = numbers, now
         if now < 1e-15 or not names or (turn > 3 and now > 0.5 * error and error < GOOD):
             break
-        if turn > 6 and error > 1e-3:
+        if (turn > 3 and error > 1e-3) or (turn > 5 and now > 0.5 * error):
             break
         numbers = improved(residual, numbers, r, unit)
     return Fit(form, best, error)

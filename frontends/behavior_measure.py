@@ -14,6 +14,8 @@ from snncc.ir import Array, Emit
 CELLS = 1 << 21
 """Numbers of one batch of experiments."""
 MOST_COUNT = 4096
+RUN = 8
+"""Inputs in a row at which the slightest change changes the output, if reals leave a module."""
 FAR = 1 << 20
 """Which step of a staircase without end tells the height of its steps."""
 
@@ -35,7 +37,8 @@ class Staircase:
 
     def counts(self, out: Array) -> Array:
         """Outputs in units of the scale, rounded."""
-        return np.rint(out / self.scale).astype(np.int64)
+        with np.errstate(over="ignore"):
+            return np.clip(np.rint(out / self.scale), 0, FAR**2).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,11 +124,12 @@ def reaching(probe: Probe, scale: Array, need: Array) -> Array:
 def emission(probe: Probe, first: Array) -> Emit:
     """Whether counts leave the module, or reals, and then whether negative ones do."""
     span = np.maximum(np.abs(first), 2.0**-20)
-    up = first + span * 2.0 ** np.arange(-8, 12, 0.25)[:, None]
-    near = up * (1 + 2.0**-36)
-    out = first_answer(probe, np.stack([up, near]))
-    moved = (out[0] != out[1]).mean()
-    if moved < 0.5:
+    powers = 2.0 ** np.arange(-8, 12, 0.25)[:, None]
+    ladder = np.stack([first + span * powers, 0 * first + powers, 0 * first - powers])
+    out = first_answer(probe, np.stack([ladder, ladder + np.abs(ladder) * 2.0**-36]))
+    moved = (out[0] != out[1]).all(axis=-1)
+    run = np.array([moved[:, k : k + RUN].all(axis=1) for k in range(moved.shape[1] - RUN)])
+    if not run.any():
         return Emit.COUNT
     below = first_answer(probe, np.stack([first - span, first - 1024 * span]))
     return Emit.POTENTIAL if (below < 0).all() else Emit.RELU

@@ -266,7 +266,7 @@ def test_a_fixed_number_of_samples() -> None:
     class Fixed(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.v = torch.zeros(3, 2)
+            self.v = torch.zeros(3, 64)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             self.v = 0.5 * self.v + x
@@ -274,7 +274,7 @@ def test_a_fixed_number_of_samples() -> None:
             self.v = self.v - s
             return s
 
-    assert recognize(Fixed(), (2,), samples=3, inputs=QUICK).description == {"leak": 0.5, "reset": "subtract"}
+    assert recognize(Fixed(), (64,), samples=3, inputs=QUICK).description == {"leak": 0.5, "reset": "subtract"}
 
 
 def test_search_finds_the_last_bit() -> None:
