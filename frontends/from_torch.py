@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import BadInput, CannotTrace
+from snncc.frontends.cells import prepare
 from snncc.frontends.torch_check import check
 from snncc.frontends.torch_codes import RepeatsInput
 from snncc.frontends.torch_observe import Observation, observe
@@ -99,15 +100,17 @@ def record_sized(
             f"it was called in the layout {chosen.layout}, which takes {taken}: is that the model's?"
         )
         have = x.shape[chosen.samples_axis]
-        if have != samples and runs(model, x):
+        if have != samples and runs(model, x, chosen):
             problem.add_note(f"it runs with the {have} samples of the example: a batch size is hard-coded")
         raise
 
 
-def runs(model: nn.Module, x: Tensor) -> bool:
+def runs(model: nn.Module, x: Tensor, chosen: Options) -> bool:
     """Whether the model itself takes *x*."""
     try:
         twin = copied(model).double()
+        grid = chosen.grid(x)
+        prepare(twin, grid.samples, grid.timesteps)
         with Recorder.silent():
             call_model_of_the_user(twin, x.double())
     except ModelFails:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import Tensor
@@ -30,6 +30,7 @@ from snncc.ir import (
     Sparse,
     SpikeGraph,
     Transpose,
+    Wire,
     wires,
 )
 from snncc.ir.infer import edge_after
@@ -76,6 +77,12 @@ class Builder:
         self.number[node.name] = len(self.nodes)
         self.shapes[len(self.nodes)] = edge.shape
         return node.name
+
+    def feed_back(self, name: str, wire: Wire) -> None:
+        """Let node *name* read *wire*, too, which is delayed and comes from a later node."""
+        index = self.number[name] - 1
+        node = self.nodes[index]
+        self.nodes[index] = replace(node, inputs=(*node.inputs, wire))
 
     def name(self, place: Place, operation: str, *, is_main: bool = True) -> str:
         """A new name: the module's path for the main operation of a leaf, else path and operation."""
@@ -253,10 +260,14 @@ class Builder:
 
     def graph(self, name: str, timesteps: int, layout: Layout) -> SpikeGraph:
         """The graph, without nodes that reach no output."""
+        by_name = {node.name: node for node in self.nodes}
         needed: set[str] = set()
-        for node in reversed(self.nodes):
-            if isinstance(node, Input | Output) or node.name in needed:
-                needed |= {node.name, *(wire.source for wire in node.inputs)}
+        left = [node.name for node in self.nodes if isinstance(node, Input | Output)]
+        while left:
+            name = left.pop()
+            if name not in needed:
+                needed.add(name)
+                left += [wire.source for wire in by_name[name].inputs]
         nodes = tuple(node for node in self.nodes if node.name in needed)
         return SpikeGraph(nodes, name=name, timesteps=timesteps, layout=layout)
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from snncc.errors import BadInput, NotEqual
+from snncc.frontends.cells import prepare
 from snncc.frontends.torch_codes import RepeatsInput
 from snncc.frontends.torch_options import Options, repeating_inside, repeats_inside
 from snncc.frontends.torch_record import Recorder
@@ -125,6 +126,8 @@ def plain(
     """
     twin = copied(model)
     given = chosen.swapped(x)
+    grid = chosen.grid(chosen.at_call(given, 0))
+    prepare(twin, grid.samples, grid.timesteps)
     if in_float64:
         twin = twin.double()
     else:
@@ -135,5 +138,4 @@ def plain(
             named_outputs(call_model_of_the_user(twin, chosen.at_call(given, call)))
             for call in range(chosen.calls)
         ]
-    grid = chosen.grid(chosen.at_call(given, 0))
     return output_values(recording.graph, recording.frames, tensors, chosen, grid)

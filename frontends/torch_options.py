@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from snncc.errors import BadInput
 from snncc.frontends.torch_codes import Grid
-from snncc.frontends.torch_neurons import is_multi_step, is_neuron, keeps_state
+from snncc.frontends.torch_neurons import is_neuron, keeps_state, takes_trains
 from snncc.ir import Kind, Over, Presence, Shape
 from snncc.nn import DirectEncoder
 
@@ -112,10 +112,11 @@ def options(
     neurons = [(path, module) for path, module in model.named_modules() if is_neuron(module)]
     stateful = [path for path, module in neurons if keeps_state(module, path)]
     if layout is None:
-        multi = [path for path, module in neurons if is_multi_step(module)]
+        multi = [path for path, module in neurons if takes_trains(module)]
         if timesteps not in (None, 1) or stateful or multi:
             why = f"{(stateful or multi)[0] or 'the model'} " if stateful or multi else "timesteps "
-            why += "keeps a state" if stateful else "is in multi-step mode" if multi else f"is {timesteps}"
+            what = "keeps a state" if stateful else "takes all timesteps at once"
+            why += what if stateful or multi else f"is {timesteps}"
             raise BadInput(
                 f"the argument layout is missing: {why}, so the order of the axes matters", hint=LAYOUT_HINT
             )
@@ -148,7 +149,7 @@ def options(
 def repeats_inside(model: nn.Module) -> bool:
     """Whether a model that takes [B, ...] must make the time axis itself, as its modules need one."""
     return any(
-        isinstance(module, DirectEncoder) or (is_neuron(module) and is_multi_step(module))
+        isinstance(module, DirectEncoder) or (is_neuron(module) and takes_trains(module))
         for module in model.modules()
     )
 

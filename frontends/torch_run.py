@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
-from snncc.frontends.torch_neurons import is_neuron
+from snncc.frontends.cells import cell_of
 from snncc.frontends.torch_record import shown_file
 
 
@@ -47,8 +47,8 @@ def copied(model: nn.Module) -> nn.Module:
                 hint="a module that overrides train() must let eval() through: dropout and batch "
                 "normalization are compiled as they act in evaluation mode",
             )
-        if is_neuron(module) and callable(getattr(module, "reset", None)):
-            module.reset()
+        if cell := cell_of(module):
+            cell.reset(module)
     return twin
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
+from snncc.frontends.cells import prepare
 from snncc.frontends.torch_build import Builder, Place
 from snncc.frontends.torch_codes import ADDRESS_BITS, NODE_SHIFT, Grid, Mixed, Signal, prod
 from snncc.frontends.torch_frames import Frame
@@ -41,6 +42,7 @@ def record(
     """Run a copy of *model* in float64 on *x*, *calls* times for a model that takes one timestep."""
     twin = copied(model).double()
     grid = options.grid(options.at_call(x, 0))
+    prepare(twin, grid.samples, grid.timesteps)
     recorder = Recorder(Builder(grid, keeps_values), HANDLERS, refuse)
     recorder.watch(twin)
     patch(twin, recorder)
@@ -112,6 +114,11 @@ def output(recorder: Recorder, name: str, tensor: Tensor) -> Frame:
     """Add an output node; return how *tensor* holds its numbers."""
     builder, place = recorder.builder, Place()
     signal = recorder.signal(tensor)
+    if signal is None and (state := recorder.state(tensor)):
+        raise CannotTrace(
+            f"{name}: this output of the model is {state.name}, a state of {state.path} that no neuron sends",
+            hint="return the spikes alone",
+        )
     if signal is None:
         raise CannotTrace(f"{name}: nothing of the input reaches this output of the model")
     try:

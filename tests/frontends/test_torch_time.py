@@ -181,7 +181,7 @@ WRONG: dict[str, tuple[Callable[..., Any], str, str]] = {
         "timesteps",
     ),
     "difference of timesteps": (lambda x, a, n, h: x[1:] - x[:-1], "m", "different timesteps|alone|some"),
-    "reversed time": (lambda x, a, n, h: n(a(x.flip(0))), "m", "first axis does not hold the timesteps"),
+    "reversed time": (lambda x, a, n, h: n(a(x.flip(0))), "m", "its axes do not hold them in that order"),
     "all timesteps at once": (
         lambda x, a, n, h: h(n(a(x))),
         "s",
@@ -200,7 +200,7 @@ def test_refusals(name: str) -> None:
 
 def test_a_wrong_layout_is_refused() -> None:
     model = net(lambda s, h: h(s))
-    with pytest.raises(CannotTrace, match="first axis does not hold the timesteps") as caught:
+    with pytest.raises(CannotTrace, match="its axes do not hold them in that order") as caught:
         trace(model, TRAIN, layout="BT")
     assert "layout" in str(caught.value)
     with pytest.raises(CannotTrace, match="its input has no time axis"):
