@@ -29,6 +29,10 @@ class Unfit(CannotTrace):
     """A module that is not elementwise, not deterministic, or does not keep the shape of its input."""
 
 
+class Fails(Unfit):
+    """A module that raises an error of its own."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Probe:
     """*module* (a copy in its initial state), which takes [B, *shape] in one call a timestep.
@@ -92,13 +96,30 @@ class Probe:
         given = torch.from_numpy(np.ascontiguousarray(x))
         with torch.no_grad(), Recorder.silent():
             if self.time_axis is None:
-                return np.stack([self.answer(twin(step.clone()), step) for step in given])
-            swapped = given if self.time_axis == 0 else given.transpose(0, 1)
-            out = self.answer(twin(swapped.clone()), swapped)
-            return out if self.time_axis == 0 else out.swapaxes(0, 1)
+                return np.stack([self.answer(twin, step) for step in given])
+            return self.train(twin, given)
 
-    def answer(self, out: Any, x: Tensor) -> Array:
-        """*out* as numbers, if it is one tensor of the shape of *x*."""
+    def train(self, twin: nn.Module, given: Tensor) -> Array:
+        """What *twin* makes of a whole train [timesteps, samples, *shape]."""
+        if self.time_axis == 0:
+            return self.answer(twin, given)
+        return self.answer(twin, given.transpose(0, 1)).swapaxes(0, 1)
+
+    def repeats(self) -> bool:
+        """Whether a second train is answered as the first one was: nothing is left in the module."""
+        x = noise(np.random.default_rng(6), (8, self.batch or 8, *self.shape))
+        twin, given = copy.deepcopy(self.module), torch.from_numpy(x)
+        with torch.no_grad(), Recorder.silent():
+            return same(self.train(twin, given), self.train(twin, given))
+
+    def answer(self, twin: nn.Module, x: Tensor) -> Array:
+        """The output of *twin* for *x* as numbers, if it is one tensor of the shape of *x*."""
+        try:
+            out = twin(x.clone(memory_format=torch.contiguous_format))
+        except CannotTrace:
+            raise
+        except Exception as problem:
+            raise Fails(f"{self.where}: fails on its own: {type(problem).__name__}: {problem}") from problem
         if not isinstance(out, Tensor) or out.shape != x.shape:
             have = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
             raise Unfit(
@@ -136,20 +157,15 @@ def prepared(
 def with_batch(probe: Probe, samples: int) -> Probe:
     """*probe*, with a fixed number of samples if the module takes no other than *samples*."""
 
-    def runs(count: int) -> Exception | None:
+    for count in (samples + 1, samples):
         try:
             probe.call(np.zeros((2, count, *probe.shape)))
-        except CannotTrace:
-            raise
-        except Exception as problem:
-            return problem
-        return None
-
-    if runs(samples + 1) is None:
-        return probe
-    if problem := runs(samples):
-        raise Unfit(f"{probe.where}: fails on its own: {type(problem).__name__}: {problem}") from problem
-    return replace(probe, batch=samples)
+        except Fails:
+            if count == samples:
+                raise
+        else:
+            break
+    return probe if count != samples else replace(probe, batch=samples)
 
 
 def noise(rng: np.random.Generator, shape: Shape) -> Array:
