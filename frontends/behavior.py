@@ -77,8 +77,14 @@ def recognize(
     as it is. Raises `Unfit` for a module that is not elementwise, `Unrecognized` where no member fits.
     """
     probe = prepared(module, shape, time_axis=time_axis, where=where, samples=samples)
+    with np.errstate(all="ignore"):  # what is no member may overflow or divide by zero
+        return identified(probe, type(module).__name__, inputs)
+
+
+def identified(probe: Probe, kind: str, inputs: int) -> Recognized:
+    """The member that does what the module behind *probe* does."""
+    where = probe.where
     stairs = staircase(probe)
-    kind = type(module).__name__
     if stairs is None:
         raise mute(probe, where, kind)
     reading, found = read(probe, stairs)
@@ -146,7 +152,9 @@ def mute(probe: Probe, where: str, kind: str) -> Unrecognized:
     verdict = verify(probe, member, unit, FEW)
     out = probe.run(np.random.default_rng(4).normal(size=(64, 8, len(unit))))
     if verdict.difference is None:
-        return Unrecognized(f"{where}: {kind}: nothing ever leaves it", hint="remove it, or check its parameters")
+        return Unrecognized(
+            f"{where}: {kind}: nothing ever leaves it", hint="remove it, or check its parameters"
+        )
     if (out == out[:1, :1]).all():
         return Unrecognized(
             f"{where}: {kind}: it sends {float(out.flat[0]):.9g} whatever it receives",
@@ -161,9 +169,9 @@ def refusal(where: str, kind: str, member: Member, verdict: Verdict, probe: Prob
     d = simplest(probe, member, verdict.difference)
     site = np.unravel_index(d.site, probe.sites) if probe.sites else ()
     at = f" at {tuple(int(k) for k in site)}" if probe.sites and max(probe.sites) > 1 else ""
-    inputs = ", ".join(f"{v:.9g}" for v in d.inputs)
+    inputs, told = ", ".join(f"{v:.9g}" for v in d.inputs), said(described(member, probe.sites))
     error = Unrecognized(
-        f"{where}: {kind} is no member of the one neuron's family; the closest ({said(described(member, probe.sites))}) "
+        f"{where}: {kind} is no member of the one neuron's family; the closest ({told}) "
         f"first differs{at} on the inputs [{inputs}]: it sends {d.member:.9g}, the module {d.module:.9g}",
         hint="adaptive thresholds, noise, other dynamics and neurons that see their neighbors are outside; "
         "snncc.register_neuron names a neuron by hand",

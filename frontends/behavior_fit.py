@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -31,13 +32,8 @@ class Form:
 
     def parameters(self, numbers: Numbers) -> NeuronParameters:
         """The neuron that fires one spike at most: the staircase is measured apart."""
-        return NeuronParameters(
-            reset=self.reset,
-            reset_at=self.reset_at,
-            refractory=self.refractory,
-            emit=self.emit,
-            **{**self.fixed, **numbers},
-        )
+        fields: dict[str, Any] = {**self.fixed, **numbers, "reset": self.reset, "reset_at": self.reset_at}
+        return NeuronParameters(**fields, refractory=self.refractory, emit=self.emit)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,17 +96,17 @@ def fit(form: Form, edges: Edges, unit: Array) -> Fit:
     return Fit(form, best, error)
 
 
-def improved(residual: object, numbers: Numbers, r: Array, unit: Array) -> dict[str, Array]:
+def improved(
+    residual: Callable[[Numbers], Array], numbers: Numbers, r: Array, unit: Array
+) -> dict[str, Array]:
     """One step of Gauss and Newton."""
-    assert callable(residual)
-    columns, widths = [], []
+    columns = []
     for name, value in numbers.items():
         width = 1e-6 * (unit if name in POTENTIALS else np.ones_like(unit))
         above, below = residual({**numbers, name: value + width}), residual({**numbers, name: value - width})
         slope = (above - below) / (2 * width)
         slope[np.abs(above - below) > 0.5] = 0.0
         columns.append(slope)
-        widths.append(width)
     J = np.stack(columns, axis=-1).transpose(1, 0, 2)  # [sites, lanes, names]
     length = np.sqrt((J**2).sum(axis=1, keepdims=True))
     length[length == 0] = 1.0

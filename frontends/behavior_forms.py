@@ -163,7 +163,7 @@ def resets(reading: Reading, leak: Array) -> Iterator[tuple[Reset, ResetAt, int,
     left = (reading.theta - reading.late) / factor
     if reading.silent == 0:
         amount, value = reading.jump / factor, reading.theta - reading.jump / factor
-        where = (ResetAt.SAME,)
+        where: tuple[ResetAt, ...] = (ResetAt.SAME,)
     else:
         amount, value = reading.theta - left, left
         where = (ResetAt.NEXT, ResetAt.SAME) if reading.silent == 1 else (ResetAt.SAME,)
@@ -203,7 +203,9 @@ def forms(reading: Reading, stairs: Staircase) -> list[Form]:
     nothing = np.zeros_like(reading.edge)
     is_count = stairs.emit is Emit.COUNT
     fixed: Numbers = {} if is_count else {"theta": reading.theta}
-    extras = [(), ("bias",), ("i_init", "bias")] if is_count else [(), ("bias",), ("v_init",), ("v_init", "bias")]
+    extras = (
+        [(), ("bias",), ("i_init", "bias")] if is_count else [(), ("bias",), ("v_init",), ("v_init", "bias")]
+    )
     found = []
     for leak, leak_i in leaks(reading):
         for reset, at, rest, own in resets(reading, leak):
@@ -212,6 +214,6 @@ def forms(reading: Reading, stairs: Staircase) -> list[Form]:
                     continue
                 guess: dict[str, Array] = {"theta": reading.theta} if is_count else {}
                 guess |= {"leak": leak} | ({"leak_i": leak_i} if leak_i.any() else {})
-                guess |= own | clamp | {name: nothing for name in extra}
+                guess |= own | clamp | dict.fromkeys(extra, nothing)
                 found.append(Form(stairs.emit, reset, at, rest, guess, fixed))
     return sorted(found, key=lambda form: len(form.guess))

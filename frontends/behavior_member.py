@@ -36,7 +36,8 @@ def member_of(fit: Fit, stairs: Staircase, unit: Array, own: Known) -> Member:
             snapped[name] = np.maximum(snapped[name], 0.0)
     gain = gain_of(snapped, own)
     snapped = {
-        k: own.snap(v * gain, unit) if k in POTENTIALS and np.any(gain != 1) else v for k, v in snapped.items()
+        k: own.snap(v * gain, unit) if k in POTENTIALS and np.any(gain != 1) else v
+        for k, v in snapped.items()
     }
     if form.emit is not Emit.COUNT:
         scale = own.snap(scale / gain, np.full_like(unit, TINY))

@@ -24,7 +24,7 @@ from snncc.frontends.torch_neurons import STATE_HINT
 from snncc.frontends.torch_operations import HANDLERS
 from snncc.frontends.torch_options import Options
 from snncc.frontends.torch_record import Recorder
-from snncc.frontends.torch_refusals import REFUSED
+from snncc.frontends.torch_refusals import NEURON, REFUSED
 from snncc.frontends.torch_run import ModelFails, call_model_of_the_user, copied
 from snncc.ir import Shape
 
@@ -46,12 +46,14 @@ class Found:
     refused: dict[str, CannotTrace] = field(default_factory=dict)
 
     def explained(self, problem: CannotTrace) -> CannotTrace:
-        """*problem*, or the refusal of the module at which it arose."""
+        """*problem*, or the refusal of the neuron at which it arose; each names the other."""
         for path, refusal in self.refused.items():
             start = path or "the model"
             if problem.message.startswith((f"{start} (", f"{start}:", f"{start}.")):
-                refusal.add_note(f"as plain operations: {problem.message}")
-                return refusal
+                if problem.hint == NEURON:
+                    refusal.add_note(f"as plain operations: {problem.message}")
+                    return refusal
+                problem.add_note(f"as a neuron: {refusal.message}")
         return problem
 
 

@@ -131,7 +131,12 @@ class Probe:
 
 
 def prepared(
-    module: nn.Module, shape: Shape, *, time_axis: int | None = None, where: str = "a module", samples: int = 2
+    module: nn.Module,
+    shape: Shape,
+    *,
+    time_axis: int | None = None,
+    where: str = "a module",
+    samples: int = 2,
 ) -> Probe:
     """A probe of a copy of *module*, after the checks that make it one. Raises `Unfit`."""
     twin = copy.deepcopy(module).double().eval()

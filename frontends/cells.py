@@ -5,7 +5,8 @@ return their state beside the spikes, they are given that state again, they feed
 themselves. A `Cell` says so for a class of modules, and everything else in the front end asks the cell.
 
 Cells come from, in this order: classes that the user registered (`snncc.register_neuron`), `snncc.nn`, the
-framework that a module's class belongs to, and what the module does (`snncc.frontends.behavior`). A framework's module here is imported when a model uses it.
+framework that a module's class belongs to, and what the module does (`snncc.frontends.behavior`). A
+framework's module here is imported when a model uses it.
 """
 
 from __future__ import annotations

@@ -63,7 +63,9 @@ def trace(
         try:
             recording = recorded(model, x, chosen)
         except CannotTrace as problem:
-            raise found.explained(problem) from problem
+            if (refusal := found.explained(problem)) is not problem:
+                raise refusal from problem
+            raise
         recording.graph.verify()
         check(recording, chosen)
     return replace(recording.graph, notes=tuple(found.notes))

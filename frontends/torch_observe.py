@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from snncc.errors import BadInput, NotEqual
-from snncc.frontends.cells import prepare
 from snncc.frontends.behavior_models import with_recognized
+from snncc.frontends.cells import prepare
 from snncc.frontends.torch_codes import RepeatsInput
 from snncc.frontends.torch_options import Options, repeating_inside, repeats_inside, resized
 from snncc.frontends.torch_record import Recorder

@@ -94,7 +94,7 @@ class Uneven(nn.Module):
         self.register_buffer("steps", torch.tensor(steps).float())
 
     def forward(self, x: Tensor) -> Tensor:
-        return sum((x >= s).float() for s in self.get_buffer("steps"))  # type: ignore[return-value]
+        return sum((x >= s).float() for s in self.get_buffer("steps"))
 
 
 class PowersOfTwo(nn.Module):

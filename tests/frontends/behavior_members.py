@@ -95,7 +95,9 @@ class TauDecaysInput(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self.v = self.v + (x - (self.v - self.v_reset)) / self.tau
         spike = torch.heaviside(self.v - self.v_threshold, torch.ones((), dtype=self.v.dtype))
-        self.v = self.v - spike * self.v_threshold if self.soft else (1.0 - spike) * self.v + spike * self.v_reset
+        self.v = (
+            self.v - spike * self.v_threshold if self.soft else (1.0 - spike) * self.v + spike * self.v_reset
+        )
         return spike
 
 
@@ -268,12 +270,12 @@ class Graded(nn.Module):
         super().__init__()
         self.most = int(rng.choice([2, 4, 8]))
         self.decay, self.norm = float(rng.choice([1.0, 0.5, 0.25])), bool(rng.random() < 0.5)
-        self.half = float(rng.choice([0.0, 0.5]))
+        self.shift = float(rng.choice([0.0, 0.5]))
         self.rest: Any = 0.0
 
     def forward(self, x: Tensor) -> Tensor:
         u = self.rest + x
-        n = torch.floor(u.clamp(0, self.most) + self.half).clamp(max=self.most)
+        n = torch.floor(u.clamp(0, self.most) + self.shift).clamp(max=self.most)
         self.rest = (u - n) * self.decay
         return n / self.most if self.norm else n
 
@@ -345,6 +347,7 @@ class PerNeuron(nn.Module):
     """A leak for each neuron of [N], squashed; state in a buffer that is made late."""
 
     shape = (5,)
+    v: Tensor | None
 
     def __init__(self, rng: Rng) -> None:
         super().__init__()
@@ -352,7 +355,7 @@ class PerNeuron(nn.Module):
         self.register_buffer("v", None)
 
     def forward(self, x: Tensor) -> Tensor:
-        v = torch.zeros_like(x) if self.v is None else self.v
+        v: Any = torch.zeros_like(x) if self.v is None else self.v
         v = v * torch.sigmoid(self.logit) + x
         s = (v >= 0.8).float()
         self.v = v * (s == 0)
@@ -428,7 +431,16 @@ class BatchFirst(nn.Module):
 
 
 MEMBERS: tuple[Callable[[Rng], nn.Module], ...] = (
-    *(MemTimesBeta, Buffers, TauDecaysInput, TauKeepsInput, Plif, ExponentialDecay, IntegrateFirst, ResetNext),
+    *(
+        MemTimesBeta,
+        Buffers,
+        TauDecaysInput,
+        TauKeepsInput,
+        Plif,
+        ExponentialDecay,
+        IntegrateFirst,
+        ResetNext,
+    ),
     *(ResetBeforeInput, Synaptic, Refractory, Clamped, ClampedReset, Graded, ManySpikes, Offset, NoReset),
     *(PerChannel, PerNeuron, Analog, Readout, WholeTrain, BatchFirst),
 )

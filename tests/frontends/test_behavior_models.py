@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import snncc
 import snncc.nn
 from snncc.errors import BadInput, CannotTrace
 from snncc.frontends import behavior_models, neurons
-from snncc.frontends.behavior import Unrecognized
+from snncc.frontends.behavior import Unrecognized, recognize
 from snncc.frontends.from_torch import observe, trace
 from snncc.ir import Emit, load_graph, save_graph
 from tests.frontends import behavior_members as members
@@ -26,11 +26,9 @@ GENERATOR = torch.Generator().manual_seed(3)
 
 
 @pytest.fixture(autouse=True)
-def _few_inputs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _few_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quicker comparison: how many inputs are enough is tested elsewhere."""
-    few = behavior_models.recognize
-    monkeypatch.setattr(behavior_models, "recognize", lambda *a, **k: few(*a, **k, inputs=5000))
-    yield
+    monkeypatch.setattr(behavior_models, "recognize", partial(recognize, inputs=5000))
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -65,7 +63,8 @@ def stepped(model: nn.Module, x: Tensor, timesteps: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    "make", [members.MemTimesBeta, members.Buffers, members.TauDecaysInput, members.PerChannel, members.Synaptic]
+    "make",
+    [members.MemTimesBeta, members.Buffers, members.TauDecaysInput, members.PerChannel, members.Synaptic],
 )
 def test_a_network_of_single_step_neurons(make: Any) -> None:
     model = network(make(rng(2)), members.Plif(rng(1)))
@@ -81,11 +80,12 @@ def test_a_network_of_single_step_neurons(make: Any) -> None:
 
 @pytest.mark.parametrize(("make", "layout"), [(members.WholeTrain, "TB"), (members.BatchFirst, "BT")])
 def test_whole_trains(make: Any, layout: str) -> None:
-    model = nn.Sequential(nn.Linear(5, 7), make(rng()), nn.Linear(7, 4), make(rng(1)))
     torch.manual_seed(0)
+    layers = nn.Linear(5, 7), nn.Linear(7, 4)
     with torch.no_grad():
-        model[0].weight.add_(0.2)
-        model[2].weight.add_(0.3)
+        for layer in layers:
+            layer.weight.add_(0.25)
+    model = nn.Sequential(layers[0], make(rng()), layers[1], make(rng(1)))
     x = noise(GENERATOR, 6, 3, 5, high=2)
     x = x if layout == "TB" else x.transpose(0, 1).contiguous()
     graph = trace(model, x, None, layout)
@@ -145,7 +145,9 @@ def test_what_a_state_needs_is_asked_for() -> None:
 
 def test_a_stranger_shows_the_closest_member() -> None:
     model = network(AdaptiveThreshold(rng()))
-    with pytest.raises(Unrecognized, match="1: AdaptiveThreshold is no member .* the closest .* first differs") as e:
+    with pytest.raises(
+        Unrecognized, match=r"1: AdaptiveThreshold is no member .* the closest .* first differs"
+    ) as e:
         trace(model, noise(GENERATOR, 3, 2, 2, 2), 5, "B")
     assert e.value.difference is not None
     assert "as plain operations: 1 (behavior_strangers.py:" in str(e.value)
