@@ -21,7 +21,7 @@ from snncc.frontends.behavior_fit import GOOD, Fit, Form, fit
 from snncc.frontends.behavior_forms import Reading, forms, read
 from snncc.frontends.behavior_measure import Edges, Staircase, edges, sites_of, staircase
 from snncc.frontends.behavior_member import described, member_of, said
-from snncc.frontends.behavior_probe import Probe, prepared
+from snncc.frontends.behavior_probe import UNSTEADY, UNSTEADY_HINT, Probe, Unfit, prepared
 from snncc.frontends.behavior_snap import known
 from snncc.frontends.behavior_verify import Difference, Member, Verdict, simplest, verify
 from snncc.ir import Array, Emit, NeuronParameters, Reset, ResetAt, Shape
@@ -163,10 +163,18 @@ def mute(probe: Probe, where: str, kind: str) -> Unrecognized:
     return refusal(where, kind, member, verdict, probe)
 
 
+def repeatable(probe: Probe, d: Difference) -> bool:
+    """Whether the module sends what it sent, each time that it is asked again."""
+    x = np.broadcast_to(d.inputs[:, None], (64, len(d.inputs), sites_of(probe)))
+    return all((probe.run(x)[:, -1, d.site] == d.module).all() for _ in range(4))
+
+
 def refusal(where: str, kind: str, member: Member, verdict: Verdict, probe: Probe) -> Unrecognized:
     """What is said of a module that no member of the family describes."""
     assert verdict.difference is not None
     d = simplest(probe, member, verdict.difference)
+    if not repeatable(probe, d):
+        raise Unfit(UNSTEADY.format(where), hint=UNSTEADY_HINT)
     site = np.unravel_index(d.site, probe.sites) if probe.sites else ()
     at = f" at {tuple(int(k) for k in site)}" if probe.sites and max(probe.sites) > 1 else ""
     inputs, told = ", ".join(f"{v:.9g}" for v in d.inputs), said(described(member, probe.sites))

@@ -22,6 +22,8 @@ from snncc.ir import Array, Shape
 
 ELEMENTS = 1 << 21
 """Elements of one tensor at most."""
+UNSTEADY = "{}: gives another output for the same input, from the same state"
+UNSTEADY_HINT = "what is compiled must be deterministic"
 SCALES = (0.3, 1.0, 3.0, 30.0, 1000.0)
 
 
@@ -186,10 +188,7 @@ def check_elementwise(probe: Probe) -> None:
     x = noise(rng, (8, samples, *probe.shape))
     out = probe.call(x)
     if not same(out, probe.call(x)):
-        raise Unfit(
-            f"{probe.where}: gives another output for the same input, from the same state",
-            hint="what is compiled must be deterministic",
-        )
+        raise Unfit(UNSTEADY.format(probe.where), hint=UNSTEADY_HINT)
     if not np.isfinite(out).all():
         raise Unfit(f"{probe.where}: returns NaN or infinite numbers")
     for share in (0.5, 0.02, 0.98):

@@ -15,6 +15,8 @@ Rng = np.random.Generator
 class Stranger(nn.Module):
     """One number of its own, a potential, and whatever a stranger keeps beside."""
 
+    u: Any
+
     def __init__(self, rng: Rng) -> None:
         super().__init__()
         self.k = float(rng.uniform(0.1, 0.9))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -50,11 +51,14 @@ def tried(module: nn.Module, inputs: int) -> Recognized | CannotTrace:
 
 
 def plainly(module: nn.Module, x: Array) -> Array:
-    """What *module* makes of *x* [T, B, ...], without anything of the compiler's."""
+    """What *module* makes of *x* [T, B, ...] in float64, without anything of the compiler's.
+
+    Modules that turn their spikes into float32 would round what they multiply them with: `float` is `double`.
+    """
     twin = copy.deepcopy(module).double()
     given = torch.from_numpy(x)
     axis = getattr(module, "time_axis", None)
-    with torch.no_grad():
+    with torch.no_grad(), mock.patch.object(torch.Tensor, "float", torch.Tensor.double):
         if axis is None:
             out = torch.stack([twin(one) for one in given])
         else:
