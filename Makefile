@@ -105,5 +105,5 @@ $(READY): pyproject.toml constraints.txt
 	fi
 	$(PY) -m pip install --quiet setuptools wheel
 	$(PY) -m pip install --quiet --no-build-isolation --editable ".[test]"
-	$(PY) -m pip install --quiet --no-deps neurobench snntorch sinabs nir nirtorch h5py pbr norse spikingjelly loguru
+	$(PY) -m pip install --quiet --no-deps neurobench snntorch sinabs nir nirtorch pbr norse spikingjelly loguru
 	@touch $@

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -79,6 +79,11 @@ class Problem:
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}: needs {self.need}, has {self.have}"
         return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+    def assuming(self, low: float, high: float) -> Problem:
+        """The same of numbers that were chosen for inputs that are assumed to be *low* to *high*."""
+        said = f"this is for inputs of {low:g} to {high:g}: compiling with calibration data tells for others"
+        return replace(self, hint=f"{self.hint}; {said}" if self.hint else said)
 
 
 class DoesNotFit(SnnccError):

@@ -114,7 +114,7 @@ class Cell:
     *describe* gives the parameters as in `snncc.register_neuron`; *reads*, for every state that the module
     returns and that a neuron without spikes can compute, the parameters of that neuron; *initial* the
     parameter that a state given before the first timestep becomes. A cell that *forgets* starts anew in
-    each call that is not given its state.
+    each call that is not given its state. *held* are the states that the module keeps as buffers.
     """
 
     describe: Describe
@@ -126,6 +126,7 @@ class Cell:
     initial: Mapping[str, str] = field(default_factory=dict)
     recurrence: Callable[[Any], Recurrence | None] = no_recurrence
     forgets: bool = False
+    held: tuple[str, ...] = ()
 
 
 OWN = Cell(lambda module: module.describe())
@@ -150,6 +151,21 @@ def framework_of(module: nn.Module) -> Any:
         if name := FRAMEWORKS.get(cls.__module__.partition(".")[0]):
             return import_module(name)
     return None
+
+
+def held_states(model: nn.Module) -> list[str]:
+    """Names in the state dict of *model* that are states of its neurons, not what was learned."""
+    names: list[str] = []
+    for path, module in model.named_modules():
+        if (cell := cell_of(module)) is not None:
+            names += [f"{path}.{name}" if path else name for name in cell.held]
+    return names
+
+
+def supported(framework: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """What of a *framework* is taken, with which options; and what is refused, and why. Imports it."""
+    known = import_module(FRAMEWORKS[framework])
+    return known.SUPPORTED, known.REFUSED
 
 
 def prepare(model: nn.Module, samples: int, timesteps: int) -> None:

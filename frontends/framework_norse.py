@@ -44,6 +44,15 @@ SUPPORTED = {
 }
 
 
+REFUSED = {
+    "LIFRecurrentCell": "its weights are inside the cell; write them as nn.Linear before the cell",
+    "LIFRefracCell": "its refractory state is not the compiler's",
+    "LIFAdExCell": "it adapts",
+    "LSNNCell": "its threshold adapts",
+    "IzhikevichCell": "its potential is quadratic",
+}
+
+
 def number(value: Any) -> Any:
     """A parameter, which may be a tensor or a number, in float64."""
     return values(torch.as_tensor(value))
@@ -131,8 +140,10 @@ CELLS: dict[type, Cell] = {
 
 
 def refuse(module: Any) -> dict[str, object]:
+    name = type(module).__name__
+    why = REFUSED.get(name, "which is no neuron of the compiler")
     known = ", ".join(cls.__name__ for cls in CELLS)
-    raise Unsupported(f"is a {type(module).__name__} of Norse, which is no neuron of the compiler", known)
+    raise Unsupported(f"has the class {name} of Norse: {why}", f"use {known}")
 
 
 def cell(module: nn.Module) -> Cell | None:
@@ -162,4 +173,4 @@ def carry(module: Any) -> None:
     module.forward = forward
 
 
-__all__ = ["SUPPORTED", "cell", "prepare"]
+__all__ = ["CELLS", "REFUSED", "SUPPORTED", "cell", "prepare"]

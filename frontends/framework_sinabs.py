@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from snncc.frontends.cells import Cell, Time, Unsupported, constant_current, nearest, values
 
-SUPPORTED: dict[str, str] = {
+SUPPORTED = {
     "IAF, IAFSqueeze": "all options",
     "LIF, LIFSqueeze": "all options",
     "ExpLeak, ExpLeakSqueeze": "all options; sends its potential",
@@ -130,7 +130,7 @@ def sum_pool(module: Any, x: Tensor) -> Tensor:
     return nn.functional.avg_pool2d(x, size, module.stride, ceil_mode=module.ceil_mode) * (size[0] * size[1])
 
 
-PLAIN = Cell(describe, time, forget)
+PLAIN = Cell(describe, time, forget, held=("v_mem", "i_syn"))
 CELLS: dict[type, Cell] = dict.fromkeys(
     (sl.IAF, sl.IAFSqueeze, sl.LIF, sl.LIFSqueeze, sl.ExpLeak, sl.ExpLeakSqueeze), PLAIN
 )
@@ -146,9 +146,10 @@ def cell(module: nn.Module) -> Cell | None:
 
 def refused(why: str) -> Cell:
     def describe(module: Any) -> dict[str, object]:
-        raise Unsupported(f"is a {type(module).__name__} of sinabs: {why}", "IAF, LIF or ExpLeak")
+        name = type(module).__name__
+        raise Unsupported(f"has the class {name} of sinabs: {why}", "use IAF, LIF or ExpLeak")
 
     return Cell(describe, time, forget)
 
 
-__all__ = ["REFUSED", "SUPPORTED", "cell", "prepare"]
+__all__ = ["CELLS", "REFUSED", "SUPPORTED", "cell", "prepare"]

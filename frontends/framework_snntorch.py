@@ -43,6 +43,12 @@ SUPPORTED = {
     "RSynaptic": "all but inhibition, state_quant and reset_delay=False",
     "reset_mechanism": "subtract, zero, none (subtract with reset_delay=True only)",
 }
+REFUSED = {
+    "Alpha": "its potential is a difference of two currents",
+    "StateLeaky": "it never resets, and computes a whole train at once",
+    "SLSTM": "it is an LSTM",
+    "SConv2dLSTM": "it is an LSTM",
+}
 STATES = {
     snntorch.Leaky: ("mem",),
     snntorch.Lapicque: ("mem",),
@@ -170,8 +176,10 @@ def cell(module: nn.Module) -> Cell | None:
 
 
 def refuse(module: Any) -> dict[str, object]:
+    name = type(module).__name__
+    why = REFUSED.get(name, "which is no neuron of the compiler")
     known = ", ".join(cls.__name__ for cls in STATES)
-    raise Unsupported(f"is a {type(module).__name__} of snnTorch, which is no neuron of the compiler", known)
+    raise Unsupported(f"has the class {name} of snnTorch: {why}", f"use {known}")
 
 
-__all__ = ["SUPPORTED", "cell", "prepare"]
+__all__ = ["CELLS", "REFUSED", "SUPPORTED", "cell", "prepare"]

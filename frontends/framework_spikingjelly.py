@@ -76,7 +76,9 @@ def describe_integer(module: Any) -> dict[str, object]:
 def refuse(module: Any) -> dict[str, object]:
     name = type(module).__name__
     why = REFUSED.get(name, "which is no neuron of the compiler")
-    raise Unsupported(f"is a {name} of SpikingJelly: {why}", "IFNode, LIFNode, ParametricLIFNode or ILIFNode")
+    raise Unsupported(
+        f"has the class {name} of SpikingJelly: {why}", "use IFNode, LIFNode, ParametricLIFNode or ILIFNode"
+    )
 
 
 def prepare(module: nn.Module, samples: int, timesteps: int, *, is_root: bool) -> None:
@@ -97,4 +99,4 @@ def cell(module: nn.Module) -> Cell | None:
     return nearest(CELLS, module)
 
 
-__all__ = ["REFUSED", "SUPPORTED", "cell", "prepare"]
+__all__ = ["CELLS", "REFUSED", "SUPPORTED", "cell", "prepare"]

@@ -76,8 +76,8 @@ def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
     if not chosen.has_time:
         try:
             base = record_sized(model, x, chosen, SAMPLES, 1, calls=min(chosen.calls, TIMESTEPS))
-        except RepeatsInput:
-            inside = repeating_inside(model, chosen)
+        except RepeatsInput as problem:
+            inside = repeating_inside(model, chosen, problem)
             if inside is None:
                 raise
             chosen = inside

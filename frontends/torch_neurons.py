@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
 from snncc.frontends.cells import Call, Cell, Result, Time, Unsupported, cell_of, values
-from snncc.frontends.torch_build import Place
-from snncc.frontends.torch_codes import ADDRESS_BITS, ROW, Mixed, Signal, unrolled
+from snncc.frontends.torch_build import Place, alike
+from snncc.frontends.torch_codes import ADDRESS_BITS, ROW, LoopsOverTime, Mixed, Signal, unrolled
 from snncc.frontends.torch_frames import Frame
 from snncc.frontends.torch_parameters import ARRAYS, ENUMS, EXTRA, PLAIN, parameters_of
 from snncc.frontends.torch_record import Recorder, State
@@ -29,6 +29,9 @@ from snncc.nn import Neuron as NeuronModule
 
 STATE_HINT = (
     "set step_mode='m' (snncc.nn.set_step_mode), or trace one timestep with layout='B' and timesteps=T"
+)
+TURN_HINT = (
+    "give each use a neuron of its own; a loop over time calls each neuron once for each timestep, in order"
 )
 STATE_WAY_OUT = "hand every neuron the state that it returned in the timestep before, and no other"
 
@@ -144,6 +147,11 @@ class Use:
         """How often the module was called before."""
         return self.recorder.uses.get(self.place.path, 0)
 
+    @property
+    def turn(self) -> int:
+        """How often the module was called before in this call of the model."""
+        return self.recorder.turns.get(self.place.path, 0)
+
     def fire(self) -> list[str]:
         """Add the neuron node, and nodes for the states that may be read; return their names."""
         recorder, place, x, out = self.recorder, self.place, self.call.x, self.result.out
@@ -160,7 +168,8 @@ class Use:
         found = description(self.module, str(place)) | self.started()
         try:
             frame = self.frame(signal)
-            source = recorder.source(signal, frame, x.shape, place)
+            is_constant = signal.over is Over.LAST and frame.over is None
+            source = recorder.source(signal, constant_frame(frame) if is_constant else frame, x.shape, place)
             names = [self.node(found, source, frame, "neuron")]
             recorder.emit(out, frame, names[0], place)
             for state, parameters in self.cell.reads(self.module).items():
@@ -173,28 +182,46 @@ class Use:
         for state, tensor in self.result.states.items():
             recorder.states[tensor] = State(place.path, state, self.count)
         recorder.uses[place.path] = self.count + 1
-        recorder.used.add(place.path)
+        recorder.turns[place.path] = self.turn + 1
         return names
 
     def frame(self, signal: Signal) -> Frame:
         """How the input holds one signal. Raises where a state would not see each timestep once."""
-        recorder = self.recorder
+        recorder, grid = self.recorder, self.recorder.grid
         has_state = keeps_state(self.module, str(self.place))
         is_fresh = takes_trains(self.module) and (self.cell.forgets or isinstance(self.module, NeuronModule))
-        if has_state and self.place.path in recorder.used and not is_fresh:
-            raise CannotTrace(
+        if has_state and self.turn and not is_fresh and (takes_trains(self.module) or grid.timesteps == 1):
+            raise LoopsOverTime(
                 f"{self.place}: this neuron keeps a state and is used twice in one timestep, or in a loop "
                 "over time",
-                hint="give each use a neuron of its own; in a loop over time, " + STATE_HINT,
+                hint=TURN_HINT,
             )
         if signal.over not in (None, Over.LAST):
             raise Mixed("fires after a reduction over time", "reduce over time after the last neuron")
         if has_state:
             check_time(recorder, self.cell.time(self.module), signal)
         frame = recorder.frame(signal)
-        if has_state and len(frame.rows) != recorder.grid.rows:
-            raise Mixed("keeps a state, but does not see every timestep of its input")
+        if has_state and len(frame.rows) != grid.rows:
+            return self.turned(frame)
         return frame
+
+    def turned(self, frame: Frame) -> Frame:
+        """The frame of a neuron in a loop of the model, whose turn must be the timestep of its input."""
+        samples = self.recorder.grid.samples
+        if takes_trains(self.module):
+            raise Mixed("keeps a state, but does not see every timestep of its input")
+        if self.turn >= self.recorder.grid.timesteps:
+            raise Mixed(
+                f"is called for more than {self.recorder.grid.timesteps} timesteps in a loop of the model",
+                "timesteps=T, the number of timesteps of that loop",
+            )
+        if frame.over is None and int(frame.rows[0]) // samples != self.turn:
+            raise Mixed(
+                "keeps a state and is used twice in one timestep, or out of turn: it is given timestep "
+                f"{int(frame.rows[0]) // samples} of its input in its call number {self.turn + 1}",
+                TURN_HINT,
+            )
+        return Frame(frame.places, torch.arange(samples) + self.turn * samples, frame.shape)
 
     def started(self, twin: str = "") -> dict[str, Any]:
         """Initial values from the states that the call was given, which must be the module's own.
@@ -245,7 +272,23 @@ class Use:
             name = builder.name(place, "input_gain", is_main=False)
             source = builder.add(Affine(name=name, inputs=wires(source), origin=str(place), gain=gain))
         name = builder.name(place, operation, is_main=is_main)
-        return builder.add(Neuron(name=name, inputs=wires(source), origin=str(place), parameters=parameters))
+        node = Neuron(name=name, inputs=wires(source), origin=str(place), parameters=parameters)
+        key, known = (place.path, operation), self.recorder.looped
+        if not self.is_in_loop or key not in known:
+            known[key] = builder.add(node)
+            return known[key]
+        first = builder.nodes[builder.number[known[key]] - 1]
+        if not alike(
+            replace(first, inputs=first.inputs[:1], name="", origin=""), replace(node, name="", origin="")
+        ):
+            raise Mixed(f"is another one in timestep {self.turn} of a loop than in timestep 0", TURN_HINT)
+        return first.name
+
+    @property
+    def is_in_loop(self) -> bool:
+        """Whether this call is a later timestep of a loop of the model's own."""
+        is_looped = self.turn > 0 and self.recorder.grid.timesteps > 1 and not takes_trains(self.module)
+        return is_looped and keeps_state(self.module, str(self.place))
 
     def feed_back(self, names: Sequence[str]) -> None:
         """Lead the spikes of the module back into its nodes *names*, as it does in the next timestep."""
@@ -266,6 +309,23 @@ class Use:
         initial = None if before is None or not bool(before.any()) else frame.constant(before, out.shape)
         for name in names:
             recorder.builder.feed_back(name, Wire(wire, 1, initial))
+
+
+def constant_frame(frame: Frame) -> Frame:
+    """The frame of an input without a time axis that a neuron takes in one timestep of a loop."""
+    return Frame(frame.places, torch.arange(len(frame.rows)), frame.shape, Over.LAST)
+
+
+def check_turns(model: nn.Module, recorder: Recorder) -> None:
+    """Raise `CannotTrace` where a loop of the *model* did not reach all timesteps."""
+    timesteps = recorder.grid.timesteps
+    for path, module in model.named_modules():
+        turns = recorder.turns.get(path or type(module).__name__.lower(), timesteps)
+        if is_neuron(module) and not takes_trains(module) and keeps_state(module) and turns < timesteps:
+            raise CannotTrace(
+                f"{path}: is called for {turns} timesteps in a loop of the model, of {timesteps}",
+                hint=f"timesteps={turns}, and data of as many timesteps",
+            )
 
 
 def check_time(recorder: Recorder, time: Time, signal: Signal) -> None:

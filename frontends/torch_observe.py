@@ -110,8 +110,8 @@ def observe_chunk(
     given = torch.cat([x, x], 0) if is_short else x
     try:
         recording = record(model, chosen.swapped(given), chosen, chosen.calls)
-    except RepeatsInput:
-        chosen = repeating_inside(model, chosen) or chosen
+    except RepeatsInput as problem:
+        chosen = repeating_inside(model, chosen, problem) or chosen
         recording = record(model, chosen.swapped(given), chosen, chosen.calls)
     if difference := first_difference(without_reduction(graph), without_reduction(recording.graph)):
         raise NotEqual(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import BadInput
-from snncc.frontends.torch_codes import Grid
+from snncc.frontends.torch_codes import Grid, LoopsOverTime, RepeatsInput
 from snncc.frontends.torch_neurons import is_neuron, keeps_state, takes_trains
 from snncc.ir import Kind, Over, Presence, Shape
 from snncc.nn import DirectEncoder
@@ -154,10 +154,12 @@ def repeats_inside(model: nn.Module) -> bool:
     )
 
 
-def repeating_inside(model: nn.Module, chosen: Options) -> Options | None:
-    """*chosen* for a model that repeats its input over time itself, if it can be one."""
+def repeating_inside(model: nn.Module, chosen: Options, problem: RepeatsInput) -> Options | None:
+    """*chosen* for a model that repeats its input over time itself, if *problem* may come from that."""
+    if chosen.timesteps < 2 or chosen.presence is not Presence.CONSTANT or chosen.repeats_inside:
+        return None
     stateful = any(keeps_state(m, path) for path, m in model.named_modules() if is_neuron(m))
-    if stateful or chosen.timesteps < 2 or chosen.presence is not Presence.CONSTANT or chosen.repeats_inside:
+    if stateful and not isinstance(problem, LoopsOverTime):
         return None
     return replace(chosen, repeats_inside=True)
 

@@ -73,7 +73,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, builder: Builder, handlers: dict[str, Handler], refuse: Callable[[Call], None]
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.used: set[str] = set()
+        self.turns: dict[str, int] = {}
+        self.looped: dict[tuple[str, str], str] = {}
         self.uses: dict[str, int] = {}
         self.started: dict[str, dict[str, Any]] = {}
         self.states: Any = WeakTensorKeyDictionary()
@@ -152,6 +153,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def emit(self, tensor: Tensor, frame: Frame, name: str, place: Place) -> None:
         """*tensor* holds the output of node *name* as *frame* says."""
+        name = self.builder.actual(name)
         codes = frame.codes(self.builder.number[name], tensor.shape)
         self.set(tensor, Signal(codes, frame.over), place)
         self.builder.keep(name, frame, tensor)
@@ -190,7 +192,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def next_call(self, builder: Builder) -> None:
         """Forget all signals: the model is about to be called for another timestep."""
         self.builder = builder
-        self.used.clear()
+        self.turns.clear()
+        self.looped.clear()
         self.modules.clear()
         for tensor in list(self.signals.keys()):
             self.earlier[tensor] = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from threading import Lock
 from typing import Any
 
@@ -16,6 +17,7 @@ from snncc.reference import enter
 from snncc.reference.inputs import Data, by_input, check_tables
 from snncc.reference.side import check_trains
 from snncc.simulator.chunk import run_chunk
+from snncc.simulator.dense_synapse import one_thread
 from snncc.simulator.plan import Plan, plan_of
 from snncc.simulator.result import Part, Run, run_of, state_part
 
@@ -45,8 +47,9 @@ def run(
     """
     plan = plan_of(graph, record, by_events=state is None and not keep_state)
     data = shaped(plan, graph, x, timesteps)
-    check_trains(graph, timesteps, state)
-    check_tables(graph, timesteps, state)
+    if plan.has_tables:
+        check_trains(graph, timesteps, state)
+        check_tables(graph, timesteps, state)
     batch = len(next(iter(data.values()))[0])
     bounds = chunks(plan, timesteps, batch, workers := threads or os.cpu_count() or 1)
     done, lock = 0, Lock()
@@ -63,11 +66,12 @@ def run(
         return part
 
     try:
-        if workers == 1 or len(bounds) == 1:
-            parts = [one(bound) for bound in bounds]
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                parts = list(pool.map(one, bounds))
+        with one_thread() if plan.multiplies else nullcontext():
+            if workers == 1 or len(bounds) == 1:
+                parts = [one(bound) for bound in bounds]
+            else:
+                with ThreadPoolExecutor(workers) as pool:
+                    parts = list(pool.map(one, bounds))
     except BadInput:
         enter(graph, x, timesteps)  # says the same, with the place in the whole data
         raise
@@ -115,6 +119,8 @@ def plain_data(array: Array) -> Array:
 
 def chunks(plan: Plan, timesteps: int, batch: int, workers: int) -> list[tuple[int, int]]:
     """Bounds of chunks of samples: enough to share out, none too large for memory or not worth a thread."""
+    if batch == 1:
+        return [(0, 1)]
     one = max(1, plan.signal_bytes * timesteps)
     shares = 1 if workers == 1 else min(2 * workers, batch * one // WORTH_BYTES)
     size = max(1, min(CHUNK_BYTES // one, -(-batch // max(1, shares))))

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from snncc.errors import CannotLower, UnknownName
 from snncc.ir import (
+    Affine,
     Conv,
     Dense,
     Edge,
@@ -18,6 +19,7 @@ from snncc.ir import (
     Output,
     Pool,
     Presence,
+    SideOperation,
     Sparse,
     SpikeGraph,
 )
@@ -66,6 +68,10 @@ class Plan:
     """Memory that the trains of one sample take in one timestep."""
     updates: Mapping[str, int]
     """Neuron updates of one sample in one timestep."""
+    has_tables: bool
+    """Whether a node was made for a number of timesteps."""
+    multiplies: bool
+    """Whether sums may be worked out as matrix products."""
 
     def synapse(self, node: Dense | Conv | Sparse) -> Mapping[int, SynapseTable]:
         """The tables of *node* for the general executor, by the delay of their synapses."""
@@ -143,6 +149,12 @@ def make_plan(graph: SpikeGraph, record: frozenset[str], by_events: bool) -> Pla
             name: table.size * (table.parameters.ticks if streams(table.parameters.encoding) else 1)
             for name, table in neurons.items()
         },
+        has_tables=any(
+            (isinstance(node, Affine) and node.per_timestep)
+            or (isinstance(node, SideOperation) and node.is_sequence)
+            for node in graph.nodes
+        ),
+        multiplies=any(isinstance(n, Dense | Conv) and n.name not in folded for n in graph.nodes),
     )
 
 

@@ -122,17 +122,20 @@ def drained(builder: Any, v: Vectors, inputs: Any, input_bits: int) -> Any:
 
 
 @intrinsic
-def list_block(typing: Any, numbers: Any, events: Any, pitch: Any, code: Any) -> Any:
+def list_block(typing: Any, numbers: Any, events: Any, pitch: Any, code: Any, skip: Any) -> Any:
     """Of the 32 bytes at *numbers*, append ``lane * pitch + code`` at *events* for those that are not 0.
 
-    Returns how many there are, plus 1 << 32 where one is not 1 (up to a block may be written behind the end).
+    The first *skip* lanes are left out. Returns how many there are, plus 1 << 32 where one is not 1 (up to a
+    block may be written behind the end).
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        numbers, events, pitch, code = arguments
+        numbers, events, pitch, code, skip = arguments
         v = Vectors(builder, 16)
         value = v.load(numbers, 8, 1)
-        mask = builder.icmp_unsigned("!=", value, ir.Constant(value.type, None))
+        lane = ir.Constant(value.type, list(range(v.lanes)))
+        is_new = builder.icmp_unsigned(">=", lane, v.spread(skip, value.type))
+        mask = builder.and_(is_new, builder.icmp_unsigned("!=", value, ir.Constant(value.type, None)))
         wrong = builder.icmp_unsigned(">", value, ir.Constant(value.type, [1] * v.lanes))
         some = builder.icmp_unsigned("!=", v.mask_bits(wrong), ir.Constant(I64, 0))
         steps = builder.mul(ir.Constant(v.type, list(range(v.lanes))), v.spread(pitch, v.type))
@@ -141,7 +144,7 @@ def list_block(typing: Any, numbers: Any, events: Any, pitch: Any, code: Any) ->
         wrong_flag = builder.shl(builder.zext(some, I64), ir.Constant(I64, 32))
         return builder.or_(popcount(builder, found), wrong_flag)
 
-    return types.intp(*[types.intp] * 4), generate
+    return types.intp(*[types.intp] * 5), generate
 
 
 @intrinsic

@@ -156,9 +156,15 @@ def list_bytes(
                     whole = columns - columns % LISTED
                     wrong = 0
                     for k in range(0, whole, LISTED):
-                        found = list_block(line + k, out + 2 * place, pitch, k * pitch + c)
+                        found = list_block(line + k, out + 2 * place, pitch, k * pitch + c, 0)
                         place += found & 0xFFFFFFFF
                         wrong |= found >> 32
+                    if whole and whole < columns:  # the last block, without what was listed already
+                        k = columns - LISTED
+                        found = list_block(line + k, out + 2 * place, pitch, k * pitch + c, whole - k)
+                        place += found & 0xFFFFFFFF
+                        wrong |= found >> 32
+                        whole = columns
                     for k in range(whole, columns):
                         value = x[t, first + b, 0, c, y, k]
                         wrong |= value > 1

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snncc.ir import Array, Conv, Dense, Pool, Shape, Sparse
+from snncc.simulator.dense_synapse import Matrix, matrix_of
 from snncc.simulator.synapse_kernel import pooled, scatter_conv, scatter_dense, scatter_table
 
 Ints = NDArray[np.int64]
@@ -91,9 +92,18 @@ class SynapseTable:
     shape: Shape
     out: Shape
     weight: Ints
+    matrix: Matrix | None
 
     def summed(self, x: Ints) -> Ints:
-        """The sums that reach the targets, without shift and bias: [N, *shape] -> [N, *out]."""
+        """The sums that reach the targets, without shift and bias: [N, *shape] -> [N, *out].
+
+        As a matrix product where many of the numbers are not zero, else number by number.
+        """
+        found = None if self.matrix is None else self.matrix.product(x)
+        return self.scattered(x) if found is None else found
+
+    def scattered(self, x: Ints) -> Ints:
+        """The same, number by number."""
         node = self.node
         match node:
             case Dense():
@@ -120,10 +130,10 @@ class SynapseTable:
 def synapse_tables(node: Weighted, shape: Shape, out: Shape) -> dict[int, SynapseTable]:
     """The tables of *node* by the delay of their synapses."""
     if node.delay is None:
-        return {0: SynapseTable(node, shape, out, arranged(node, node.weight))}
+        return {0: SynapseTable(node, shape, out, arranged(node, node.weight), matrix_of(node, out))}
     return {
         int(delay): SynapseTable(
-            replace(node, delay=None), shape, out, arranged(node, node.weight * (node.delay == delay))
+            replace(node, delay=None), shape, out, arranged(node, node.weight * (node.delay == delay)), None
         )
         for delay in np.unique(node.delay)
     }

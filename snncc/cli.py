@@ -308,6 +308,8 @@ def simulate_command(options: argparse.Namespace) -> int:
     from snncc.api.tables import chip_table, cost_table
     from snncc.api.timeline import check_timeline, write_timeline
 
+    if options.save_output is not None and not options.save_output.absolute().parent.is_dir():
+        raise BadFile(f"{options.save_output}: there is no such folder")
     if options.floor_plan is not None and options.timing == "none":
         raise BadInput("--floor-plan needs a timing", hint="add --timing analytic, cycle or reserved")
     program = snncc.load_program(options.program)
@@ -356,7 +358,8 @@ def engine_command(options: argparse.Namespace, program: Program, x: Any) -> int
     for flag, is_given in ours.items():
         if is_given:
             raise BadInput(f"{flag} is for our simulator, not for the engine {options.engine}")
-    run = program.run_engine(options.engine, x, python=options.engine_python)
+    with progress_bar(options.engine) as progress:
+        run = program.run_engine(options.engine, x, python=options.engine_python, progress=progress)
     if options.save_output is not None:
         save_outputs(options.save_output, run.outputs)
     spikes = {name: float(counts.sum()) / run.batch for name, counts in run.spikes.items()}

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from snncc.backends.loihi.lower import Program
+from snncc.backends.loihi.netx import NET, NoNet, layers_of, net_file
 
 SCRIPT, STRUCTURE, WEIGHTS, README = "run.py", "network.json", "weights.npz", "README.md"
 
@@ -23,11 +24,28 @@ def emit(program: Program, folder: Path) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **program.arrays)  # type: ignore[arg-type]
     (folder / WEIGHTS).write_bytes(buffer.getvalue())
-    (folder / README).write_text(readme(program), encoding="utf-8")
+    try:
+        (folder / NET).write_bytes(net_file(layers_of(program)))
+        remark = netx(program)
+    except NoNet as problem:
+        remark = f"No `{NET}` for lava-dl's NetX: {problem}."
+    (folder / README).write_text(readme(program, remark), encoding="utf-8")
 
 
-def readme(program: Program) -> str:
-    """What the folder is, how to run it, and what of it silicon has."""
+def netx(program: Program) -> str:
+    """How to read the file for NetX."""
+    s = program.structure
+    bits = s["connections"][0]["message_bits"]
+    numbers = f", input_message_bits={bits}" if bits else ""
+    what = "numbers as `run.py` sends them" if bits else "spikes"
+    text = NETX.format(per_sample=s["timesteps"] + s["depth"], numbers=numbers, what=what, **s)
+    if any(one["of"] is None for one in s["readouts"]):
+        text += SUMS
+    return text
+
+
+def readme(program: Program, remark: str) -> str:
+    """What the folder is, how to run it, and what of it silicon has; *remark* is about NetX."""
     s = program.structure
     per_sample = s["timesteps"] * s["frame"] + s["depth"]
     layers = "\n".join(
@@ -40,6 +58,7 @@ def readme(program: Program) -> str:
         name=s["name"],
         per_sample=per_sample,
         layers=layers,
+        netx=remark,
         remarks=remarks or "- all: stock Lava.",
         **{key: s[key] for key in ("timesteps", "frame", "depth")},
     )
@@ -75,4 +94,14 @@ Processes:
 
 Sums of a last layer without neurons are read by the host from the synapses. On silicon that needs neurons
 that never fire, whose potential is read.
+
+{netx}
 """
+NETX = """`network.net` is the same network for NetX of lava-dl:
+
+    from lava.lib.dl import netx
+    net = netx.hdf5.Network("network.net", reset_interval={per_sample}, reset_offset=1{numbers})
+
+A sample is {timesteps} steps of {what} and {depth} steps of nothing; layer n answers n + 1 steps late."""
+SUMS = """
+The last layer has no neurons of its own: its `v`, divided by 64, is the sum of a step, without a bias."""

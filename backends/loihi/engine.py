@@ -7,11 +7,15 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
+from snncc.backends.loihi.child import execute
 from snncc.backends.loihi.emit import SCRIPT
+from snncc.backends.target import Progress
 from snncc.errors import EngineFailed
 from snncc.ir import Array, Layout, Over, Presence, SpikeGraph
 from snncc.reference import Record, Run
@@ -21,7 +25,9 @@ HINT = (
     "install lava-nc 0.10.0 for Python 3.10 (python3.10 -m venv lava; lava/bin/pip install lava-nc==0.10.0) "
     f"and name it: --lava-python lava/bin/python, or {VARIABLE}"
 )
-PROBE_SECONDS = 60
+SPACE = "let TMPDIR name a folder with space"
+AGAIN = "compile again"
+PROBE_SECONDS = 60.0
 
 
 def command(python: str | None) -> list[str]:
@@ -61,13 +67,23 @@ def without_lava(python: str) -> str:
     probe += "print(v.major, v.minor, u.find_spec('lava') is not None)"
     try:
         done = subprocess.run(
-            [python, "-c", probe], capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
+            [python, "-c", probe],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PROBE_SECONDS,
+            check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
+    except OSError as problem:
+        return problem.strerror or str(problem)
+    except subprocess.TimeoutExpired:
+        return f"it does not answer within {PROBE_SECONDS:g} s"
     words = done.stdout.split()
-    if done.returncode or len(words) != 3:
-        return (done.stderr.strip().splitlines() or ["it does not start"])[-1]
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or [f"it ends with exit code {done.returncode}"])[-1]
+    if len(words) != 3:
+        return "it is no Python"
     if words[:2] != ["3", "10"]:
         return f"it is Python {words[0]}.{words[1]}, Lava 0.10.0 needs 3.10"
     return "" if words[2] == "True" else "it has no package lava"
@@ -89,34 +105,79 @@ def run_lava(
     timesteps: int,
     record: Collection[str],
     python: str | None,
+    progress: Progress | None,
 ) -> Run:
     """Run the program in *folder* on *x*, by input name, time first. Raises `EngineFailed`."""
     start = command(python)
     is_swapped = graph.layout is Layout.BT
     timed = {node.name for node in graph.inputs if node.presence is Presence.SEQUENCE}
     x = {name: value.swapaxes(0, 1) if is_swapped and name in timed else value for name, value in x.items()}
-    with tempfile.TemporaryDirectory(prefix="snncc-lava-") as scratch:
-        data, result = Path(scratch) / "x.npz", Path(scratch) / "result.npz"
-        np.savez(data, **x)  # type: ignore[arg-type]
-        arguments = [*start, str(folder / SCRIPT), str(data), "-o", str(result), "--quiet"]
+    with scratch_folder() as scratch:
+        data, result = scratch / "x.npz", scratch / "result.npz"
+        with writing(data):
+            np.savez(data, **x)  # type: ignore[arg-type]
+        arguments = [*start, str((folder / SCRIPT).resolve()), str(data), "-o", str(result), "--progress"]
         arguments += ["--timesteps", str(timesteps)]
         arguments += ["--record", *record] if record else []
-        environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never"}
-        done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment)
-        if done.returncode or not result.exists():
-            lines = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
-            raise EngineFailed(f"the Lava program failed: {lines[-1]}")
-        with np.load(result) as archive:
-            found = {key: archive[key] for key in archive.files}
+        # What a killed program leaves behind goes with our own folder.
+        environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "TMPDIR": str(scratch)}
+        execute(arguments, environment, progress, hint=HINT if start[-1] == "--script" else "")
+        found = read_result(result)
     return as_run(graph, found, timesteps, record)
 
 
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder. Raises `EngineFailed`."""
+    try:
+        folder = tempfile.mkdtemp(prefix="snncc-lava-")
+    except OSError as problem:
+        raise EngineFailed(f"no temporary folder: {problem.strerror or problem}", hint=SPACE) from None
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises `EngineFailed` where *path* cannot be written."""
+    try:
+        yield
+    except OSError as problem:
+        raise EngineFailed(f"{path}: cannot be written: {problem.strerror or problem}", hint=SPACE) from None
+
+
+def read_result(path: Path) -> dict[str, Array]:
+    """The arrays that the program wrote. Raises `EngineFailed`."""
+    try:
+        with np.load(path) as archive:
+            return {key: archive[key] for key in archive.files}
+    except FileNotFoundError:
+        raise EngineFailed("the Lava program ended without a result", hint=AGAIN) from None
+    except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as problem:
+        raise EngineFailed(f"what the Lava program wrote cannot be read: {problem}", hint=AGAIN) from None
+
+
 def as_run(graph: SpikeGraph, found: Mapping[str, Array], timesteps: int, record: Collection[str]) -> Run:
-    """What the program wrote, as a run of *graph*."""
+    """What the program wrote, as a run of *graph*. Raises `EngineFailed` where it is of another one."""
+    wanted = [f"real.{node.name}" for node in graph.outputs] + [f"spikes.{n.name}" for n in graph.neurons]
+    wanted += [f"{kind}.{name}" for name in record for kind in ("train", "v")]
+    missing = [key for key in wanted if key not in found]
+    if missing:
+        raise EngineFailed(
+            f"the Lava program wrote no {missing[0]!r}: the folder is of another network", hint=AGAIN
+        )
     outputs = {node.name: found[f"real.{node.name}"] for node in graph.outputs}
     for node in graph.outputs:
         if node.over is Over.SEQUENCE and graph.layout is Layout.BT:
             outputs[node.name] = outputs[node.name].swapaxes(0, 1)
+    for name, output in outputs.items():
+        shape = graph.edges[name].shape
+        if output.shape[output.ndim - len(shape) :] != shape:
+            have, need = list(output.shape), list(shape)
+            problem = f"{name}: the Lava program gives {have}, the network samples of {need}"
+            raise EngineFailed(f"{problem}: the folder is of another network", hint=AGAIN)
     spikes = {n.name: found[f"spikes.{n.name}"][:, :, None] for n in graph.neurons}
     records = {
         name: Record(found[f"train.{name}"], None, found[f"v.{name}"].astype(np.int64)) for name in record

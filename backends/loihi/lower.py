@@ -37,8 +37,9 @@ from snncc.ir import (
     SpikeGraph,
     place,
 )
+from snncc.mapping.building import network_of
 from snncc.mapping.express import path
-from snncc.mapping.network import Connection, Network, Population, Role, network_of
+from snncc.mapping.network import Connection, Network, Population, Role
 from snncc.quantization import current_bounds
 from snncc.reference import run
 
@@ -99,6 +100,11 @@ def misfits(graph: SpikeGraph, network: Network) -> Iterator[Problem]:
             need = f"a {population.role} of {population.name}"
             hint = "pool behind the neurons, by averages, or use --target sim"
             yield Problem(population.origin or population.name, "cores", need, "neurons and synapses", hint)
+    for end in graph.outputs:
+        if end.name not in network.populations and read_by(graph, end) is None:
+            need = f"what {place(graph.by_name[end.inputs[0].source])} makes of spikes"
+            hint = "give it a layer of weights of its own, or read the neurons themselves"
+            yield Problem(place(end), "output", need, "spikes of one layer, or sums of weights", hint)
     for c in network.connections:
         if c.node is None:
             hint = "read it through a layer of weights"
@@ -247,6 +253,7 @@ class Lowering:
                 "bias": self.keep(f"{node.name}.bias", bias.astype(np.int64)) if np.any(bias) else None,
             }
         source = read_by(self.graph, node)
+        assert source is not None
         window = self.timing.windows[source]
         return common | {"start": window.fire, "window": window.ticks, "of": source, "shift": 0, "bias": None}
 
@@ -338,12 +345,9 @@ def silent_sum(graph: SpikeGraph, node: Output) -> Array:
     return run(graph, quiet, timesteps=1, record=[source], force=none).records[source].train.sum(axis=2)[0, 0]
 
 
-def read_by(graph: SpikeGraph, node: Output) -> str:
-    """The population whose spikes an output reads as they are. Raises `DoesNotFit`."""
+def read_by(graph: SpikeGraph, node: Output) -> str | None:
+    """The population whose spikes an output reads as they are; None where there is none."""
     source: Node = graph.by_name[node.inputs[0].source]
     while isinstance(source, Reshape) and not source.inputs[0].delay:
         source = graph.by_name[source.inputs[0].source]
-    if isinstance(source, Neuron) and not node.inputs[0].delay:
-        return source.name
-    problem = Problem(place(node), "output", f"what {place(source)} makes of spikes", "spikes of one layer")
-    raise DoesNotFit("loihi", (problem,))
+    return source.name if isinstance(source, Neuron) and not node.inputs[0].delay else None

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from snncc.backends.loihi.passes import is_spike, is_stock
-from snncc.backends.target import Attention, Options, Precision, Problem
+from snncc.backends.loihi.passes import is_stock
+from snncc.backends.target import Options, Precision, Problem
 from snncc.chips import Chip
 from snncc.ir import (
     Add,
@@ -47,7 +47,7 @@ PLAIN = (Input, Neuron, Output, *LINEAR)
 
 
 def problems(graph: SpikeGraph, options: Options) -> Iterator[Problem]:
-    """All misfits of *graph*, compiled with *options*."""
+    """All misfits of *graph*, as the exact passes leave it, compiled with *options*."""
     if options.precision is not Precision.INTEGER:
         yield Problem(graph.name, "numbers", "floats", "integers", "leave out precision='float'")
     if options.encoding is Encoding.STREAM:
@@ -70,30 +70,56 @@ def of_node(node: Node, graph: SpikeGraph, options: Options) -> Iterator[Problem
         case Dense() | Conv() | Sparse() if node.delay is not None:
             hint = "give the whole connection one delay"
             yield Problem(place(node), "delays", "one for each synapse", "one for each connection", hint)
-        case MaxPool() if is_spike(graph.edges[node.inputs[0].source]):
-            pass
-        case SideOperation() | Mul() if options.attention is Attention.STATIC:
-            pass
-        case Affine() if node.per_timestep:
-            hint = "normalize with the same numbers in every timestep"
-            yield Problem(place(node), "normalization", "numbers for each timestep", "fixed weights", hint)
+        case Dense() | Conv() | Sparse() if not carries_events(graph, node.inputs[0].source):
+            before = place(graph.by_name[node.inputs[0].source])
+            hint = "put a neuron before it"
+            yield Problem(place(node), "what it reads", f"real numbers from {before}", "spikes", hint)
+        case Pool() if not carries_events(graph, node.inputs[0].source):
+            hint = "pool behind the neurons, or without padding behind a convolution that nothing else reads"
+            need, have = "sums before the neuron", "sums of spikes"
+            yield Problem(place(node), "pooling of currents", need, have, hint)
+        case Affine():
+            yield leftover(node)
         case _ if not isinstance(node, PLAIN):
             yield Problem(place(node), *NOT_THERE[type(node)])
 
 
+def carries_events(graph: SpikeGraph, name: str) -> bool:
+    """Whether the node *name* hands on events, or data from outside."""
+    node = graph.by_name[name]
+    if graph.edges[name].is_events or isinstance(node, Input) or type(node) in NOT_THERE:
+        return True  # what is not there is a problem of its own
+    moves = isinstance(node, Pool | Reshape | Transpose | Concat | Slice | Pad | Affine)
+    return moves and all(carries_events(graph, wire.source) for wire in node.inputs)
+
+
+def leftover(node: Affine) -> Problem:
+    """A gain or an offset that no weights could take."""
+    what, need = "gain or offset", "numbers for each timestep" if node.per_timestep else "a layer of its own"
+    return Problem(place(node), what, need, "weights, which take one number for each channel", FOLDABLE)
+
+
+FOLDABLE = (
+    "use the same numbers in every timestep, one for each channel, directly before or behind a layer of "
+    "weights that nothing else reads; an attention: train without it, or --target sim on a chip with a host"
+)
+NO_HOST = (
+    "train without it, or --target sim on a chip with a host; gains and masks that are the same in every "
+    "timestep, and for every pixel of a channel, can become weights: attention='static'"
+)
 NOT_THERE: dict[type, tuple[str, str, str, str]] = {
     MaxPool: (
         *("maximum over a window", "a comparison of numbers", "sums and thresholds"),
         "pool spikes of one a timestep, or pool by averages",
     ),
     Maximum: ("maximum of two signals", "a comparison", "sums and thresholds", "add the trains instead"),
-    Mul: ("product of two signals", "a multiplier", "weights that are fixed", "attention='static'"),
-    SideOperation: ("computation on whole trains", "a host", "cores only", "attention='static'"),
+    Mul: ("product of two signals", "a multiplier", "weights that are fixed", NO_HOST),
+    SideOperation: ("computation on whole trains", "a host", "cores only", NO_HOST),
     DynamicSynapse: (
         *("product of two trains", "synapses whose weights are spikes", "weights that are fixed"),
         "simulate it instead: --target sim",
     ),
-    Gate: ("gate over time", "a host", "cores only", "drop the gated timesteps before the chip"),
+    Gate: ("gate over time", "a host", "cores only", NO_HOST),
 }
 
 

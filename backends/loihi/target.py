@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from snncc.backends.loihi.emit import emit
-from snncc.backends.loihi.engine import run_lava
+from snncc.backends.loihi.engine import run_lava, scratch_folder, writing
 from snncc.backends.loihi.limits import STATE_BITS, STEP_SHIFT, WEIGHT_BITS
 from snncc.backends.loihi.lower import lower
 from snncc.backends.loihi.passes import BiasByNeuron, MoveBiases, PoolByNeurons, ToRegisters
 from snncc.backends.loihi.problems import problems
 from snncc.backends.sim.target import Simulator
 from snncc.backends.target import Attention, Options, Problem, Progress, Rounding
-from snncc.errors import BadInput
+from snncc.errors import BadInput, CannotLower
 from snncc.ir import Overflow, SpikeGraph
 from snncc.passes import (
     ElideIdentities,
     ElideRectifier,
     ExpandCounts,
     FoldBatchNorm,
+    FoldPools,
     FreezeSideOperations,
     Pass,
     PlainNeurons,
     ReorderProducts,
     RoundHalfUp,
+    run_passes,
 )
 from snncc.quantization import Grid, Quantize
 from snncc.reference import Run
@@ -65,16 +66,27 @@ class Loihi:
         return Loihi(stretch)
 
     def problems(self, graph: SpikeGraph, options: Options) -> Iterator[Problem]:
-        """Every misfit that is seen before numbers are chosen."""
-        return problems(graph, options)
+        """Every misfit that is seen before numbers are chosen, in the graph as the exact passes leave it."""
+        if not graph.is_integer:
+            try:
+                graph = run_passes(graph, self.first_passes(options))[-1].graph
+            except CannotLower as error:
+                where, _, what = error.message.partition(": ")
+                yield Problem(where, "passes", what, "a graph that they take", error.hint)
+                return
+        yield from problems(graph, options)
 
-    def passes(self, options: Options) -> tuple[Pass, ...]:
-        """As for the simulator, with one threshold for each layer, and numbers that registers hold."""
+    def first_passes(self, options: Options) -> list[Pass]:
+        """What comes before the question whether a graph fits."""
         chosen: list[Pass] = [ElideIdentities(), ReorderProducts(), ElideRectifier()]
         chosen += [PoolByNeurons(), PlainNeurons()]
         if options.attention is Attention.STATIC:
             chosen.append(FreezeSideOperations(options.timesteps, options.calibration))
-        chosen.append(FoldBatchNorm(options.fold))
+        return [*chosen, FoldBatchNorm(options.fold), FoldPools(of_events=True)]
+
+    def passes(self, options: Options) -> tuple[Pass, ...]:
+        """As for the simulator, with one threshold for each layer, and numbers that registers hold."""
+        chosen = self.first_passes(options)
         if options.rounding is Rounding.HALF_UP:
             chosen.append(RoundHalfUp())
         chosen += [ExpandCounts(options.encoding), MoveBiases(), BiasByNeuron()]
@@ -138,9 +150,15 @@ class Loihi:
     ) -> Run:
         """Run the Lava program of *graph*, in *folder* where it was emitted already."""
         data = by_input(graph, x)
-        options: dict[str, Any] = {"timesteps": timesteps, "record": record, "python": python}
+        options: dict[str, Any] = {
+            "timesteps": timesteps,
+            "record": record,
+            "python": python,
+            "progress": progress,
+        }
         if folder is not None:
             return run_lava(graph, folder, data, **options)
-        with tempfile.TemporaryDirectory(prefix="snncc-loihi-") as scratch:
-            self.emit(graph, Path(scratch))
-            return run_lava(graph, Path(scratch), data, **options)
+        with scratch_folder() as scratch:
+            with writing(scratch):
+                self.emit(graph, scratch)
+            return run_lava(graph, scratch, data, **options)

@@ -20,7 +20,7 @@ from snncc.reference import Record, Run
 from snncc.reference.execute import reduce_over
 from snncc.reference.inputs import Data, enter
 
-INSTALL = "pip install sinabs (3.1.3), or name an interpreter that has it (python=, --python)"
+INSTALL = "pip install sinabs (3.1.3), or name an interpreter that has it (python=, --engine-python)"
 PATIENCE = 3600
 """Seconds after which a run counts as hung."""
 

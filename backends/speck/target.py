@@ -18,6 +18,7 @@ from snncc.passes import (
     ElideIdentities,
     ElideRectifier,
     FoldBatchNorm,
+    FoldPools,
     FoldThresholds,
     MultiSpike,
     Pass,
@@ -28,7 +29,8 @@ from snncc.reference import Run
 from snncc.reference.inputs import Data
 
 EXACT: tuple[Pass, ...] = (
-    *(ElideIdentities(), ReorderProducts(), ElideRectifier(), FoldBatchNorm(), FoldThresholds()),
+    *(ElideIdentities(), ReorderProducts(), ElideRectifier(), FoldBatchNorm(), FoldPools()),
+    FoldThresholds(),
 )
 """What comes before the questions whether a graph fits."""
 

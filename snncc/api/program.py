@@ -351,7 +351,8 @@ def check(
 ) -> list[Problem]:
     """Every way in which *graph* does not fit *target* and *chip*, compiled so; none: an empty list.
 
-    Memories are counted of the graph as it is compiled by default, with 8-bit weights.
+    Memories are counted of the graph as it is compiled by default, with 8-bit weights; registers are looked
+    at for analog inputs of 0 to 1.
     """
     graph.verify()
     chosen = target_named(target)
@@ -375,7 +376,7 @@ def check(
             graph, target=target, encoding=encoding, precision=precision, input_range=ranges, chip=where
         )
     except DoesNotFit as error:
-        return list(error.problems)
+        return [one if ranges is None else one.assuming(*ranges) for one in error.problems]
     except DoesNotFitChip as error:
         return [
             Problem(

@@ -1,5 +1,6 @@
 """From layers to the memories of a chip: address tables; from networks to its cores: placements."""
 
+from snncc.mapping.building import network_of
 from snncc.mapping.demand import DoesNotFitChip, Usage
 from snncc.mapping.descriptor import Rows, Synapses, Windows
 from snncc.mapping.execute import active, executed
@@ -9,7 +10,7 @@ from snncc.mapping.load import usage
 from snncc.mapping.lower import explicit, explicit_memory, generated, smaller
 from snncc.mapping.mapper import map_network
 from snncc.mapping.masks import Mask
-from snncc.mapping.network import Connection, Network, Population, Role, network_of
+from snncc.mapping.network import Connection, Network, Population, Role
 from snncc.mapping.part_tables import PartTable, tables_of
 from snncc.mapping.placement import Part, Placement, Schedule
 from snncc.mapping.tables import Explicit, Generated, Memory, Table

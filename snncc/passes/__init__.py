@@ -7,6 +7,7 @@ from snncc.passes.freeze import FreezeSideOperations
 from snncc.passes.multispike import MultiSpike
 from snncc.passes.pipeline import Pass, Preserves, Stage, run_passes
 from snncc.passes.plain import PlainNeurons
+from snncc.passes.pools import FoldPools
 from snncc.passes.rectifier import ElideRectifier
 from snncc.passes.reorder import ReorderProducts
 from snncc.passes.rounding import RoundHalfUp
@@ -17,6 +18,7 @@ __all__ = [
     "ElideRectifier",
     "ExpandCounts",
     "FoldBatchNorm",
+    "FoldPools",
     "FoldThresholds",
     "FreezeSideOperations",
     "Into",

@@ -50,7 +50,8 @@ class FoldBatchNorm:
     Into thresholds: where the affine feeds nothing but one neuron, threshold, reset amount, reset value,
     initial state, clamp and bias are divided by its gain, per channel; a negative gain first flips the
     channel's weights, a zero gain empties them. What cannot go where it was asked goes into the weights; the
-    scale of a product of counts (an attention) always goes into thresholds; what has no place stays.
+    scale of a product of counts (an attention) always goes into thresholds, and so does one number for a
+    whole layer that no weights can take (on a residual stream); what has no place stays.
     """
 
     into: Into = Into.WEIGHTS
@@ -61,7 +62,7 @@ class FoldBatchNorm:
         steps: list[Step] = [merge_affines]
         if self.into is Into.THRESHOLDS:
             steps.append(into_threshold)
-        steps += [behind_pool, into_rows, into_columns, of_events, behind_move]
+        steps += [behind_pool, into_rows, into_columns, of_events, behind_move, of_layer]
         if graph.is_integer:
             return graph
         while True:
@@ -124,6 +125,11 @@ def of_events(graph: SpikeGraph, node: Affine) -> SpikeGraph | None:
     """An affine between counts and a neuron (the scale of an attention) can go into thresholds only."""
     is_first = graph.edges[node.inputs[0].source].is_events
     return into_threshold(graph, node) if is_first else None
+
+
+def of_layer(graph: SpikeGraph, node: Affine) -> SpikeGraph | None:
+    """One gain and one offset for a whole layer leave it one threshold, and one bias."""
+    return into_threshold(graph, node) if node.gain.size == node.offset.size == 1 else None
 
 
 def behind_move(graph: SpikeGraph, node: Affine) -> SpikeGraph | None:

@@ -56,11 +56,17 @@ def traced(model: nn.Module, x: Tensor, layout: str) -> SpikeGraph:
 FORWARDS: dict[str, Forward] = {"B": step_by_step, "TB": at_once, "BT": batches_first}
 
 
-def assert_same_spikes(model: nn.Module, x: Tensor, layout: str, *, needs_spikes: bool = True) -> Run:
-    """Compare graph and framework on all of *x* [T, B, ...]: no spike differs in float64."""
+def assert_same_spikes(
+    model: nn.Module, x: Tensor, layout: str, *, needs_spikes: bool = True, returns_state: bool = False
+) -> Run:
+    """Compare graph and framework on all of *x* [T, B, ...]: no spike differs in float64.
+
+    Of a model that *returns_state* the first of what it returns is compared.
+    """
     graph = traced(model, x[:8], layout)
     result = run(graph, x.double().numpy(), timesteps=len(x), record=[node.name for node in graph.neurons])
-    expected = own(model, x, FORWARDS[layout])
+    forward = (lambda twin, data: twin(data)[0]) if returns_state else FORWARDS[layout]
+    expected = own(model, x, forward)
     for node, need in zip(graph.outputs, expected, strict=True):
         have = result.outputs[node.name]
         need = need.reshape(have.shape)

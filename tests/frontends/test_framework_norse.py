@@ -145,9 +145,9 @@ class Forgetful(nn.Module):
 def test_refusals() -> None:
     refused = {
         "cell .*is called again without its state": Forgetful(),
-        "0: is a LSNNCell of Norse": snn.SequentialState(snn.LSNNCell()),
-        "0: is a LIFAdExCell of Norse": snn.SequentialState(snn.LIFAdExCell()),
-        "0: is a LIFRecurrentCell of Norse": snn.SequentialState(snn.LIFRecurrentCell(7, 7)),
+        "0: has the class LSNNCell of Norse": snn.SequentialState(snn.LSNNCell()),
+        "0: has the class LIFAdExCell of Norse": snn.SequentialState(snn.LIFAdExCell()),
+        "0: has the class LIFRecurrentCell of Norse": snn.SequentialState(snn.LIFRecurrentCell(7, 7)),
     }
     for words, module in refused.items():
         with pytest.raises(CannotTrace, match=words) as caught:

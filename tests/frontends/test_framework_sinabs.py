@@ -12,6 +12,7 @@ from sinabs.activation import MaxSpike, MembraneReset, MembraneSubtract, MultiSp
 from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
+from snncc.frontends.factory import load_weights
 from snncc.frontends.from_torch import trace
 from tests.frontends.frameworks import assert_same_spikes, drive, near_ties
 
@@ -115,6 +116,15 @@ def test_a_used_model_starts_anew() -> None:
     torch.testing.assert_close(layer.v_mem, state)
 
 
+def test_weights_of_a_used_model_fit_a_new_one() -> None:
+    """A state dict of sinabs holds potentials, in the shape of the last batch."""
+    used, fresh = (nn.Sequential(nn.Linear(7, 3), sl.LIF(tau_mem=5.0, tau_syn=2.0)) for _ in range(2))
+    used(torch.rand(4, 6, 7))
+    load_weights(fresh, used.state_dict(), where="model.pt", factory="build")
+    assert torch.equal(fresh.state_dict()["0.weight"], used.state_dict()["0.weight"])
+    assert fresh.state_dict()["1.v_mem"].shape == (0,)
+
+
 class Twice(nn.Module):
     """One layer at two places."""
 
@@ -136,7 +146,7 @@ class Other(sl.IAF):  # type: ignore[misc]
 
 
 REFUSALS: dict[str, tuple[nn.Module, str]] = {
-    "adapts": (sl.ALIF(tau_mem=5.0, tau_adapt=5.0), "0: is a ALIF of sinabs: its threshold adapts"),
+    "adapts": (sl.ALIF(tau_mem=5.0, tau_adapt=5.0), "0: has the class ALIF of sinabs: its threshold adapts"),
     "amount": (sl.IAF(reset_fn=MembraneSubtract(0.5)), "0: subtracts 0.5 at each of any number of spikes"),
     "threshold": (sl.IAF(spike_threshold=torch.tensor(0.0)), "0: has a spike_threshold that is not above"),
     "spikes": (sl.IAF(spike_fn=MaxSpike(0)), "0: has max_num_spikes_per_bin=0"),

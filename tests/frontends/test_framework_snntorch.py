@@ -215,7 +215,10 @@ REFUSALS: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: nn.Sequential(snn.Leaky(0.9, init_hidden=True, reset_delay=False)),
         "0: has reset_delay=False",
     ),
-    "class": (lambda: nn.Sequential(snn.Alpha(0.9, 0.8, init_hidden=True)), "0: is a Alpha of snnTorch"),
+    "class": (
+        lambda: nn.Sequential(snn.Alpha(0.9, 0.8, init_hidden=True)),
+        "0: has the class Alpha of snnTorch",
+    ),
     "swapped": (lambda: Swapped(), "lif .*: is given the mem of lif as its syn, in its call number 2"),
     "anew": (lambda: Anew(), "lif .*: is given a constant as its syn, in its call number 2"),
 }

@@ -77,7 +77,7 @@ def test_in_a_network(seed: int) -> None:
     functional.set_step_mode(louder(model, 3.0), mode)
     norm: Any = model[1]
     norm.running_var[:] = torch.tensor([0.2, 0.1, 0.3, 0.15])
-    x = drive(torch.Generator().manual_seed(seed), 2, 2, 8, 8) * 4
+    x = drive(torch.Generator().manual_seed(seed), 2, 2, 8, 8) * 6
     assert_same_spikes(model, x, LAYOUTS[mode])
 
 
@@ -103,9 +103,9 @@ class Own(neuron.SimpleBaseNode):  # type: ignore[misc]
 
 def test_refusals() -> None:
     refused = {
-        "0: is a QIFNode of SpikingJelly: its leak is quadratic": neuron.QIFNode(),
-        "0: is a EIFNode of SpikingJelly: its leak is exponential": neuron.EIFNode(),
-        "0: is a IzhikevichNode of SpikingJelly: its threshold adapts": neuron.IzhikevichNode(),
+        "0: has the class QIFNode of SpikingJelly: its leak is quadratic": neuron.QIFNode(),
+        "0: has the class EIFNode of SpikingJelly: its leak is exponential": neuron.EIFNode(),
+        "0: has the class IzhikevichNode of SpikingJelly: its threshold adapts": neuron.IzhikevichNode(),
         "0: has a surrogate_function whose forward is no step": neuron.IFNode(
             surrogate_function=surrogate.Sigmoid(spiking=False)
         ),

@@ -163,8 +163,12 @@ def test_constants_of_a_timestep_become_a_timed_affine() -> None:
 
 
 WRONG: dict[str, tuple[Callable[..., Any], str, str]] = {
-    "loop": (lambda x, a, n, h: torch.stack([h(n(a(x_t))) for x_t in x]), "s", "works on timestep 0 alone"),
-    "first": (lambda x, a, n, h: h(n(a(x))[0]), "m", "works on timestep 0 alone"),
+    "loop backward": (
+        lambda x, a, n, h: torch.stack([h(n(a(x_t))) for x_t in x.flip(0)]),
+        "s",
+        "is given timestep 3 of its input in its call number 1",
+    ),
+    "first": (lambda x, a, n, h: h(n(a(x))[0]), "m", "has timestep 0 alone"),
     "some": (lambda x, a, n, h: n(a(x))[2:].mean(0), "m", "some timesteps only"),
     "layer after the sum": (
         lambda x, a, n, h: h(n(a(x)).sum(0)),

@@ -195,6 +195,21 @@ def test_a_gain_inside_the_map_goes_into_the_thresholds() -> None:
 
 
 @pytest.mark.parametrize("into", Into)
+def test_one_gain_of_a_residual_stream_goes_into_the_threshold(into: Into) -> None:
+    second = replace(CONV, name="second", weight=-0.5 * CONV.weight)
+    norm = replace(NORM, inputs=wires("sum"), gain=np.array(0.4), offset=np.array([0.3]))
+    graph = net(X, CONV, second, Add(name="sum", inputs=wires("conv", "second")), norm, N)
+    folded = FoldBatchNorm(into)(graph)
+    assert affines(folded) == []
+    assert compare(graph, folded, data(), T).is_none
+    weights = [folded[name].weight for name in ("conv", "second")]  # type: ignore[union-attr]
+    assert all(np.array_equal(a, b) for a, b in zip(weights, (CONV.weight, second.weight), strict=True))
+    # A gain for each channel would take a threshold for each.
+    many = net(X, CONV, second, graph["sum"], replace(norm, gain=np.abs(GAIN) + 0.1), N)
+    assert affines(FoldBatchNorm(into)(many)) == (["norm"] if into is Into.WEIGHTS else [])
+
+
+@pytest.mark.parametrize("into", Into)
 def test_before_a_delayed_reader(into: Into) -> None:
     late = replace(N, inputs=(Wire("norm", 2, np.array(0.9)),))
     graph = net(X, CONV, NORM, late)

@@ -14,7 +14,8 @@ from snncc.chips import Chip
 from snncc.chips.model import Accumulator, Host, Limits
 from snncc.errors import CannotLower
 from snncc.ir import SpikeGraph
-from snncc.mapping.network import Network, Role, network_of
+from snncc.mapping.building import network_of
+from snncc.mapping.network import Network, Role
 from snncc.mapping.placement import Part, Placement, Schedule
 from snncc.mapping.schedule import check_schedule
 from snncc.simulator.slow import Record

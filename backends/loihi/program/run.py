@@ -213,13 +213,39 @@ def check_weights(connection: Entry, weights: Array) -> None:
 
 
 def check_messages(network: Network, connection: Entry) -> None:
-    """Raise `ProgramError` where a number would be taken for a spike."""
-    source = network.sources()[connection["source"]]
-    numbers = source.get("graded", False) or (
-        source.get("kind") in ("analog", "count") and source.get("ticks", 1) == 1
-    )
-    if numbers and not connection["message_bits"]:
+    """Raise `ProgramError` where a number would be taken for a spike, or is wider than its message."""
+    source, have = network.sources()[connection["source"]], connection["message_bits"]
+    if not sends_numbers(source):
+        return
+    if not have:
         raise ProgramError(f"{connection['name']}: {source['name']} sends numbers: message_bits is needed")
+    need = number_bits(network, source)
+    if need > have:
+        name = connection["name"]
+        raise ProgramError(f"{name}: {source['name']} sends numbers of {need} bits, message_bits is {have}")
+
+
+def sends_numbers(source: Entry) -> bool:
+    """Whether messages of *source* are numbers: of a spike there is but one."""
+    if "process" in source:
+        return bool(source.get("graded", False))
+    return source["kind"] in ("analog", "count") and source.get("ticks", 1) == 1
+
+
+def number_bits(network: Network, source: Entry) -> int:
+    """Bits of the largest number that *source* can send, with the sign where one is negative.
+
+    An input without `high` can send what its messages hold: `quantized` sees to it.
+    """
+    if "process" not in source:
+        low, high = int(source.get("low") or 0), int(source.get("high") or 1)
+        return max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + (low < 0)
+    if source["max_count"] is not None:
+        return int(source["max_count"]).bit_length()
+    theta, rho = (int(np.min(network.value(source[key]))) for key in ("theta", "rho"))
+    if rho < 1:
+        raise ProgramError(f"{source['name']}: rho is {rho} and max_count null: nothing bounds its numbers")
+    return max(0, (LIMIT - theta) // rho + 1).bit_length()
 
 
 def check_timing(network: Network, connection: Entry) -> None:
@@ -294,12 +320,20 @@ def quantized(network: Network, entry: Entry, x: Array) -> NDArray[np.int64]:
     if entry["kind"] == "analog":
         levels = np.rint(values / network.value(entry["scale"]))
         return np.clip(levels, entry.get("low"), entry.get("high")).astype(np.int64)
-    high = 1 if entry["kind"] == "spike" else entry.get("high")
+    high = 1 if entry["kind"] == "spike" else most_sent(network, entry)
     if (values != np.floor(values)).any() or (values < 0).any():
         raise ProgramError(f"{entry['name']}: {entry['kind']}s must be whole numbers, 0 or more")
     if high is not None and (values > high).any():
         raise ProgramError(f"{entry['name']}: {entry['kind']}s are at most {high}")
     return values.astype(np.int64)
+
+
+def most_sent(network: Network, entry: Entry) -> int | None:
+    """The largest count that an input may send; None: it goes nowhere."""
+    if entry.get("high") is not None:
+        return int(entry["high"])
+    bits = [c["message_bits"] for c in network.connections if c["source"] == entry["name"]]
+    return 2 ** min(bits) - 1 if bits else None
 
 
 def sample_major(entry: Entry, layout: str, x: Array) -> Array:

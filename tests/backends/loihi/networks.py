@@ -107,7 +107,7 @@ class Draft:
         name, before, after = f"c{len(self.connections)}", self.end(source), self.end(target)
         many = before.get("graded") or (before.get("kind") in ("analog", "count") and before["ticks"] == 1)
         entry = {"name": name, "source": source, "target": target, "kind": kind, "weight_exp": exponent}
-        entry |= {"message_bits": 8 if many else 0, "lag": lag}
+        entry |= {"message_bits": 10 if many else 0, "lag": lag}
         columns, rows = int(np.prod(before["shape"])), int(np.prod(after["shape"]))
         if kind == "dense":
             self.arrays[f"{name}.weight"] = self.weights((rows, columns))

@@ -98,6 +98,43 @@ def test_refused_folders(changes: dict[str, Any], message: str, tmp_path: Path) 
         PROGRAM.read_network(folder_with(draw(0), tmp_path, **changes))
 
 
+@pytest.mark.parametrize(
+    ("number", "changes", "need"),
+    [
+        (8, {"low": -8, "high": 7}, 4),
+        (8, {"low": -9, "high": 7}, 5),
+        (8, {"low": -8, "high": 8}, 5),
+        (8, {"low": 0, "high": 255}, 8),
+        (10, {"max_count": 255}, 8),
+        (10, {"max_count": None, "theta": 9000, "rho": 9000}, 10),
+        (10, {"max_count": None, "theta": 2**23 - 1, "rho": 1}, 1),
+        (10, {"max_count": None, "theta": 2**23 - 2, "rho": 1}, 2),
+    ],
+)
+def test_messages_hold_the_numbers_sent(
+    number: int, changes: dict[str, Any], need: int, tmp_path: Path
+) -> None:
+    """One bit less is refused, with the connection, the sender, what is needed and what there is."""
+    data = draw(number).finish()
+    which = "inputs" if number == 8 else "populations"
+    sender = data[which][0]["name"]
+    index = next(k for k, c in enumerate(data["connections"]) if c["source"] == sender)
+    edits = {f"{which}__0__{key}": value for key, value in changes.items()}
+    bits = f"connections__{index}__message_bits"
+    PROGRAM.read_network(folder_with(draw(number), tmp_path / "enough", **edits, **{bits: need}))
+    few = need - 1
+    message = f"^c{index}: {sender} sends numbers of {need} bits, message_bits is {few}$"
+    message = message if few else f"^c{index}: {sender} sends numbers: message_bits is needed$"
+    with pytest.raises(PROGRAM.ProgramError, match=message):
+        PROGRAM.read_network(folder_with(draw(number), tmp_path / "few", **edits, **{bits: few}))
+
+
+def test_numbers_without_any_bound_are_refused(tmp_path: Path) -> None:
+    message = "^n0: rho is 0 and max_count null: nothing bounds its numbers$"
+    with pytest.raises(PROGRAM.ProgramError, match=message):
+        PROGRAM.read_network(folder_with(draw(10), tmp_path, populations__0__rho=0))
+
+
 @pytest.mark.parametrize("weight", [3, 256, 255, -258, 1.0])
 def test_weights_that_lava_would_change_are_refused(weight: float, tmp_path: Path) -> None:
     draft = draw(0)
@@ -194,6 +231,20 @@ def test_layouts(layout: str, tmp_path: Path) -> None:
 def test_refused_inputs(x: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(PROGRAM.ProgramError, match=f"^{re.escape(message)}$"):
         encoded(draw(0), tmp_path, x=x)
+
+
+def test_counts_without_a_bound_are_at_most_what_a_message_holds(tmp_path: Path) -> None:
+    draft = draw(8)
+    folder = folder_with(draft, tmp_path, inputs__0__kind="count", inputs__0__high=None)
+    network = PROGRAM.read_network(folder)
+    bits = network.connections[0]["message_bits"]
+    for most, is_taken in ((2**bits - 1, True), (2**bits, False)):
+        x = {"x": np.full((1, *network.inputs[0]["shape"]), most)}
+        if is_taken:
+            assert (PROGRAM.encoded(network, x, None)[0] == most).all()
+            continue
+        with pytest.raises(PROGRAM.ProgramError, match=f"^in0: counts are at most {2**bits - 1}$"):
+            PROGRAM.encoded(network, x, None)
 
 
 def test_missing_inputs(tmp_path: Path) -> None:

@@ -98,6 +98,14 @@ WITHIN: list[tuple[str, Callable[[], SpikeGraph]]] = [
     ("features 1024", lambda: one_layer((1, 4, 4), 1024, 1)),
     ("channels 1024", lambda: one_layer((1024, 2, 2), 1, 1)),
     ("pool 4", lambda: pooled((4, 4), (4, 4))),
+    (
+        "pooling of currents, which folds into the convolution",
+        lambda: network(
+            conv("a", "x", 3, 2),
+            Pool(name="p", inputs=wires("a"), kernel=(2, 2), stride=(2, 2), is_average=True),
+            neuron("n", "p"),
+        ),
+    ),
     ("fan-out 2", lambda: fan(2)),
     ("merge 2", lambda: merged(2)),
     ("reset to 0", lambda: with_neuron(reset=Reset.VALUE)),
@@ -196,7 +204,7 @@ BEYOND: list[tuple[Callable[[], SpikeGraph], str, str, str, str]] = [
     (
         lambda: network(
             conv("a", "x", 3, 2),
-            Pool(name="p", inputs=wires("a"), kernel=(2, 2), stride=(2, 2)),
+            Pool(name="p", inputs=wires("a"), kernel=(2, 2), stride=(2, 2), padding=(1, 1, 1, 1)),
             neuron("n", "p"),
         ),
         "p",

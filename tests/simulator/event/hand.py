@@ -25,7 +25,8 @@ from snncc.ir import (
     Wire,
     wires,
 )
-from snncc.mapping.network import Network, network_of
+from snncc.mapping.building import network_of
+from snncc.mapping.network import Network
 from snncc.mapping.placement import Placement
 from snncc.simulator.timing import Ints
 from tests.simulator import tiny

@@ -23,7 +23,8 @@ from snncc.ir import (
     SpikeGraph,
     Wire,
 )
-from snncc.mapping.network import Network, network_of
+from snncc.mapping.building import network_of
+from snncc.mapping.network import Network
 from snncc.mapping.placement import Placement, Schedule
 from snncc.simulator.timing import Ints
 from tests.simulator.drawn_chips import chips

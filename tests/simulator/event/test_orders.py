@@ -13,7 +13,7 @@ from snncc.chips import CoreLimits
 from snncc.chips.model import Overflow as Full
 from snncc.errors import Deadlock, SnnccError
 from snncc.ir import Node
-from snncc.mapping.network import network_of
+from snncc.mapping.building import network_of
 from snncc.simulator.event_run import EventRun
 from snncc.simulator.machine.events import run_events
 from tests.simulator.event.hand import Hand, dense, free_chip, graph_of, hand, iaf, neuron, spikes_in

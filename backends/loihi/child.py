@@ -1,0 +1,115 @@
+"""A program of others in a process of its own: watched to its end, and ended with us."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import IO
+
+from snncc.backends.target import Progress
+from snncc.errors import EngineFailed
+
+PATIENCE = 3600.0
+"""Seconds without a finished sample after which a run counts as hung."""
+GRACE = 15.0
+"""Seconds that a program has to clean up when it is asked to end."""
+ORPHANS = 3.0
+"""Seconds in which what it started notices that it is gone."""
+POLL = 0.1
+SAMPLE = re.compile(r"sample (\d+) of (\d+)$")
+
+
+class Output:
+    """What the program prints: its last lines, and the samples done."""
+
+    def __init__(self) -> None:
+        self.lines: deque[str] = deque(maxlen=50)
+        self.samples: tuple[int, int] | None = None
+        self.heard = time.monotonic()
+
+    def read(self, stream: IO[str]) -> None:
+        """Read *stream* to its end, and close it."""
+        with stream:
+            for line in map(str.strip, stream):
+                match = SAMPLE.match(line)
+                if match is not None:
+                    self.samples, self.heard = (int(match[1]), int(match[2])), time.monotonic()
+                elif line:
+                    self.lines.append(line)
+
+    def last(self) -> str:
+        """The last line, which is the error of a program that failed."""
+        return self.lines[-1].removeprefix("error: ") if self.lines else "it said nothing"
+
+
+def execute(
+    command: Sequence[str], environment: Mapping[str, str], progress: Progress | None, hint: str = ""
+) -> None:
+    """Run *command* to its end; no process is left behind. Raises `EngineFailed`, with *hint*."""
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for us: we end it, and wait until it has cleaned up
+        )
+    except OSError as problem:
+        raise EngineFailed(f"{command[0]}: cannot be run: {problem.strerror or problem}", hint=hint) from None
+    output = Output()
+    assert child.stdout is not None
+    reader = threading.Thread(target=output.read, args=(child.stdout,), daemon=True)
+    reader.start()
+    try:
+        code = watched(child, output, progress)
+    finally:
+        end(child)
+        reader.join(ORPHANS)
+    if code < 0:
+        memory = ": was there enough memory?" if -code == signal.SIGKILL else ""
+        raise EngineFailed(f"the Lava program was killed ({signal.Signals(-code).name}){memory}")
+    if code:
+        raise EngineFailed(f"the Lava program failed (exit code {code}): {output.last()}", hint=hint)
+
+
+def watched(child: subprocess.Popen[str], output: Output, progress: Progress | None) -> int:
+    """The exit code of *child*. Raises `EngineFailed` when it hangs."""
+    shown = None
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return child.wait(POLL)
+        if progress is not None and output.samples is not None and output.samples != shown:
+            shown = output.samples
+            progress(*shown)
+        if time.monotonic() - output.heard > PATIENCE:
+            problem = f"the Lava program hangs: no sample was done for {PATIENCE:g} s, so it was ended"
+            raise EngineFailed(problem, hint="run fewer timesteps, or run the folder by itself")
+
+
+def end(child: subprocess.Popen[str]) -> None:
+    """End *child* and what it has started, so that they can clean up; at once when we are pressed."""
+    try:
+        if child.poll() is None:
+            child.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(GRACE)
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+        with suppress(OSError):  # there is no such group: all are gone
+            until = time.monotonic() + ORPHANS
+            while time.monotonic() < until:
+                os.killpg(child.pid, 0)
+                time.sleep(POLL / 2)
+            os.killpg(child.pid, signal.SIGKILL)
