@@ -35,7 +35,7 @@ help: ## Show this help
 setup: $(READY) ## Make the environment .venv (every other target does it when needed)
 
 .PHONY: demo
-demo: $(READY) ## Compile, simulate and verify two trained networks on handwritten digits
+demo: $(READY) ## Compile, simulate and verify four trained networks on handwritten digits
 	$(PY) examples/digits/demo.py
 
 .PHONY: test

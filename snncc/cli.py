@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--encoding", default="spikes", help="spikes, graded or stream (default: spikes)")
     one.add_argument("--precision", default="integer", help="integer or float (default: integer)")
     one.add_argument("--chip", metavar="NAME", help="a chip of `snncc targets`, or the path of a chip file")
+    speck_arguments(one)
 
     one = command(commands, "simulate", simulate_command, "run a program and report spikes, energy, latency")
     program_arguments(one)
@@ -153,6 +154,16 @@ def compile_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--stretch", type=int, default=1, metavar="N", help="loihi: chip steps of a timestep, for long loops"
     )
+    speck_arguments(one)
+
+
+def speck_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--readout",
+        default="potentials",
+        help="speck: potentials, or spikes, of neurons put behind a last layer without (approximate)",
+    )
+    one.add_argument("--split-cores", action="store_true", help="speck: split layers over two cores")
 
 
 def program_arguments(one: argparse.ArgumentParser) -> None:
@@ -246,11 +257,14 @@ def compile_command(options: argparse.Namespace) -> int:
         profile=None if options.profile is None else read_data(options.profile)["x"],
         seed=options.seed,
         stretch=options.stretch,
+        readout=options.readout,
+        split_cores=options.split_cores,
     )
     program.save(options.output)
     passes = [{"name": s.name, "preserves": s.made_by.preserves} for s in program.stages if s.made_by]
     if options.json:
-        print(json.dumps({"output": str(options.output), "target": options.target, "passes": passes}))
+        found = {"output": str(options.output), "target": options.target, "passes": passes}
+        print(json.dumps({**found, "measured": list(program.measured)}))
         return 0
     if options.dump:
         print(program.graph)
@@ -264,6 +278,8 @@ def compile_command(options: argparse.Namespace) -> int:
         from snncc.api.tables import usage_table
 
         print(usage_table(program.placement))
+    for line in program.measured:
+        print(line)
     print(f"compiled for {options.target}: {options.output}")
     return 0
 
@@ -279,6 +295,8 @@ def check_command(options: argparse.Namespace) -> int:
         encoding=options.encoding,
         precision=options.precision,
         chip=options.chip,
+        readout=options.readout,
+        split_cores=options.split_cores,
     )
     where = options.target if options.chip is None else f"{options.target} on {options.chip}"
     if options.json:

@@ -1,10 +1,11 @@
 """The public face: what ``import snncc`` offers, and all that the command line calls."""
 
 from snncc.api.compare import NEAR
+from snncc.api.compiling import check, compile_graph
 from snncc.api.data import read_data
 from snncc.api.evaluation import Report, Score, evaluate
 from snncc.api.loading import load, load_model, trace
-from snncc.api.program import Program, Result, check, compile_graph, load_program
+from snncc.api.program import Program, Result, load_program
 from snncc.api.proof import Claim, Difference, LayerCheck, Proof, StageCheck
 from snncc.api.verification import verify
 
