@@ -28,6 +28,8 @@ from snncc.ir import Array, Emit, NeuronParameters, Reset, ResetAt, Shape
 
 INPUTS = 1_000_000
 """Random inputs that a member must agree on."""
+MANY = 4096
+"""Sites from which fewer experiments are made with each."""
 FEW = 20_000
 """Inputs that tell a member apart which does not explain what was measured."""
 
@@ -112,8 +114,8 @@ def experiments(reading: Reading, stairs: Staircase) -> tuple[Array, Array]:
     """Random prefixes [lanes, timesteps, sites] and their lengths: spikes and silence, small and large."""
     rng = np.random.default_rng(3)
     steps = 5 + reading.silent
-    lanes = 96
     count = len(reading.edge)
+    lanes = 96 if count < MANY else 32
     size = rng.choice([0.3, 1.0, 3.0], (lanes, 1, 1))
     prefix = rng.normal(0.4, 1.0, (lanes, steps, count)) * size * reading.unit
     prefix[: lanes // 2, 0] = reading.edge + np.abs(prefix[: lanes // 2, 0])

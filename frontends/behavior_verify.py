@@ -13,6 +13,8 @@ from snncc.reference.neuron import State, initial_state, step
 
 TOLERANCE = 1e-9
 """|u - theta| <= TOLERANCE * max(1, |theta|) is a near tie; reals are compared relative to their size."""
+STEPS = 200
+"""Timesteps of a lane over all kinds of sequences, or a few more."""
 MOST = 2**40
 """Counts beyond are no counts."""
 
@@ -179,7 +181,7 @@ def verify(
     probe: Probe, member: Member, unit: Array, inputs: int, seed: int = 0, *, stops: bool = True
 ) -> Verdict:
     """Compare on about *inputs* inputs, or more, of every kind of sequence; *stops* at a difference."""
-    lanes = max(8, -(-inputs // (len(unit) * 220)))
+    lanes = max(2, -(-inputs // (len(unit) * STEPS)))
     found = NOTHING
     for x in sequences(member, unit, lanes, seed):
         found = found.joined(compare(probe, member, x))

@@ -145,7 +145,7 @@ def check(make: Make, seed: int, inputs: int) -> bool:
             assert wrong == 0, str(found)
             spikes, total = spikes + above, total + x.size
         assert spikes > 0, str(found)
-        assert found.verdict.inputs >= inputs * 0.8
+        assert found.verdict.inputs >= inputs
         assert total >= inputs * 0.9
         return True
     if isinstance(found, Unrecognized) and found.difference is not None:

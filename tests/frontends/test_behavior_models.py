@@ -96,6 +96,32 @@ def test_whole_trains(make: Any, layout: str) -> None:
     np.testing.assert_array_equal(result.output, need.numpy())
 
 
+class Loop(nn.Module):
+    """Walks over [T, B, ...] itself."""
+
+    def __init__(self, make: Any) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Linear(4, 5), nn.Linear(5, 3)
+        with torch.no_grad():
+            for layer in (self.first, self.last):
+                layer.weight.add_(0.35)
+        self.one, self.two = make(rng(0)), make(rng(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.two(self.last(self.one(self.first(step)))) for step in x])
+
+
+@pytest.mark.parametrize("make", [members.MemTimesBeta, members.Buffers])
+def test_a_loop_over_time(make: Any) -> None:
+    model, x = Loop(make), noise(GENERATOR, 6, 3, 4)
+    graph = trace(model, x, layout="TB")
+    result = execute(graph, x)
+    assert_alive(graph, result)
+    assert [note.partition(":")[0] for note in graph.notes] == ["one", "two"]
+    np.testing.assert_array_equal(result.output, in_float64(model)(x.double()).double().numpy())
+
+
 def test_observing_recognizes_again() -> None:
     model = network(members.MemTimesBeta(rng()))
     x = noise(GENERATOR, 3, 2, 2, 2, high=2)
