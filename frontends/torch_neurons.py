@@ -33,6 +33,13 @@ STATE_HINT = (
 TURN_HINT = (
     "give each use a neuron of its own; a loop over time calls each neuron once for each timestep, in order"
 )
+SQUEEZED_HINT = (
+    "put sinabs.layers.FlattenTime before the model and UnflattenTime behind it, and trace with layout='BT'"
+)
+TRAIN_HINT = (
+    "repeat the input over time in the model, set step_mode='s' (snncc.nn.set_step_mode), or trace with "
+    "layout='TB' ('BT' where the module takes [B, T, ...])"
+)
 STATE_WAY_OUT = "hand every neuron the state that it returned in the timestep before, and no other"
 
 
@@ -102,6 +109,8 @@ def patch_one(module: nn.Module, path: str, recorder: Recorder) -> None:
         place = recorder.place()
         place = Place(path, True, place.line)
         call = cell.call(module, args, kwargs)
+        if cell.time(module) is Time.SQUEEZED:
+            check_squeezed(recorder, call.x, place)
         with recorder.leaf():
             out = original(*args, **kwargs)
         if recorder.inside_leaf:
@@ -113,6 +122,17 @@ def patch_one(module: nn.Module, path: str, recorder: Recorder) -> None:
         return out
 
     module.forward = forward
+
+
+def check_squeezed(recorder: Recorder, x: Tensor, place: Place) -> None:
+    """Raise `CannotTrace` unless the first axis of *x* can hold samples and timesteps."""
+    grid = recorder.grid
+    if not recorder.inside_leaf and x.shape[0] != grid.rows:
+        raise CannotTrace(
+            f"{place}: takes {Time.SQUEEZED}, and its first axis has {x.shape[0]} entries for {grid.samples} "
+            f"samples and {grid.timesteps} timesteps",
+            hint=SQUEEZED_HINT,
+        )
 
 
 def patch_encoder(module: nn.Module, recorder: Recorder) -> None:
@@ -341,8 +361,7 @@ def check_time(recorder: Recorder, time: Time, signal: Signal) -> None:
     if signal.over is Over.LAST:
         raise Mixed(
             f"takes {time}, all timesteps at once, but its input has no time axis",
-            "repeat the input over time in the model, set step_mode='s' (snncc.nn.set_step_mode), or trace "
-            "with layout='TB'",
+            TRAIN_HINT,
         )
     times = (
         rows if time is not Time.SQUEEZED else rows.reshape(grid.samples, -1, *rows.shape[1:])

@@ -9,12 +9,13 @@ import pytest
 import sinabs.layers as sl
 import torch
 from sinabs.activation import MaxSpike, MembraneReset, MembraneSubtract, MultiSpike, SingleSpike
+from sinabs.from_torch import from_model
 from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
 from snncc.frontends.factory import load_weights
 from snncc.frontends.from_torch import trace
-from tests.frontends.frameworks import assert_same_spikes, drive, near_ties
+from tests.frontends.frameworks import assert_same_spikes, drive, louder, near_ties
 
 SEEDS = range(6)
 
@@ -166,3 +167,23 @@ def test_refusals(name: str) -> None:
 def test_a_class_that_changes_the_neuron_is_not_taken_for_it() -> None:
     with pytest.raises(CannotTrace):
         trace(nn.Sequential(Other()), torch.rand(2, 5, 7), layout="BT")
+
+
+def test_squeezed_data_has_a_way_out() -> None:
+    model = nn.Sequential(nn.Linear(7, 3), sl.IAFSqueeze(batch_size=2))
+    with pytest.raises(CannotTrace, match=r"1: takes \[B\*T, ...\], and its first axis has 2") as caught:
+        trace(model, torch.rand(10, 7), timesteps=5, layout="B")
+    assert "FlattenTime" in str(caught.value)
+
+
+def test_a_converted_network() -> None:
+    """What sinabs makes of a network with rectifiers."""
+    torch.manual_seed(0)
+    ann = nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(36, 5), nn.ReLU()
+    )
+    network = from_model(ann, input_shape=(2, 8, 8), batch_size=2, num_timesteps=100).spiking_model
+    for index in (1, 5):
+        network[index].reset_states()  # sinabs runs the network once
+    model = nn.Sequential(sl.FlattenTime(), louder(network, 2.0), sl.UnflattenTime(2))
+    assert_same_spikes(model, drive(torch.Generator().manual_seed(0), 2, 2, 8, 8) * 3, "BT")
