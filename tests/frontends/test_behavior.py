@@ -22,12 +22,14 @@ from snncc.frontends.torch_parameters import ENUMS
 from snncc.ir import Array, Emit, NeuronParameters, Reset
 from snncc.reference.neuron import initial_state, step
 from tests.frontends import behavior_members as members
+from tests.frontends import behavior_trains as trains
 from tests.frontends.behavior_activations import ACTIVATIONS, Integers
 from tests.frontends.behavior_members import MEMBERS
 from tests.frontends.behavior_strangers import STRANGERS
+from tests.frontends.behavior_trains import TRAINS
 
 Make = Callable[[np.random.Generator], nn.Module]
-ALL: tuple[Make, ...] = (*MEMBERS, *ACTIVATIONS, *STRANGERS)
+ALL: tuple[Make, ...] = (*MEMBERS, *TRAINS, *ACTIVATIONS, *STRANGERS)
 QUICK, SEEDS = 10_000, range(1, 5)
 TIE = 1e-9
 
@@ -180,7 +182,7 @@ def alone(member: Member, inputs: Array, site: int) -> float:
     return float(np.broadcast_to(out, member.gain.shape)[site])
 
 
-@pytest.mark.parametrize("make", [*MEMBERS, *ACTIVATIONS], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [*MEMBERS, *TRAINS, *ACTIVATIONS], ids=lambda make: make.__name__)
 def test_members(make: Make) -> None:
     assert check(make, 0, QUICK)
 
@@ -217,7 +219,7 @@ def test_the_numbers_are_the_module_s_own() -> None:
 
 
 def test_a_number_for_each_channel() -> None:
-    module = members.PerChannel(np.random.default_rng(0))
+    module = trains.PerChannel(np.random.default_rng(0))
     told = recognize(module, (3, 2, 2), inputs=QUICK).description
     np.testing.assert_array_equal(told["theta"], module.theta.detach().double()[0])
     np.testing.assert_array_equal(told["leak"], module.leak.detach().double())
@@ -257,7 +259,7 @@ def test_the_module_stays_as_it_is() -> None:
 
 
 def test_what_a_recognition_says() -> None:
-    module = members.WholeTrain(np.random.default_rng(0))
+    module = trains.WholeTrain(np.random.default_rng(0))
     found = recognize(module, (2,), time_axis=0, where="net.1", inputs=QUICK)
     assert str(found).startswith("net.1: WholeTrain recognized by its behavior: theta 0.68885")
     assert "leak 0.645873" in str(found)
@@ -266,7 +268,7 @@ def test_what_a_recognition_says() -> None:
 
 def test_a_module_that_fails() -> None:
     with pytest.raises(Unfit, match=r"layer: fails on its own: RuntimeError: .*size"):
-        recognize(members.PerNeuron(np.random.default_rng(0)), (7,), where="layer")
+        recognize(trains.PerNeuron(np.random.default_rng(0)), (7,), where="layer")
 
 
 def test_a_fixed_number_of_samples() -> None:

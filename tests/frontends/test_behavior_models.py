@@ -19,6 +19,7 @@ from snncc.frontends.behavior import Unrecognized, recognize
 from snncc.frontends.from_torch import observe, trace
 from snncc.ir import Emit, load_graph, save_graph
 from tests.frontends import behavior_members as members
+from tests.frontends import behavior_trains as trains
 from tests.frontends.behavior_strangers import AdaptiveThreshold, BatchMates
 from tests.frontends.torch_networks import assert_alive, execute, noise
 
@@ -64,7 +65,7 @@ def stepped(model: nn.Module, x: Tensor, timesteps: int) -> Any:
 
 @pytest.mark.parametrize(
     "make",
-    [members.MemTimesBeta, members.Buffers, members.TauDecaysInput, members.PerChannel, members.Synaptic],
+    [members.MemTimesBeta, members.Buffers, members.TauDecaysInput, trains.PerChannel, members.Synaptic],
 )
 def test_a_network_of_single_step_neurons(make: Any) -> None:
     model = network(make(rng(2)), members.Plif(rng(1)))
@@ -78,7 +79,7 @@ def test_a_network_of_single_step_neurons(make: Any) -> None:
     np.testing.assert_array_equal(result.output, stepped(model, x, 8))
 
 
-@pytest.mark.parametrize(("make", "layout"), [(members.WholeTrain, "TB"), (members.BatchFirst, "BT")])
+@pytest.mark.parametrize(("make", "layout"), [(trains.WholeTrain, "TB"), (trains.BatchFirst, "BT")])
 def test_whole_trains(make: Any, layout: str) -> None:
     torch.manual_seed(0)
     layers = nn.Linear(5, 7), nn.Linear(7, 4)
@@ -154,7 +155,7 @@ def _clean_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_readout_that_integrates() -> None:
-    model = nn.Sequential(nn.Linear(4, 3), members.Readout(rng(1)))
+    model = nn.Sequential(nn.Linear(4, 3), trains.Readout(rng(1)))
     x = noise(GENERATOR, 3, 4)
     graph = trace(model, x, 6, "B")
     assert graph.neurons[0].parameters.emit is Emit.POTENTIAL
