@@ -90,7 +90,7 @@ def identified(probe: Probe, kind: str, inputs: int) -> Recognized:
     if stairs is None:
         raise mute(probe, where, kind)
     reading, found = read(probe, stairs)
-    found = found.joined(edges(probe, stairs, *experiments(reading, stairs)))
+    found = found.joined(edges(probe, stairs, *experiments(reading)))
     own = known(probe)
     others: list[tuple[int, Member, Verdict]] = []
     for one in fits(reading, stairs, found):
@@ -100,6 +100,8 @@ def identified(probe: Probe, kind: str, inputs: int) -> Recognized:
         except InvalidGraph:
             continue
         verdict = verify(probe, member, reading.unit, inputs if is_good else min(inputs, FEW), stops=is_good)
+        if verdict.difference is None and not is_good:
+            verdict = verify(probe, member, reading.unit, inputs)
         if verdict.difference is None:
             told = described(member, probe.sites)
             return Recognized(where, kind, told, member, verdict, found.least.size)
@@ -110,7 +112,7 @@ def identified(probe: Probe, kind: str, inputs: int) -> Recognized:
     raise refusal(where, kind, member, verdict, probe)
 
 
-def experiments(reading: Reading, stairs: Staircase) -> tuple[Array, Array]:
+def experiments(reading: Reading) -> tuple[Array, Array]:
     """Random prefixes [lanes, timesteps, sites] and their lengths: spikes and silence, small and large."""
     rng = np.random.default_rng(3)
     steps = 5 + reading.silent

@@ -57,7 +57,7 @@ def read(probe: Probe, stairs: Staircase) -> tuple[Reading, Edges]:
     slope = finite(below[1], below[0]) / (unit * (BELOW[1] - BELOW[0]))
     drop = finite(above[0], just)
     silent = silence(probe, edge) if stairs.emit is Emit.COUNT else 0
-    pair, product_ = second_order(probe, stairs, found, edge, unit)
+    pair, both = second_order(probe, stairs, found, edge, unit)
     found = found.joined(pair)
     late = above[0]
     if silent:
@@ -72,7 +72,7 @@ def read(probe: Probe, stairs: Staircase) -> tuple[Reading, Edges]:
         unit=unit,
         theta=theta,
         slope=slope,
-        product=product_,
+        product=both,
         jump=drop,
         silent=silent,
         late=np.where(np.isfinite(late), late, level),
