@@ -11,7 +11,8 @@ framework's module here is imported when a model uses it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
@@ -102,6 +103,11 @@ def no_states(module: Any) -> Mapping[str, Mapping[str, object]]:
     return {}
 
 
+def nothing_held(module: Any) -> Mapping[str, Tensor]:
+    """No state is known that the module keeps between calls."""
+    return {}
+
+
 def no_recurrence(module: Any) -> Recurrence | None:
     """Nothing is fed back."""
     return None
@@ -114,7 +120,8 @@ class Cell:
     *describe* gives the parameters as in `snncc.register_neuron`; *reads*, for every state that the module
     returns and that a neuron without spikes can compute, the parameters of that neuron; *initial* the
     parameter that a state given before the first timestep becomes. A cell that *forgets* starts anew in
-    each call that is not given its state. *held* are the states that the module keeps as buffers.
+    each call that is not given its state. *held* are the states that the module keeps as buffers of its
+    state dict, *holds* gives those that must still be what they were when the next call comes.
     """
 
     describe: Describe
@@ -127,6 +134,7 @@ class Cell:
     recurrence: Callable[[Any], Recurrence | None] = no_recurrence
     forgets: bool = False
     held: tuple[str, ...] = ()
+    holds: Callable[[Any], Mapping[str, Tensor]] = nothing_held
 
 
 OWN = Cell(lambda module: module.describe())
@@ -174,6 +182,18 @@ def prepare(model: nn.Module, samples: int, timesteps: int) -> None:
         framework = framework_of(module)
         if framework is not None:
             framework.prepare(module, samples, timesteps, is_root=module is model)
+
+
+@contextmanager
+def running(model: nn.Module) -> Iterator[None]:
+    """What frameworks keep outside of modules is about *model* (a copy) inside, and as it was afterwards."""
+    used = {
+        framework.__name__: framework for module in model.modules() if (framework := framework_of(module))
+    }
+    with ExitStack() as stack:
+        for framework in used.values():
+            stack.enter_context(getattr(framework, "running", nullcontext)(model))
+        yield
 
 
 def nearest(table: Mapping[type, Cell], module: nn.Module) -> Cell | None:

@@ -15,7 +15,8 @@ the same timestep, too; the spike of a potential beyond twice the threshold is t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -137,8 +138,11 @@ def call(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
 
 
 def result(module: Any, out: Any) -> Result:
-    states = {name: getattr(module, name) for name in names(module)}
-    return Result(out[0] if isinstance(out, tuple) else out, states)
+    return Result(out[0] if isinstance(out, tuple) else out, holds(module))
+
+
+def holds(module: Any) -> Mapping[str, Any]:
+    return {name: getattr(module, name) for name in names(module)}
 
 
 def forget(module: Any) -> None:
@@ -155,6 +159,17 @@ def prepare(module: nn.Module, samples: int, timesteps: int, *, is_root: bool) -
     """No module of snnTorch holds such a number."""
 
 
+@contextmanager
+def running(model: nn.Module) -> Iterator[None]:
+    """`snntorch.utils.reset` resets all neurons that were ever made; here it means those of *model*."""
+    before = snntorch.SpikingNeuron.instances
+    snntorch.SpikingNeuron.instances = [m for m in model.modules() if isinstance(m, snntorch.SpikingNeuron)]
+    try:
+        yield
+    finally:
+        snntorch.SpikingNeuron.instances = before
+
+
 PLAIN = Cell(
     describe,
     lambda module: Time.STEP,
@@ -164,6 +179,7 @@ PLAIN = Cell(
     reads,
     {"mem": "v_init", "syn": "i_init"},
     recurrence,
+    holds=holds,
 )
 CELLS: dict[type, Cell] = dict.fromkeys(STATES, PLAIN)
 

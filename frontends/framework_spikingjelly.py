@@ -12,13 +12,14 @@ take [T, B, ...] (step mode m, SeqToANNContainer) need no care: they only reshap
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from spikingjelly.activation_based import base, neuron
-from torch import nn
+from torch import Tensor, nn
 
-from snncc.frontends.cells import Cell, Unsupported, is_step_at_zero, nearest, values
+from snncc.frontends.cells import Cell, Result, Unsupported, is_step_at_zero, nearest, values
 
 SUPPORTED = {
     "IFNode": "all options",
@@ -85,9 +86,18 @@ def prepare(module: nn.Module, samples: int, timesteps: int, *, is_root: bool) -
     """No module of SpikingJelly holds such a number."""
 
 
+def holds(module: Any) -> Mapping[str, Tensor]:
+    return {"v": module.v} if isinstance(module.v, Tensor) else {}
+
+
+def result(module: Any, out: Any) -> Result:
+    return Result(out, holds(module))
+
+
+LEAKY = Cell(describe, result=result, holds=holds)
 CELLS: dict[type, Cell] = {
-    neuron.ILIFNode: Cell(describe_integer),
-    **dict.fromkeys((neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode), Cell(describe)),
+    neuron.ILIFNode: Cell(describe_integer, result=result, holds=holds),
+    **dict.fromkeys((neuron.IFNode, neuron.LIFNode, neuron.ParametricLIFNode), LEAKY),
 }
 
 

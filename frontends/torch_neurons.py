@@ -111,6 +111,7 @@ def patch_one(module: nn.Module, path: str, recorder: Recorder) -> None:
         call = cell.call(module, args, kwargs)
         if cell.time(module) is Time.SQUEEZED:
             check_squeezed(recorder, call.x, place)
+        check_held(recorder, module, cell, call, place)
         with recorder.leaf():
             out = original(*args, **kwargs)
         if recorder.inside_leaf:
@@ -133,6 +134,19 @@ def check_squeezed(recorder: Recorder, x: Tensor, place: Place) -> None:
             f"samples and {grid.timesteps} timesteps",
             hint=SQUEEZED_HINT,
         )
+
+
+def check_held(recorder: Recorder, module: nn.Module, cell: Cell, call: Call, place: Place) -> None:
+    """Raise `CannotTrace` where a state that *module* holds is no longer what its last call left."""
+    count = recorder.uses.get(place.path, 0)
+    if recorder.inside_leaf or not count:
+        return
+    for name, tensor in cell.holds(module).items():
+        if name not in call.states and recorder.state(tensor) != State(place.path, name, count - 1):
+            raise CannotTrace(
+                f"{place}: its {name} is reset or changed before its call number {count + 1}",
+                hint="reset before the first timestep only",
+            )
 
 
 def patch_encoder(module: nn.Module, recorder: Recorder) -> None:
@@ -186,6 +200,11 @@ class Use:
                 hint="return the spikes alone; keep the potential as an attribute",
             )
         found = description(self.module, str(place)) | self.started()
+        if found.get("reset_at", "same") != "same" and np.any(found.get("v_init", -np.inf) > found["theta"]):
+            raise CannotTrace(
+                f"{place}: starts above its threshold and is reset in the first timestep",
+                hint="start below the threshold",
+            )
         try:
             frame = self.frame(signal)
             is_constant = signal.over is Over.LAST and frame.over is None
@@ -254,7 +273,9 @@ class Use:
             if state is None and self.count == 0:
                 first.update(self.constant_state(name, tensor))
             elif state != State(self.place.path, name, self.count - 1):
-                what = f"the {state.name} of {state.path}" if state else "a constant"
+                is_data = self.recorder.signal(tensor) is not None
+                what = "data" if is_data else "a constant"
+                what = f"the {state.name} of {state.path}" if state else what
                 raise CannotTrace(
                     f"{self.place}: is given {what} as its {name}, in its call number {self.count + 1}",
                     hint=STATE_WAY_OUT,

@@ -221,7 +221,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inputs = [*tree_iter(args), *tree_iter(kwargs)]
         if self.hands_on_state(name, inputs, out):
             return out
-        if any(isinstance(value, Tensor) and value in self.earlier for value in inputs):
+        reads = name not in FACTORIES
+        if reads and any(isinstance(value, Tensor) and value in self.earlier for value in inputs):
             raise CannotTrace(
                 f"{self.place()}: keeps a tensor from one timestep to the next outside of a neuron",
                 hint="recurrent connections and traces of your own are not supported by this front end yet",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import snntorch as snn
 import torch
-from snntorch import surrogate
+from snntorch import surrogate, utils
 from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
@@ -196,6 +196,30 @@ class Anew(Stateful):
         return super().forward(x)[0]
 
 
+class Resets(nn.Module):
+    """Resets what its modules hold in every timestep."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lif = snn.Leaky(0.9, init_hidden=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        utils.reset(self)
+        out: Tensor = self.lif(x * 0.0)
+        return out
+
+
+def test_the_states_of_the_model_stay() -> None:
+    """`utils.reset` acts on all neurons that exist; tracing leaves those of the user's model alone."""
+    model = Resets()
+    model.lif(torch.full((2, 7), 0.4))
+    before = model.lif.mem
+    with pytest.raises(CannotTrace):
+        trace(model, torch.rand(2, 7), 5, "B")
+    assert model.lif.mem is before
+    assert any(one is model.lif for one in snn.SpikingNeuron.instances)
+
+
 def stochastic(x: Tensor) -> Tensor:
     """A surrogate whose forward is no step."""
     return torch.sigmoid(x)
@@ -220,6 +244,8 @@ REFUSALS: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "0: has the class Alpha of snnTorch",
     ),
     "swapped": (lambda: Swapped(), "lif .*: is given the mem of lif as its syn, in its call number 2"),
+    "resets": (lambda: Resets(), "lif .*: its mem is reset or changed before its call number 2"),
+    "above": (lambda: Stateful(-3.0), "lif .*: starts above its threshold"),
     "anew": (lambda: Anew(), "lif .*: is given a constant as its syn, in its call number 2"),
 }
 
