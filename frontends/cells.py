@@ -4,8 +4,9 @@ A plain neuron takes one tensor and returns one. Modules of the frameworks diffe
 return their state beside the spikes, they are given that state again, they feed their spikes back to
 themselves. A `Cell` says so for a class of modules, and everything else in the front end asks the cell.
 
-Cells come from, in this order: classes that the user registered (`snncc.register_neuron`), `snncc.nn`, and
-the framework that a module's class belongs to. A framework's module here is imported when a model uses it.
+Cells come from, in this order: classes that the user registered (`snncc.register_neuron`), `snncc.nn`, the
+framework that a module's class belongs to, and what the module does (`snncc.frontends.behavior`). A
+framework's module here is imported when a model uses it.
 """
 
 from __future__ import annotations
@@ -137,6 +138,8 @@ class Cell:
 
 
 OWN = Cell(lambda module: module.describe())
+RECOGNIZED = "_snncc_recognized"
+"""The attribute that holds the cell of a module (of a copy) that was recognized by its behavior."""
 
 
 def cell_of(module: nn.Module) -> Cell | None:
@@ -146,7 +149,8 @@ def cell_of(module: nn.Module) -> Cell | None:
     if isinstance(module, NeuronModule):
         return OWN
     framework = framework_of(module)
-    return None if framework is None else framework.cell(module)
+    cell = None if framework is None else framework.cell(module)
+    return cell or vars(module).get(RECOGNIZED)
 
 
 def framework_of(module: nn.Module) -> Any:

@@ -215,3 +215,16 @@ def example(x: Any) -> Tensor:
     if wrong := int((~torch.isfinite(tensor)).sum()):
         raise BadInput(f"{wrong} of {tensor.numel()} numbers of the example are NaN or infinite")
     return tensor
+
+
+def resized(x: Tensor, chosen: Options, samples: int, timesteps: int) -> Tensor:
+    """*x* with other numbers of samples and timesteps; what is missing is the user's data, mirrored."""
+    x = grown(x, chosen.samples_axis, samples)
+    return grown(x, 1 - chosen.samples_axis, timesteps) if chosen.has_time else x
+
+
+def grown(x: Tensor, axis: int, size: int) -> Tensor:
+    """The first *size* entries of *x* along *axis*; beyond its end, those before, flipped."""
+    while x.shape[axis] < size:
+        x = torch.cat([x, x.flip(tuple(range(2, x.ndim)) if x.ndim > 2 else (1,))], axis)
+    return x.narrow(axis, 0, size)

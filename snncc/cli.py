@@ -275,6 +275,8 @@ def compile_command(options: argparse.Namespace) -> int:
         return 0
     if options.dump:
         print(program.graph)
+    for note in graph.notes:
+        print(note)
     layers = [program.graph.edges[node.name].size for node in program.graph.neurons]
     print(f"{program.graph.name}: {len(layers)} neuron layers, {sum(layers):,} neurons")
     for one in passes:
@@ -293,8 +295,9 @@ def check_command(options: argparse.Namespace) -> int:
     import snncc
     from snncc.api.tables import text_table
 
+    graph = graph_of(options)
     problems = snncc.check(
-        graph_of(options),
+        graph,
         options.target,
         encoding=options.encoding,
         precision=options.precision,
@@ -306,8 +309,12 @@ def check_command(options: argparse.Namespace) -> int:
     if options.json:
         from dataclasses import asdict
 
-        print(json.dumps({"fits": not problems, "problems": [asdict(problem) for problem in problems]}))
-    elif problems:
+        found = [asdict(problem) for problem in problems]
+        print(json.dumps({"fits": not problems, "problems": found, "notes": list(graph.notes)}))
+        return 1 if problems else 0
+    for note in graph.notes:
+        print(note)
+    if problems:
         hints = {p.hint: "" for p in problems if p.hint}
         hints = {hint: f"[{k}]" for k, hint in enumerate(hints, start=1)}
         rows = [[p.where, p.what, p.need, p.have, hints.get(p.hint, "")] for p in problems]

@@ -243,6 +243,10 @@ def test_state_outside_of_a_neuron_is_refused() -> None:
     class Recurrent(nn.Module):
         last: Tensor | None = None
 
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused = nn.Linear(1, 1)  # with a layer inside it is no neuron of the user's own
+
         def forward(self, x: Tensor) -> Tensor:
             self.last = x if self.last is None else x + 0.5 * self.last
             return self.last
