@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         load,
         load_model,
         load_program,
+        save_nir,
         trace,
         verify,
     )
@@ -50,6 +51,7 @@ PUBLIC = {
     "load_model": ("snncc.api", "load_model"),
     "load_program": ("snncc.api", "load_program"),
     "register_neuron": ("snncc.frontends.neurons", "register_neuron"),
+    "save_nir": ("snncc.api", "save_nir"),
     "targets": ("snncc.backends.table", "targets"),
     "trace": ("snncc.api", "trace"),
     "verify": ("snncc.api", "verify"),
@@ -76,6 +78,7 @@ __all__ = [
     "load_program",
     "measure",
     "register_neuron",
+    "save_nir",
     "targets",
     "trace",
     "verify",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snncc import __version__
+from snncc.cli_nir import export_arguments, export_command, nir_arguments
 from snncc.errors import BadFile, BadInput, SnnccError
 
 if TYPE_CHECKING:
@@ -95,6 +96,9 @@ def parser() -> argparse.ArgumentParser:
     event_arguments(one)
     one.add_argument("--timesteps", type=integers, metavar="T,T,..", help="numbers of timesteps to try")
 
+    one = command(commands, "export", export_command, "write a network for other frameworks (NIR)")
+    export_arguments(one)
+
     command(commands, "targets", targets_command, "list the targets")
     command(commands, "passes", passes_command, "list the passes and what they preserve")
     return top
@@ -108,7 +112,7 @@ def command(commands: Any, name: str, run: Command, text: str) -> argparse.Argum
 
 
 def model_arguments(one: argparse.ArgumentParser) -> None:
-    one.add_argument("model", type=Path, help="model.pt, .pt2, or a graph .snn")
+    one.add_argument("model", type=Path, help="model.pt, .pt2, or a graph .snn, .nir")
     model_flags(one)
     one.add_argument("--timesteps", type=int, metavar="T", help="timesteps for which the network was trained")
     one.add_argument("--layout", choices=("B", "TB", "BT"), help="leading axes that the model takes")
@@ -117,6 +121,7 @@ def model_arguments(one: argparse.ArgumentParser) -> None:
         "--input-kind", default="analog", choices=("analog", "spike", "count"), help="what the input holds"
     )
     one.add_argument("--over", metavar="HOW", help="outputs over time: sequence, sum, mean, last or maximum")
+    nir_arguments(one)
     one.add_argument("--presence", choices=("sequence", "constant", "first"), help="when the input is there")
 
 
@@ -246,6 +251,8 @@ def graph_of(options: argparse.Namespace) -> SpikeGraph:
         layout=options.layout,
         factory=options.factory,
         trust=options.trust,
+        reset=options.reset,
+        dt=options.dt,
         input_kind=options.input_kind,
         presence=options.presence,
         over=options.over,
@@ -294,6 +301,8 @@ def compile_command(options: argparse.Namespace) -> int:
         return 0
     if options.dump:
         print(program.graph)
+    for note in graph.notes:
+        print(note)
     layers = [program.graph.edges[node.name].size for node in program.graph.neurons]
     print(f"{program.graph.name}: {len(layers)} neuron layers, {sum(layers):,} neurons")
     for one in passes:
@@ -312,8 +321,9 @@ def check_command(options: argparse.Namespace) -> int:
     import snncc
     from snncc.api.tables import text_table
 
+    graph = graph_of(options)
     problems = snncc.check(
-        graph_of(options),
+        graph,
         options.target,
         encoding=options.encoding,
         precision=options.precision,
@@ -325,8 +335,12 @@ def check_command(options: argparse.Namespace) -> int:
     if options.json:
         from dataclasses import asdict
 
-        print(json.dumps({"fits": not problems, "problems": [asdict(problem) for problem in problems]}))
-    elif problems:
+        found = [asdict(problem) for problem in problems]
+        print(json.dumps({"fits": not problems, "problems": found, "notes": list(graph.notes)}))
+        return 1 if problems else 0
+    for note in graph.notes:
+        print(note)
+    if problems:
         hints = {p.hint: "" for p in problems if p.hint}
         hints = {hint: f"[{k}]" for k, hint in enumerate(hints, start=1)}
         rows = [[p.where, p.what, p.need, p.have, hints.get(p.hint, "")] for p in problems]

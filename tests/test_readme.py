@@ -26,7 +26,7 @@ def test_python_blocks_run(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_commands_parse(page: str, least: int) -> None:
     text = (Path(__file__).parents[1] / page).read_text(encoding="utf-8")
-    commands = re.findall(r"^\$ snncc (.*)$", text.replace("\\\n", ""), re.MULTILINE)  # "\\" goes on
+    commands = re.findall(r"^\$ snncc (.*)$", text.replace("\\\n", " "), re.MULTILINE)
     assert len(commands) >= least
     for command in commands:
         parser().parse_args(command.split())

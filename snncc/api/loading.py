@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".pt2")
 MAX_SIGNALS = 2**28
 """Inputs with more numbers than this are a typing error."""
-KNOWN_SUFFIXES = (".snn", *TORCH_SUFFIXES)
+KNOWN_SUFFIXES = (".snn", ".nir", *TORCH_SUFFIXES)
 
 
 def trace(
@@ -78,15 +78,28 @@ def load(
     layout: str | None = None,
     factory: str | None = None,
     trust: bool = False,
+    reset: str | None = None,
+    dt: float | None = None,
     **options: Any,
 ) -> SpikeGraph:
-    """Read a graph from ``.snn``, or trace the model in ``.pt``, ``.pth`` or ``.pt2``.
+    """Read a graph from ``.snn`` or ``.nir``, or trace the model in ``.pt``, ``.pth`` or ``.pt2``.
+
+    A NIR graph needs *timesteps*, *dt* in seconds, and, where the file does not say it, *reset*:
+    ``subtract``, ``zero``, ``value`` or ``none`` (`snncc.frontends.nir_neurons` has the equations).
 
     A traced model needs *input_shape*, per sample and timestep, and *layout*. Code in a file never runs:
     *factory* (``package.module:function``) builds the model for a state dict; *trust* unpickles a file of
     one's own. Raises `BadFile`, `BadInput`, `CannotTrace`.
     """
     path = Path(path)
+    if path.suffix == ".nir":
+        if input_shape is not None:
+            raise BadInput(
+                f"{path}: a NIR graph says the shape of its input", hint="leave out the input shape"
+            )
+        return read_nir(path, reset=reset, dt=dt, timesteps=timesteps, layout=layout, **options)
+    if reset is not None or dt is not None:
+        raise BadInput(f"{path}: a reset and a step dt belong to NIR graphs (.nir)", hint="leave them out")
     if path.suffix == ".snn":
         return load_graph(path)
     model = load_model(path, factory=factory, trust=trust)
@@ -106,9 +119,19 @@ def load(
     return trace(model, example, timesteps, layout, **options)
 
 
+def read_nir(path: Path, *, over: str | None = None, **options: Any) -> SpikeGraph:
+    """The graph in a ``.nir`` file, its outputs reduced *over* time where that is given."""
+    from snncc.frontends.from_nir import load_nir
+
+    graph = load_nir(path, **options)
+    return graph if over is None else reduced(graph, over)
+
+
 def load_model(path: str | Path, *, factory: str | None = None, trust: bool = False) -> torch.nn.Module:
     """The PyTorch module in *path*, safely. Raises `BadFile`."""
     path = Path(path)
+    if path.suffix in KNOWN_SUFFIXES and path.suffix not in TORCH_SUFFIXES:
+        raise BadFile(f"{path}: holds a graph, not a PyTorch model")
     if path.suffix not in TORCH_SUFFIXES:
         known = ", ".join(KNOWN_SUFFIXES)
         raise BadFile(f"{path}: unknown kind of file {path.suffix!r}; known: {known}")
