@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snncc import __version__
+from snncc.cli_events import event_arguments, input_of, labeled_input_of
 from snncc.cli_nir import export_arguments, export_command, nir_arguments
 from snncc.errors import BadFile, BadInput, SnnccError
 
@@ -187,14 +188,6 @@ def program_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument("--jobs", type=int, metavar="N", help="threads (default: all)")
 
 
-def event_arguments(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--dt", type=duration, metavar="1000us", help="events: length of a timestep (us, ms, s)")
-    one.add_argument(
-        "--event-bins", choices=("counts", "spikes"), help="events: counts (default), or 0 and 1"
-    )
-    one.add_argument("--camera", metavar="NAME", help="AEDAT 2.0: dvs128, davis240, davis346 or davis640")
-
-
 def engine_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument("--engine", help="run what was emitted on software of others: lava or sinabs")
     one.add_argument(
@@ -226,14 +219,6 @@ def accounting_argument(one: argparse.ArgumentParser) -> None:
 def integers(text: str) -> tuple[int, ...]:
     """A list of integers such as 1,28,28."""
     return tuple(int(part) for part in text.split(","))
-
-
-def duration(text: str) -> int:
-    """Microseconds of a text such as 1000us, 1ms or 1s."""
-    for unit, factor in (("us", 1), ("ms", 1000), ("s", 1_000_000)):
-        if text.endswith(unit) and (number := text.removesuffix(unit)).isdecimal() and int(number):
-            return int(number) * factor
-    raise argparse.ArgumentTypeError(f"{text!r} is no time such as 1000us, 1ms or 1s")
 
 
 def reals(text: str) -> tuple[float, ...]:
@@ -403,20 +388,6 @@ def simulate_command(options: argparse.Namespace) -> int:
     return 0
 
 
-def input_of(
-    options: argparse.Namespace, program: Program, timesteps: int | None = None
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The arrays of ``--input``, and what of a recording is left out."""
-    from snncc.api import read_input
-    from snncc.frontends.events import Bins, is_recording
-
-    bins = None
-    if options.dt is not None or options.event_bins is not None or is_recording(options.input):
-        steps = program.timesteps if timesteps is None and options.dt is None else timesteps
-        bins = Bins(steps, options.dt, options.event_bins or "counts")
-    return read_input(program.graph, options.input, bins, options.camera)
-
-
 def print_notes(notes: Iterable[str]) -> None:
     """What is beside the results, to stderr."""
     for note in notes:
@@ -481,16 +452,10 @@ def verify_command(options: argparse.Namespace) -> int:
 
 def evaluate_command(options: argparse.Namespace) -> int:
     import snncc
-    from snncc.api import read_labeled
     from snncc.api.tables import report_table
-    from snncc.frontends.events import Bins
 
     program = snncc.load_program(options.program)
-    if options.input.suffix.lower() == ".csv":
-        bins = Bins(program.timesteps, options.dt, options.event_bins or "counts")
-        data, lost = read_labeled(program.graph, options.input, bins, options.camera)
-    else:
-        data, lost = input_of(options, program)
+    data, lost = labeled_input_of(options, program)
     if "y" not in data:
         raise BadFile(f"{options.input}: needs labels 'y'", hint="numpy.savez(path, x=..., y=...)")
     with progress_bar("evaluate") as progress:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import snncc
-from snncc.cli import duration, main
+from snncc.cli import main
+from snncc.cli_events import duration
 from snncc.errors import MissingDependency
 from snncc.frontends.events import FORMATS, Events
 from snncc.ir import Layout, save_graph
