@@ -119,8 +119,13 @@ def inside(path: str, outer: str) -> bool:
 
 def candidates(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Modules of the user's own classes without layers inside, the outer ones first."""
+    known: list[str] = []
     for path, module in model.named_modules():
-        if type(module).__module__.partition(".")[0] in FOREIGN or cell_of(module) is not None:
+        if cell_of(module) is not None:
+            known.append(path)
+        if type(module).__module__.partition(".")[0] in FOREIGN or any(
+            path == one or inside(path, one) for one in known
+        ):
             continue
         parts = [part for part in module.modules() if part is not module]
         if not any(cell_of(part) or part._parameters for part in parts):
