@@ -109,7 +109,7 @@ def test_refusals() -> None:
         "0: has a surrogate_function whose forward is no step": neuron.IFNode(
             surrogate_function=surrogate.Sigmoid(spiking=False)
         ),
-        "ge compares or rounds a signal": Own(surrogate_function=surrogate.ATan()),
+        "as a neuron: 0: Own is no member of": Own(surrogate_function=surrogate.ATan()),
     }
     for words, module in refused.items():
         with pytest.raises(CannotTrace, match=words) as caught:
