@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from snncc.errors import CannotTrace
 from snncc.frontends.behavior import Recognized, recognize
 from snncc.frontends.behavior_probe import Probe, prepared
-from snncc.frontends.cells import RECOGNIZED, Cell, Time, cell_of, prepare
+from snncc.frontends.cells import RECOGNIZED, Cell, Time, call_reset, cell_of, prepare
 from snncc.frontends.torch_neurons import STATE_HINT
 from snncc.frontends.torch_operations import HANDLERS
 from snncc.frontends.torch_options import Options
@@ -36,6 +36,8 @@ OVER_TIME = ("select", "unbind", "slice", "index")
 FOREIGN = ("torch", "snncc")
 """Packages whose classes are recorded as they are."""
 RESULTS = ("relu", "potential")
+First = tuple[Shape, frozenset[str], bool, tuple[str, ...]]
+"""What a module was given first, what it did, whether its state changed, what was left over in it."""
 
 
 @dataclass(slots=True)
@@ -66,6 +68,8 @@ class Seen:
     samples: int
     operations: frozenset[str]
     keeps: bool
+    left: tuple[str, ...] = ()
+    """Of the state that it was found with, what no fresh module has: values that differ by element."""
 
     @property
     def is_plain(self) -> bool:
@@ -93,8 +97,11 @@ def with_recognized(model: nn.Module, sized: Sized, chosen: Options) -> tuple[nn
     names = [path for path, _ in candidates(model)]
     if not names:
         return model, found
+    fresh = copied(model)
+    for path in names:
+        call_reset(fresh.get_submodule(path))
     try:
-        seen = observed(model, names, sized, chosen)
+        seen = observed(fresh, names, sized, chosen)
     except CannotTrace:
         return model, found  # the recording will say the same, in its place
     twin = copied(model)
@@ -110,6 +117,7 @@ def with_recognized(model: nn.Module, sized: Sized, chosen: Options) -> tuple[nn
         if one is not None:
             done.append(path)
             found.notes.append(str(one))
+            found.notes += [f"{path or type(module).__name__}: {left}" for left in seen[path].left]
     return (twin, found) if done else (model, found)
 
 
@@ -118,14 +126,12 @@ def inside(path: str, outer: str) -> bool:
 
 
 def candidates(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Modules of the user's own classes without layers inside, the outer ones first."""
-    known: list[str] = []
+    """Modules of the user's own classes without layers inside, the outer ones first; no part of a cell."""
+    parts_of_cells = {
+        part for cell in model.modules() if cell_of(cell) is not None for part in cell.modules()
+    }
     for path, module in model.named_modules():
-        if cell_of(module) is not None:
-            known.append(path)
-        if type(module).__module__.partition(".")[0] in FOREIGN or any(
-            path == one or inside(path, one) for one in known
-        ):
+        if type(module).__module__.partition(".")[0] in FOREIGN or module in parts_of_cells:
             continue
         parts = [part for part in module.modules() if part is not module]
         if not any(cell_of(part) or part._parameters for part in parts):
@@ -158,14 +164,15 @@ def observed(model: nn.Module, names: list[str], sized: Sized, chosen: Options) 
     """What the modules *names* are given, from runs with other numbers of samples and timesteps."""
     base = run(model, names, sized(SAMPLES, TIMESTEPS), chosen)
     more = run(model, names, sized(SAMPLES + 1, TIMESTEPS), chosen)
-    longer: dict[str, tuple[Shape, frozenset[str], bool]] = {}
+    longer: dict[str, First] = {}
     if chosen.has_time:
         try:
             longer = run(model, names, sized(SAMPLES, TIMESTEPS + 1), chosen)
         except ModelFails:
             longer = {}
     seen = {}
-    for path, (shape, operations, keeps) in base.items():
+    for path, (shape, *_) in base.items():
+        did = base[path][1:]
         if path not in more or len(more[path][0]) != len(shape):
             continue
         batch = [k for k, (a, b) in enumerate(zip(shape, more[path][0], strict=True)) if a != b]
@@ -176,23 +183,21 @@ def observed(model: nn.Module, names: list[str], sized: Sized, chosen: Options) 
             times = [0] if batch == [1] and shape[0] == steps else []
         match batch, times:
             case ([0], [] | [0]):
-                seen[path] = Seen(shape[1:], Time.STEP, shape[0], operations, keeps)
+                seen[path] = Seen(shape[1:], Time.STEP, shape[0], *did)
             case ([1], [0]):
-                seen[path] = Seen(shape[2:], Time.TRAIN, shape[1], operations, keeps)
+                seen[path] = Seen(shape[2:], Time.TRAIN, shape[1], *did)
             case ([0], [1]):
-                seen[path] = Seen(shape[2:], Time.BATCHES, shape[0], operations, keeps)
+                seen[path] = Seen(shape[2:], Time.BATCHES, shape[0], *did)
     return seen
 
 
-def run(
-    model: nn.Module, names: list[str], x: Tensor, chosen: Options
-) -> dict[str, tuple[Shape, frozenset[str], bool]]:
+def run(model: nn.Module, names: list[str], x: Tensor, chosen: Options) -> dict[str, First]:
     """The shape of what each of *names* is given first, its operations, and whether its state changes."""
     twin = copied(model).double()
     given = chosen.at_call(x.double(), 0)
     grid = chosen.grid(given)
     prepare(twin, grid.samples, grid.timesteps)
-    seen: dict[str, tuple[Shape, frozenset[str], bool]] = {}
+    seen: dict[str, First] = {}
     for path in names:
         watch(twin.get_submodule(path), path, seen)
     with Recorder.silent():
@@ -200,7 +205,7 @@ def run(
     return seen
 
 
-def watch(module: nn.Module, path: str, seen: dict[str, tuple[Shape, frozenset[str], bool]]) -> None:
+def watch(module: nn.Module, path: str, seen: dict[str, First]) -> None:
     """Let *seen* know what *module* is given in its first call, and what it does."""
     original = module.forward
 
@@ -214,7 +219,7 @@ def watch(module: nn.Module, path: str, seen: dict[str, tuple[Shape, frozenset[s
         after = state_of(module)
         keeps = set(before) != set(after) or any(not same(before[k], after[k]) for k in before)
         if isinstance(out, Tensor) and out.shape == x.shape:
-            seen[path] = tuple(x.shape), frozenset(operations.names), keeps
+            seen[path] = tuple(x.shape), frozenset(operations.names), keeps, tuple(left_over(before, after))
         return out
 
     module.forward = forward
@@ -228,6 +233,20 @@ def state_of(module: nn.Module) -> dict[str, Any]:
         for name, value in held.items():
             found[f"{path}.{name}"] = snapshot(value)
     return found
+
+
+def left_over(before: Any, after: Any, name: str = "") -> Iterator[str]:
+    """What a module remembers of earlier calls: it changes, and was not the same for all elements."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in before.keys() & after.keys():
+            yield from left_over(before[key], after[key], key.rpartition(".")[2])
+    elif isinstance(before, Tensor) and before.numel() and not same(before, after):
+        low, high = float(before.min()), float(before.max())
+        if low < high:
+            yield (
+                f"starts with its {name} as it was found, {low:.6g} to {high:.6g}; if an earlier call left "
+                "it, reset the module before tracing"
+            )
 
 
 def snapshot(value: Any) -> Any:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
+from snncc.frontends.cells import call_reset
 from snncc.frontends.torch_record import Recorder
 from snncc.ir import Array, Shape
 
@@ -147,9 +148,7 @@ def prepared(
         one._forward_pre_hooks.clear()
     for parameter in twin.parameters():
         parameter.requires_grad_(False)
-    reset = getattr(twin, "reset", None)
-    if callable(reset):
-        reset()
+    call_reset(twin)
     probe = Probe(twin, shape, time_axis, (True,) * len(shape), where)
     try:
         probe = with_batch(probe, samples)

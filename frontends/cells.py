@@ -16,11 +16,13 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
+from snncc.errors import CannotTrace
 from snncc.frontends.neurons import Describe, registered
 from snncc.nn import Neuron as NeuronModule
 
@@ -83,9 +85,21 @@ def by_step_mode(module: Any) -> Time:
 
 
 def call_reset(module: Any) -> None:
-    """Bring back the initial state, where the module can."""
-    if callable(getattr(module, "reset", None)):
-        module.reset()
+    """Bring back the initial state, where the module can without being told more."""
+    reset = getattr(module, "reset", None)
+    if not callable(reset):
+        return
+    try:
+        signature(reset).bind()
+    except (TypeError, ValueError):
+        return
+    try:
+        reset()
+    except Exception as problem:
+        raise CannotTrace(
+            f"{type(module).__name__}.reset() fails: {type(problem).__name__}: {problem}",
+            hint="neurons are reset before tracing: let reset() work before the first call, too",
+        ) from problem
 
 
 def first_argument(module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:

@@ -57,6 +57,8 @@ STATES = {
     snntorch.RLeaky: ("spk", "mem"),
     snntorch.RSynaptic: ("spk", "syn", "mem"),
 }
+MADE = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}
+"""The reset of each state function."""
 HAS_CURRENT = (snntorch.Synaptic, snntorch.RSynaptic)
 
 
@@ -96,7 +98,7 @@ def circuit(module: Any) -> dict[str, Any]:
 
 def reset(module: Any, theta: Any) -> dict[str, Any]:
     """What of the description comes from the reset."""
-    kind = module.reset_mechanism
+    kind = reset_mechanism(module)
     is_late = getattr(module, "reset_delay", True)
     if kind == "none":
         return {"reset": "none"}
@@ -113,6 +115,23 @@ def reset(module: Any, theta: Any) -> dict[str, Any]:
         return {"reset": "subtract", "reset_at": "next"}
     is_before = isinstance(module, snntorch.Leaky)
     return {"reset": "value", "reset_at": "next-before-input" if is_before else "next"}
+
+
+def reset_mechanism(module: Any) -> str:
+    """The reset that the module was made with, where nothing says another.
+
+    Its state function is chosen when it is made. The attribute, and the number in the state dict, may be set
+    later and then change half of what it computes or nothing.
+    """
+    made = MADE.get(getattr(module.state_function, "__name__", ""), "a function of its own")
+    held = {number: name for name, number in module.reset_dict.items()}[int(module.reset_mechanism_val)]
+    for what, kind in (("attribute", module.reset_mechanism), ("state dict", held)):
+        if kind != made:
+            raise Unsupported(
+                f"was made to reset by {made!r}, but the reset_mechanism of its {what} is {kind!r}",
+                f"make it anew with reset_mechanism={kind!r}",
+            )
+    return made
 
 
 def reads(module: Any) -> Mapping[str, Mapping[str, object]]:

@@ -43,13 +43,18 @@ def describe(module: Any) -> dict[str, object]:
     found: dict[str, Any] = {"strict": is_step_at_zero(module.surrogate_function) == ">"}
     start = 0.0 if module.v_reset is None else module.v_reset
     found |= {"theta": np.float64(module.v_threshold), "rho": np.float64(module.v_threshold)}
-    found |= {"v_init": np.float64(start), "v_reset": np.float64(start)}
+    found |= {"v_init": initial(module), "v_reset": np.float64(start)}
     found["reset"] = "subtract" if module.v_reset is None else "value"
     share = rate(module)
     if share is not None:
         found |= {"leak": 1 - share, "bias": share * start}
         found["input_gain"] = share if module.decay_input else np.ones(())
     return found
+
+
+def initial(module: Any) -> Any:
+    """The potential after reset(): set_reset_value changes it, a new v_reset does not."""
+    return np.asarray(values(module._memories_rv["v"]), np.float64)
 
 
 def rate(module: Any) -> Any:

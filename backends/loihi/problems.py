@@ -59,7 +59,8 @@ def problems(graph: SpikeGraph, options: Options) -> Iterator[Problem]:
         yield from of_node(node, graph, options)
         if any(wire.initial is not None for wire in node.inputs):
             what = "values of a delayed wire before the first timestep"
-            yield Problem(place(node), what, "given values", "nothing", "start from zero")
+            hint = "start from zero; a recurrent layer with a bias does not: leave the bias away"
+            yield Problem(place(node), what, "given values", "nothing", hint)
 
 
 def of_node(node: Node, graph: SpikeGraph, options: Options) -> Iterator[Problem]:

@@ -243,6 +243,14 @@ REFUSALS: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: nn.Sequential(snn.Alpha(0.9, 0.8, init_hidden=True)),
         "0: has the class Alpha of snnTorch",
     ),
+    "reset changed": (
+        lambda: nn.Sequential(changed()),
+        "0: was made to reset by 'subtract', but .* attribute is 'zero'",
+    ),
+    "reset loaded": (
+        lambda: nn.Sequential(loaded()),
+        "0: was made to reset by 'subtract', but .* state dict is 'none'",
+    ),
     "swapped": (lambda: Swapped(), "lif .*: is given the mem of lif as its syn, in its call number 2"),
     "resets": (lambda: Resets(), "lif .*: its mem is reset or changed before its call number 2"),
     "above": (lambda: Stateful(-3.0), "lif .*: starts above its threshold"),
@@ -253,6 +261,20 @@ REFUSALS: dict[str, tuple[Callable[[], nn.Module], str]] = {
 def inhibited() -> nn.Module:
     with pytest.warns(UserWarning, match="Inhibition"):
         return snn.Leaky(0.9, init_hidden=True, inhibition=True)
+
+
+def changed() -> nn.Module:
+    """Its state function still subtracts."""
+    neuron = snn.Synaptic(0.9, 0.8, init_hidden=True)
+    neuron.reset_mechanism = "zero"
+    return neuron
+
+
+def loaded() -> nn.Module:
+    """The state dict of another kind of neuron fits without a word."""
+    neuron = snn.Leaky(0.9, init_hidden=True)
+    neuron.load_state_dict(snn.Leaky(0.9, reset_mechanism="none").state_dict())
+    return neuron
 
 
 @pytest.mark.parametrize("name", REFUSALS)

@@ -109,9 +109,22 @@ def test_refusals() -> None:
         "0: has a surrogate_function whose forward is no step": neuron.IFNode(
             surrogate_function=surrogate.Sigmoid(spiking=False)
         ),
-        "0: Own is no member of the one neuron's family": Own(surrogate_function=surrogate.ATan()),
+        "as a neuron: 0: Own is no member of": Own(surrogate_function=surrogate.ATan()),
     }
     for words, module in refused.items():
         with pytest.raises(CannotTrace, match=words) as caught:
             trace(nn.Sequential(module), torch.rand(2, 7), 5, "B")
         assert "hint" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["v_reset", "set_reset_value"])
+def test_the_first_potential_is_that_of_reset(name: str) -> None:
+    torch.manual_seed(0)
+    node = neuron.LIFNode(v_threshold=0.4)
+    if name == "v_reset":
+        node.v_reset = -0.3  # reset() still gives 0
+    else:
+        node.set_reset_value("v", 0.25)
+    functional.reset_net(node)
+    x = drive(torch.Generator().manual_seed(1), 2, 6)
+    assert_same_spikes(nn.Sequential(nn.Linear(6, 6), node), x * 2, "B")

@@ -253,3 +253,23 @@ def test_state_outside_of_a_neuron_is_refused() -> None:
 
     with pytest.raises(CannotTrace, match="keeps a tensor from one timestep to the next"):
         trace(Recurrent(), IMAGE, 3, "B")
+
+
+class Counts(nn.Module):
+    """Is another network from its seventh timestep on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.t = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.t += 1
+        return x * (1 if self.t < 7 else 2)
+
+
+def test_a_model_that_counts_its_timesteps_is_called_for_all_of_them() -> None:
+    model = nn.Sequential(Counts(), nn.Linear(3, 2))
+    with pytest.raises(CannotTrace, match="does something else in timestep 6 than in timestep 0"):
+        trace(model, torch.rand(2, 3), 10, "B", presence="sequence")
+    assert model[0].t == 0
+    trace(model, torch.rand(2, 3), 6, "B", presence="sequence")
