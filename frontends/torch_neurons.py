@@ -28,6 +28,7 @@ from snncc.ir import (
     ResetAt,
     wires,
 )
+from snncc.ir.arrays import squeezed
 from snncc.ir.verify import neuron_problems
 from snncc.nn import DirectEncoder
 from snncc.nn import Neuron as NeuronModule
@@ -248,17 +249,6 @@ def parameters_of(
     for problem in neuron_problems(parameters, is_integer=False):
         raise CannotTrace(f"{place}: {problem}")
     return parameters, spread(found.get("input_gain", 1.0))
-
-
-def squeezed(steps: Array) -> Array:
-    """*steps* [count, *shape] without axes along which they are constant."""
-    for axis in range(1, steps.ndim):
-        first = steps.take([0], axis)
-        if np.all(first == steps):
-            steps = first
-    while steps.ndim > 1 and steps.shape[1] == 1:
-        steps = steps[:, 0]
-    return steps
 
 
 def even_steps(fields: Mapping[str, Any], count: int) -> Array:

@@ -21,6 +21,7 @@ from snncc.ir import Array, BiasTicks, Encoding, Kind, Layout, Overflow, SpikeGr
 from snncc.mapping import DoesNotFitChip, Placement
 from snncc.mapping.demand import HINTS
 from snncc.passes import Into, Pass, Stage, run_passes
+from snncc.passes.expand import default_encoding
 from snncc.reference import Record, Run
 from snncc.simulator.accountings import accounting_named
 from snncc.simulator.costs import Costs, Latency, costs
@@ -245,7 +246,7 @@ def compile_graph(
     *,
     target: str = "sim",
     calibration: ArrayLike | None = None,
-    encoding: str = "spikes",
+    encoding: str | None = None,
     flush: int = 0,
     bias: str = "spread",
     fold: str = "weights",
@@ -272,12 +273,12 @@ def compile_graph(
     *calibration* is data in the model's layout, from which input ranges and state widths are measured; an
     analog input needs it, or *input_range* (low, high), unless *precision* is ``float``. *encoding* is
     ``spikes`` or ``graded`` (exact) or ``stream`` (approximate; *flush* extra ticks, *bias* ``spread`` or
-    ``v0``). *fold* puts batch normalization into ``weights`` or ``thresholds``. *rounding* ``half-up``
-    replaces half-to-even neurons (approximate at ties). *attention* ``static`` makes the gains of attention
-    modules constants, as they were on the calibration data (approximate). Weights get *weight_bits*, states
-    *state_bits* (16, 24, 32; None: what is needed), inputs *input_bits*; *overflow* is ``saturate``,
-    ``wrap`` or ``error``.
-    *passes* replaces the target's own pipeline.
+    ``v0``); None: spikes, or graded where a count can exceed 15. *fold* puts batch normalization into
+    ``weights`` or ``thresholds``. *rounding* ``half-up`` replaces half-to-even neurons (approximate at
+    ties). *attention* ``static`` makes the gains of attention modules constants, as they were on the
+    calibration data (approximate). Weights get *weight_bits*, states *state_bits* (16, 24, 32; None: what is
+    needed), inputs *input_bits*; *overflow* is ``saturate``, ``wrap`` or ``error``. *passes* replaces the
+    target's own pipeline.
 
     *chip* (a shipped name, the path of a chip file, a `Chip`) places the compiled network on a chip, for
     timing and energy: *schedule* ``pipelined`` or ``layered`` (None: pipelined where the network allows it),
@@ -306,7 +307,7 @@ def compile_graph(
     if input_range is not None and not (np.all(np.isfinite(input_range)) and input_range[0] < input_range[1]):
         raise BadInput(f"the input range must be LOW < HIGH, not {input_range}")
     options = Options(
-        encoding=member(Encoding, encoding, "encoding"),
+        encoding=encoding_of(graph, encoding),
         flush=flush,
         bias=member(BiasTicks, bias, "bias"),
         fold=member(Into, fold, "fold"),
@@ -345,7 +346,7 @@ def check(
     graph: SpikeGraph,
     target: str = "sim",
     *,
-    encoding: str = "spikes",
+    encoding: str | None = None,
     precision: str = "integer",
     chip: str | Chip | None = None,
 ) -> list[Problem]:
@@ -359,7 +360,7 @@ def check(
     chip = chosen.chip if chip is None else chip
     where = None if chip is None else chip_of(chip)
     options = Options(
-        encoding=member(Encoding, encoding, "encoding"),
+        encoding=encoding_of(graph, encoding),
         precision=member(Precision, precision, "precision"),
         timesteps=graph.timesteps,
         chip=where,
@@ -389,6 +390,11 @@ def check(
         place, _, what = error.message.partition(": ")
         return [Problem(place, what, "a core", where.name, error.hint)]
     return []
+
+
+def encoding_of(graph: SpikeGraph, encoding: str | None) -> Encoding:
+    """The encoding called *encoding*, or the default of *graph*."""
+    return default_encoding(graph) if encoding is None else member(Encoding, encoding, "encoding")
 
 
 def member(kind: Any, value: str, what: str) -> Any:
