@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         load,
         load_model,
         load_program,
+        save_onnx,
         trace,
         verify,
     )
@@ -46,6 +47,7 @@ PUBLIC = {
     "load": ("snncc.api", "load"),
     "load_model": ("snncc.api", "load_model"),
     "load_program": ("snncc.api", "load_program"),
+    "save_onnx": ("snncc.api", "save_onnx"),
     "register_neuron": ("snncc.frontends.neurons", "register_neuron"),
     "targets": ("snncc.backends.table", "targets"),
     "trace": ("snncc.api", "trace"),
@@ -71,6 +73,7 @@ __all__ = [
     "load_program",
     "measure",
     "register_neuron",
+    "save_onnx",
     "targets",
     "trace",
     "verify",

@@ -138,6 +138,12 @@ def compile_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--rounding", default="keep", help="half-to-even neurons: keep, or half-up (approximate)"
     )
+    one.add_argument(
+        "--relu-levels",
+        type=int,
+        metavar="N",
+        help="plain ReLU as counts 0..N, on calibration data (approximate)",
+    )
     one.add_argument("--precision", default="integer", help="integer or float (default: integer)")
     one.add_argument(
         "--attention", default="dynamic", help="gains of attention modules: dynamic, or static (approximate)"
@@ -237,6 +243,7 @@ def compile_command(options: argparse.Namespace) -> int:
         bias=options.bias,
         fold=options.fold,
         rounding=options.rounding,
+        relu_levels=options.relu_levels,
         attention=options.attention,
         precision=options.precision,
         weight_bits=options.weight_bits,

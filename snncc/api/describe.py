@@ -6,6 +6,7 @@ from snncc.backends.loihi.passes import BiasByNeuron, MoveBiases, PoolByNeurons,
 from snncc.backends.speck.legalize import BoundPotentials, Discretize
 from snncc.ir import Encoding
 from snncc.passes import (
+    CountRectifiers,
     ElideIdentities,
     ElideRectifier,
     ExpandCounts,
@@ -28,6 +29,7 @@ PASSES: tuple[Pass, ...] = (
     PlainNeurons(),
     FreezeSideOperations(1),
     FoldBatchNorm(),
+    CountRectifiers(15),
     RoundHalfUp(),
     ExpandCounts(),
     ExpandCounts(Encoding.STREAM),

@@ -122,6 +122,19 @@ def load_onnx(
     return load(path, input_shape)
 
 
+def save_onnx(graph: SpikeGraph, path: str | Path) -> None:
+    """Write the dense equivalent of the integer *graph* of a program to the ONNX file *path*.
+
+    Counts stand for spikes, so one run of the model is one inference. Raises `CannotLower` for what has no
+    dense equivalent: timesteps, neurons with a memory, streams.
+    """
+    if find_spec("onnx") is None:
+        raise MissingDependency("onnx", "onnx")
+    from snncc.frontends.to_onnx import save_onnx as save
+
+    save(graph, path)
+
+
 def load_model(path: str | Path, *, factory: str | None = None, trust: bool = False) -> torch.nn.Module:
     """The PyTorch module in *path*, safely. Raises `BadFile`."""
     path = Path(path)

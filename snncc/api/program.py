@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from snncc.api.choices import encoding_of, member
 from snncc.api.data import batch_axis, batches, clipping, joined, to_graph
 from snncc.api.folder import load_stages, save_stages
 from snncc.api.placing import chip_of, clock_of, placed, senders, spikes_of, timed, together
@@ -17,11 +18,10 @@ from snncc.backends.table import target_named
 from snncc.backends.target import Attention, DoesNotFit, Options, Precision, Problem, Rounding, Target
 from snncc.chips import Chip
 from snncc.errors import BadInput, CannotLower, UnknownName
-from snncc.ir import Array, BiasTicks, Encoding, Kind, Layout, Overflow, SpikeGraph
+from snncc.ir import Array, BiasTicks, Kind, Layout, Overflow, SpikeGraph
 from snncc.mapping import DoesNotFitChip, Placement
 from snncc.mapping.demand import HINTS
 from snncc.passes import Into, Pass, Stage, run_passes
-from snncc.passes.expand import default_encoding
 from snncc.reference import Record, Run
 from snncc.simulator.accountings import accounting_named
 from snncc.simulator.costs import Costs, Latency, costs
@@ -251,6 +251,7 @@ def compile_graph(
     bias: str = "spread",
     fold: str = "weights",
     rounding: str = "keep",
+    relu_levels: int | None = None,
     attention: str = "dynamic",
     precision: str = "integer",
     weight_bits: int = 8,
@@ -275,10 +276,11 @@ def compile_graph(
     ``spikes`` or ``graded`` (exact) or ``stream`` (approximate; *flush* extra ticks, *bias* ``spread`` or
     ``v0``); None: spikes, or graded where a count can exceed 15. *fold* puts batch normalization into
     ``weights`` or ``thresholds``. *rounding* ``half-up`` replaces half-to-even neurons (approximate at
-    ties). *attention* ``static`` makes the gains of attention modules constants, as they were on the
-    calibration data (approximate). Weights get *weight_bits*, states *state_bits* (16, 24, 32; None: what is
-    needed), inputs *input_bits*; *overflow* is ``saturate``, ``wrap`` or ``error``. *passes* replaces the
-    target's own pipeline.
+    ties). *relu_levels* makes plain rectifiers counts of so many levels (approximate). *attention*
+    ``static`` makes the gains of attention modules constants, as they were on the calibration data
+    (approximate). Weights get *weight_bits*, states *state_bits* (16, 24, 32; None: what is needed), inputs
+    *input_bits*; *overflow* is ``saturate``, ``wrap`` or ``error``. *passes* replaces the target's own
+    pipeline.
 
     *chip* (a shipped name, the path of a chip file, a `Chip`) places the compiled network on a chip, for
     timing and energy: *schedule* ``pipelined`` or ``layered`` (None: pipelined where the network allows it),
@@ -307,11 +309,12 @@ def compile_graph(
     if input_range is not None and not (np.all(np.isfinite(input_range)) and input_range[0] < input_range[1]):
         raise BadInput(f"the input range must be LOW < HIGH, not {input_range}")
     options = Options(
-        encoding=encoding_of(graph, encoding),
+        encoding=encoding_of(graph, encoding, relu_levels),
         flush=flush,
         bias=member(BiasTicks, bias, "bias"),
         fold=member(Into, fold, "fold"),
         rounding=member(Rounding, rounding, "rounding"),
+        relu_levels=relu_levels,
         attention=member(Attention, attention, "attention"),
         precision=member(Precision, precision, "precision"),
         weight_bits=weight_bits,
@@ -390,17 +393,3 @@ def check(
         place, _, what = error.message.partition(": ")
         return [Problem(place, what, "a core", where.name, error.hint)]
     return []
-
-
-def encoding_of(graph: SpikeGraph, encoding: str | None) -> Encoding:
-    """The encoding called *encoding*, or the default of *graph*."""
-    return default_encoding(graph) if encoding is None else member(Encoding, encoding, "encoding")
-
-
-def member(kind: Any, value: str, what: str) -> Any:
-    """The member of the enumeration *kind* called *value*. Raises `BadInput`."""
-    try:
-        return kind(value)
-    except ValueError:
-        known = ", ".join(one.value for one in kind)
-        raise BadInput(f"unknown {what} {value!r}; known: {known}") from None

@@ -99,10 +99,13 @@ class ExpandCounts:
         return graph.with_nodes(nodes)
 
 
-def default_encoding(graph: SpikeGraph) -> Encoding:
-    """How counts of *graph* leave where nobody says: as spikes, or graded where they need too many ticks."""
+def default_encoding(graph: SpikeGraph, least: int = 0) -> Encoding:
+    """How counts of *graph* leave where nobody says: as spikes, or graded where they need too many ticks.
+
+    Neurons that will count up to *least* are to come.
+    """
     counts = [node.parameters.max_count or 0 for node in graph.neurons if has_counts(node)]
-    return Encoding.GRADED if max(counts, default=0) > MOST_TICKS else Encoding.SPIKES
+    return Encoding.GRADED if max([*counts, least]) > MOST_TICKS else Encoding.SPIKES
 
 
 def has_counts(node: Node) -> bool:
