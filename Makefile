@@ -35,7 +35,7 @@ help: ## Show this help
 setup: $(READY) ## Make the environment .venv (every other target does it when needed)
 
 .PHONY: demo
-demo: $(READY) ## Compile, simulate and verify two trained networks on handwritten digits
+demo: $(READY) ## Compile, simulate and verify four trained networks on handwritten digits
 	$(PY) examples/digits/demo.py
 
 .PHONY: test
@@ -88,7 +88,7 @@ distclean: clean ## As clean, and remove .venv
 	rm -rf $(VENV)
 
 # setuptools and wheel come first and pinned, so that the build of snncc needs no isolation.
-# neurobench, snntorch and sinabs (with what it imports) are oracles of the tests; why without dependencies: see pyproject.toml.
+# neurobench, norse, snntorch, spikingjelly and sinabs (with what they import) are oracles of the tests; why without dependencies: see pyproject.toml.
 $(READY): pyproject.toml constraints.txt
 	@if ! $(PY) -c "import sys, pip; $(RECENT)" 2>/dev/null; then \
 	    found=; \
@@ -105,5 +105,5 @@ $(READY): pyproject.toml constraints.txt
 	fi
 	$(PY) -m pip install --quiet setuptools wheel
 	$(PY) -m pip install --quiet --no-build-isolation --editable ".[test]"
-	$(PY) -m pip install --quiet --no-deps neurobench snntorch sinabs nir nirtorch pbr
+	$(PY) -m pip install --quiet --no-deps neurobench snntorch sinabs nir nirtorch pbr norse spikingjelly loguru
 	@touch $@

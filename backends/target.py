@@ -11,7 +11,8 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from snncc.chips import Chip
 from snncc.errors import BadInput, SnnccError
-from snncc.ir import BiasTicks, Encoding, Overflow, SpikeGraph
+from snncc.ir import Array, BiasTicks, Encoding, Overflow, SpikeGraph
+from snncc.mapping import Placement
 from snncc.passes import Into, Pass
 from snncc.reference import Run
 from snncc.reference.inputs import Data
@@ -102,6 +103,30 @@ class Remarking(Protocol):
 
     def remarks(self, graph: SpikeGraph, x: Data, run: Run) -> Iterator[str]:
         """What a user should know of the compiled *graph* on *x*; *run* has a record of every neuron."""
+        ...
+
+
+@runtime_checkable
+class OwnPlacement(Protocol):
+    """A target that decides by itself what a chip runs of a compiled graph, and on which cores."""
+
+    def graph_on_chip(self, graph: SpikeGraph) -> SpikeGraph:
+        """What the chip runs of the compiled *graph*. Raises `CannotLower`."""
+        ...
+
+    def place(self, graph: SpikeGraph, chip: Chip) -> Placement:
+        """`graph_on_chip` of the compiled *graph* on cores of *chip*. Raises `BadInput`, `CannotLower`."""
+        ...
+
+    def trains_on_chip(self, graph: SpikeGraph, x: Data, run: Run) -> Mapping[str, Array]:
+        """What *run* of the compiled *graph* on *x* sent, by the nodes of `graph_on_chip`.
+
+        Counts [T, B, size] of inputs and neurons. *run* has a record of every neuron.
+        """
+        ...
+
+    def loads(self, graph: SpikeGraph, run: Run) -> Iterator[str]:
+        """How busy *run* of the compiled *graph* keeps each core, beside the limits of the chip."""
         ...
 
 

@@ -14,16 +14,18 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.measure import in_turns, machine
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.workloads import WORKLOADS, Workload, w1, w1_small
 from snncc import simulator
-from snncc.chips import Chip, CoreLimits, load_chip
+from snncc.chips import Chip, CoreLimits, Discipline, Entry, load_chip
 from snncc.mapping import Network, Placement, map_network, network_of
 from snncc.simulator.firing import Firing
-from snncc.simulator.machine import Level, energy_of, program_of
-from snncc.simulator.machine.batch import fired_of
+from snncc.simulator.machine import Level, program_of, run_events
+from snncc.simulator.machine.batch import time_and_energy
 from snncc.simulator.machine.machine import run_firings
+from snncc.simulator.machine.self_timed import input_trains
 
 HERE = Path(__file__).resolve().parent
 KINDS = ("inject", "east_west", "north_south", "eject")
@@ -41,6 +43,14 @@ def roomy(chip: Chip) -> Chip:
     """*chip* with cores that hold any network."""
     cores = tuple(CoreLimits(in_queue=core.in_queue) for core in chip.cores)
     return replace(chip, cores=cores)
+
+
+def self_timed(chip: Chip) -> Chip:
+    """*chip* by the discipline `event`, with queues that never fill up; a message takes at least 1."""
+    work, free = chip.operations, unbounded(chip)
+    taken = replace(work.message_in, time=max(1, work.message_in.time))
+    work = replace(work, message_in=taken)
+    return replace(free, discipline=Discipline.EVENT, entry=Entry.PORT, operations=work)
 
 
 def network(load: Workload) -> Network:
@@ -70,6 +80,8 @@ def level_row(name: str, rounds: int) -> list[str]:
     def on(placement: Placement, level: Level) -> object:
         run = simulator.run(load.graph, x, timesteps=load.timesteps, firing=net.senders, threads=1)
         firings = {one: each[0] for one, each in run.firings.items()}
+        if level is Level.ANALYTIC:
+            return time_and_energy(program_of(placement), firings, level)
         return run_firings(program_of(placement), firings, level)
 
     times = in_turns(
@@ -101,6 +113,43 @@ def level_row(name: str, rounds: int) -> list[str]:
         f"{unlimited.total:,}",
         f"{(near.total / unlimited.total - 1):+.3%}",
     ]
+
+
+def event_row(load: Workload, rounds: int) -> list[str]:
+    """The canonical order of events against the functional simulator, which works by timesteps."""
+    net, x = network(load), load.data(1)
+    placement = map_network(net, self_timed(load_chip("mesh")))
+    firings = fired(load, placement)
+    inputs = input_trains(placement, firings, load.timesteps)
+    times = in_turns(
+        {
+            "functional": lambda: simulator.run(load.graph, x, timesteps=load.timesteps, threads=1),
+            "event": lambda: run_events(load.graph, placement, inputs),
+        },
+        rounds,
+    )
+    entered = {name: train.sum(axis=(0, 1)) for name, train in inputs.items()}
+    spikes = run_events(load.graph, placement, inputs).spikes
+    works = {
+        "functional": {name: f.counts(net.populations[name].size) for name, f in firings.items()},
+        "event": {name: train.sum(axis=0) for name, train in spikes.items()} | entered,
+    }
+    synops = {what: operations(net, work) for what, work in works.items()}
+    each = {what: times[what] / synops[what] for what in times}
+    return [
+        load.name,
+        *(f"{times[what] * 1e3:.2f} / {synops[what] * 1e-6:.1f} M" for what in times),
+        *(f"{each[what] * 1e12:.0f}" for what in times),
+        f"{each['event'] / each['functional']:.1f}x",
+    ]
+
+
+def operations(net: Network, spikes: Mapping[str, NDArray[np.int64]]) -> int:
+    """How many synapses the *spikes* of each neuron go through, [size] by population."""
+    return sum(
+        int(spikes[c.source] @ c.counts(np.ones(net.populations[c.target].size, bool)))
+        for c in net.connections
+    )
 
 
 def growth_rows() -> list[list[str]]:
@@ -136,8 +185,7 @@ def scaling(name: str) -> list[tuple[int, int, float, float]]:
     for cores in CORES:
         placement = map_network(network(load), chip, cores=cores)
         firings, program = fired(load, placement), program_of(placement)
-        timing, _ = run_firings(program, firings)
-        energy = energy_of(program, timing, fired_of(program, firings))
+        timing, energy = time_and_energy(program, firings, Level.CYCLE)
         rows.append((cores, timing.total, energy.events, timing.busy.max() / timing.total))
     return rows
 
@@ -209,6 +257,7 @@ def draw(found: Mapping[str, list[tuple[int, int, float, float]]]) -> None:
 def page(rounds: int) -> str:
     """All tables."""
     levels = [level_row(name, rounds) for name in WORKLOADS]
+    events = [event_row(load(), rounds) for load in (w1_small, w1)]
     found = {name: scaling(name) for name in WORKLOADS}
     draw(found)
     scale = [
@@ -225,11 +274,20 @@ def page(rounds: int) -> str:
         "",
         "`python -m benchmarks.chip`. Jobs of a table in turns, medians, one thread, one sample. The chip is",
         "`mesh` (1 ns a time unit, queues of 8, of 1024 before a core). Each level includes the functional",
-        "run that finds the spikes; `reserved` is an approximation (no bounds, links reserved one by one).",
+        "run that finds the spikes; `analytic` includes all joules, by kind, core and layer; `reserved` is",
+        "an approximation (no bounds, links reserved one by one).",
         "",
         "## Levels against the functional simulator",
         "",
         *table(head, levels),
+        "## Event discipline",
+        "",
+        "Self-timed chips: every event takes effect at once (`simulator/MACHINE.md`, 7), so that more",
+        "neurons fire than by timesteps. The canonical order, without time: milliseconds / synaptic",
+        "operations (accumulations of one spike through one synapse), and picoseconds for one. W1s is W1 on",
+        "2 x 32 x 32 pixels, at the same rates.",
+        "",
+        *table(["", "functional", "event", "functional, ps", "event, ps", "event against it"], events),
         "## Growth with events",
         "",
         "Random spikes on the placement of W2, unbounded queues: nanoseconds a spike.",

@@ -310,7 +310,7 @@ def events() -> Case:
         "neuron5": [37],
     }
     about = "as W1 on 2 x 32 x 32 (8, 16, 32 channels, 64, 11; leaky) on 12 cores of 5 tiles"
-    return Case("W1-32", about, LEAKY, graph, WORKLOADS.event_frames(1, 60, 32), cores)
+    return Case("W1-32", about, LEAKY, graph, WORKLOADS.event_frames(1, 60, size=32), cores)
 
 
 CASES: dict[str, Callable[[], Case]] = {

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -125,7 +126,7 @@ class Chain:
         return graph
 
 
-def event_frames(batch: int, timesteps: int = 60, size: int = 128) -> Bytes:
+def event_frames(batch: int, timesteps: int = 60, *, size: int = 128) -> Bytes:
     """Two polarities of edges of blobs that move over the frame, about 2 % of the pixels: [T, B, 2, H, W]."""
     rng = np.random.default_rng(1)
     place = np.arange(size)
@@ -159,6 +160,13 @@ def w1() -> Workload:
     """Event camera; 7, 4, 4, 5 and 7 % of the neurons fire in a timestep."""
     chain = Chain((2, 128, 128), seed=11).conv(16, 12, stride=2).conv(32, 213).pool().conv(64, 806).pool()
     return Workload("W1", chain.dense(256, 8103).dense(11, 188).graph("w1"), 60, 8, event_frames)
+
+
+def w1_small() -> Workload:
+    """W1 on 2x32x32, at the rates of W1; not one of the three, for what W1 is too large for."""
+    chain = Chain((2, 32, 32), seed=11).conv(16, 45, stride=2).conv(32, 208).pool().conv(64, 778).pool()
+    graph = chain.dense(256, 1400).dense(11, 257).graph("w1s")
+    return Workload("W1s", graph, 60, 8, partial(event_frames, size=32))
 
 
 def w2() -> Workload:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from snncc.errors import BadInput, UnknownName
 from snncc.frontends.archive import shortened
+from snncc.frontends.cells import held_states
 
 SHOWN = 8
 USAGE = "--factory takes package.module:function or file.py:function"
@@ -106,12 +107,15 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], *, where: str, f
     """Put *state*, from the file *where*, into *model*, which *factory* has built.
 
     A prefix that all names in the file share, as DataParallel and Lightning add one, is taken off where
-    the names then are exactly the model's. Raises `BadInput` with everything that does not fit.
+    the names then are exactly the model's. What neurons held when the file was written is not taken over.
+    Raises `BadInput` with everything that does not fit.
     """
     want = model.state_dict()
     prefix = common_prefix(state, want)
     if prefix:
         state = {name.removeprefix(prefix): value for name, value in state.items()}
+    kept = {name: want[name] for name in held_states(model) if name in want and name in state}
+    state = {**state, **kept}
     try:
         model.load_state_dict(state, strict=True)
     except Exception as problem:

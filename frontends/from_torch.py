@@ -8,16 +8,20 @@ graph must compute what PyTorch computed in float64.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from snncc.errors import BadInput, CannotTrace
+from snncc.frontends.behavior_models import with_recognized
+from snncc.frontends.cells import prepare
 from snncc.frontends.torch_check import check
 from snncc.frontends.torch_codes import RepeatsInput
 from snncc.frontends.torch_observe import Observation, observe
-from snncc.frontends.torch_options import Options, example, options, repeating_inside
+from snncc.frontends.torch_options import Options, example, options, repeating_inside, resized
 from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_run import ModelFails, call_model_of_the_user, copied, untouched
 from snncc.frontends.torch_session import Recording, first_difference, record
@@ -54,10 +58,17 @@ def trace(
     x = example(example_input)
     with untouched():
         chosen = options(model, x, timesteps, layout, input_kind, presence)
-        recording = recorded(model, x, chosen)
+        model, found = with_recognized(model, partial(resized, x, chosen), chosen)
+        chosen = options(model, x, timesteps, layout, input_kind, presence)
+        try:
+            recording = recorded(model, x, chosen)
+        except CannotTrace as problem:
+            if (refusal := found.explained(problem)) is not problem:
+                raise refusal from problem
+            raise
         recording.graph.verify()
         check(recording, chosen)
-    return recording.graph
+    return replace(recording.graph, notes=tuple(found.notes))
 
 
 def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
@@ -65,8 +76,8 @@ def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
     if not chosen.has_time:
         try:
             base = record_sized(model, x, chosen, SAMPLES, 1, calls=min(chosen.calls, TIMESTEPS))
-        except RepeatsInput:
-            inside = repeating_inside(model, chosen)
+        except RepeatsInput as problem:
+            inside = repeating_inside(model, chosen, problem)
             if inside is None:
                 raise
             chosen = inside
@@ -99,15 +110,17 @@ def record_sized(
             f"it was called in the layout {chosen.layout}, which takes {taken}: is that the model's?"
         )
         have = x.shape[chosen.samples_axis]
-        if have != samples and runs(model, x):
+        if have != samples and runs(model, x, chosen):
             problem.add_note(f"it runs with the {have} samples of the example: a batch size is hard-coded")
         raise
 
 
-def runs(model: nn.Module, x: Tensor) -> bool:
+def runs(model: nn.Module, x: Tensor, chosen: Options) -> bool:
     """Whether the model itself takes *x*."""
     try:
         twin = copied(model).double()
+        grid = chosen.grid(x)
+        prepare(twin, grid.samples, grid.timesteps)
         with Recorder.silent():
             call_model_of_the_user(twin, x.double())
     except ModelFails:
@@ -132,19 +145,6 @@ def compare_with(
             hint="look for a hard-coded batch size or number of timesteps, a loop over one of them, a branch "
             "on data, or a detour through NumPy",
         )
-
-
-def resized(x: Tensor, chosen: Options, samples: int, timesteps: int) -> Tensor:
-    """*x* with other numbers of samples and timesteps; what is missing is the user's data, mirrored."""
-    x = grown(x, chosen.samples_axis, samples)
-    return grown(x, 1 - chosen.samples_axis, timesteps) if chosen.has_time else x
-
-
-def grown(x: Tensor, axis: int, size: int) -> Tensor:
-    """The first *size* entries of *x* along *axis*; beyond its end, those before, flipped."""
-    while x.shape[axis] < size:
-        x = torch.cat([x, x.flip(tuple(range(2, x.ndim)) if x.ndim > 2 else (1,))], axis)
-    return x.narrow(axis, 0, size)
 
 
 __all__ = ["Observation", "observe", "trace"]

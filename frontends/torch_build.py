@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from torch import Tensor
@@ -19,6 +19,7 @@ from snncc.ir import (
     Input,
     Kind,
     Layout,
+    Neuron,
     Node,
     Output,
     Over,
@@ -30,8 +31,10 @@ from snncc.ir import (
     Sparse,
     SpikeGraph,
     Transpose,
+    Wire,
     wires,
 )
+from snncc.ir.arrays import same
 from snncc.ir.infer import edge_after
 from snncc.ir.rules import Misfit
 
@@ -64,9 +67,25 @@ class Builder:
     values: dict[str, Array] = field(default_factory=dict)
     constants: list[float] = field(default_factory=lambda: [0.0])
     moved: dict[tuple[Shape, bytes], str] = field(default_factory=dict)
+    made: dict[tuple[object, ...], list[Node]] = field(default_factory=dict)
+    same_as: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, dict[int, Array]] = field(default_factory=dict)
 
     def add(self, node: Node) -> str:
-        """Append *node*, whose name must be new. Raises `Mixed` where it cannot take its inputs."""
+        """Append *node*, and return its name. Raises `Mixed` where it cannot take its inputs.
+
+        What the same line of the model computes again from the same numbers, as in a loop over time, is one
+        node: then the name of the earlier one comes back, and stands for the new name.
+        """
+        node = replace(node, inputs=tuple(replace(w, source=self.actual(w.source)) for w in node.inputs))
+        key = (type(node), node.origin, *(wire.source for wire in node.inputs))
+        if not isinstance(node, Neuron) or node.parameters.stateless:
+            for earlier in self.made.get(key, ()):
+                if alike(earlier, node):
+                    self.same_as[node.name] = earlier.name
+                    return earlier.name
+        self.same_as.pop(node.name, None)
+        self.made.setdefault(key, []).append(node)
         try:
             edge = edge_after(node, [self.edges[wire.source] for wire in node.inputs], is_integer=False)
         except Misfit as problem:
@@ -76,6 +95,18 @@ class Builder:
         self.number[node.name] = len(self.nodes)
         self.shapes[len(self.nodes)] = edge.shape
         return node.name
+
+    def actual(self, name: str) -> str:
+        """The node that *name* stands for."""
+        return self.same_as.get(name, name)
+
+    def feed_back(self, name: str, wire: Wire) -> None:
+        """Let node *name* read *wire*, too, which is delayed and comes from a later node."""
+        index = self.number[name] - 1
+        node = self.nodes[index]
+        if len(node.inputs) > 1:  # in a later timestep of a loop
+            return
+        self.nodes[index] = replace(node, inputs=(*node.inputs, wire))
 
     def name(self, place: Place, operation: str, *, is_main: bool = True) -> str:
         """A new name: the module's path for the main operation of a leaf, else path and operation."""
@@ -98,6 +129,15 @@ class Builder:
             values = np.tile(values, (self.grid.timesteps, *[1] * len(frame.shape)))
         if len(values) == self.grid.rows:
             self.values[name] = values
+        elif len(self.grid_parts(name, frame, values)) == self.grid.timesteps:
+            parts = self.parts[name]
+            self.values[name] = np.concatenate([parts[t] for t in range(self.grid.timesteps)])
+
+    def grid_parts(self, name: str, frame: Frame, values: Array) -> dict[int, Array]:
+        """What is known of *name*, by timestep, with the *values* of one timestep of a loop."""
+        parts = self.parts.setdefault(name, {})
+        parts[int(frame.rows[0]) // self.grid.samples] = values
+        return parts
 
     def input(self, shape: Shape, kind: Kind, presence: Presence) -> str:
         """The input node."""
@@ -253,12 +293,35 @@ class Builder:
 
     def graph(self, name: str, timesteps: int, layout: Layout) -> SpikeGraph:
         """The graph, without nodes that reach no output."""
+        by_name = {node.name: node for node in self.nodes}
         needed: set[str] = set()
-        for node in reversed(self.nodes):
-            if isinstance(node, Input | Output) or node.name in needed:
-                needed |= {node.name, *(wire.source for wire in node.inputs)}
+        left = [node.name for node in self.nodes if isinstance(node, Input | Output)]
+        while left:
+            name = left.pop()
+            if name not in needed:
+                needed.add(name)
+                left += [wire.source for wire in by_name[name].inputs]
         nodes = tuple(node for node in self.nodes if node.name in needed)
         return SpikeGraph(nodes, name=name, timesteps=timesteps, layout=layout)
+
+
+def alike(left: Node, right: Node) -> bool:
+    """Whether two nodes of one type are the same but for their names."""
+    return all(
+        alike_values(getattr(left, f.name), getattr(right, f.name)) for f in fields(left) if f.name != "name"
+    )
+
+
+def alike_values(left: object, right: object) -> bool:
+    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+        return same(left, right)
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(alike_values(left[key], right[key]) for key in left)
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        return len(left) == len(right) and all(map(alike_values, left, right))
+    if isinstance(left, Wire) and isinstance(right, Wire):
+        return (left.source, left.delay) == (right.source, right.delay) and left.initial is right.initial
+    return type(left) is type(right) and bool(left == right)
 
 
 RESERVED = ("input", "output")

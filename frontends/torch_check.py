@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from snncc.errors import CannotTrace
@@ -28,6 +30,9 @@ def check(recording: Recording, options: Options) -> None:
         for node in graph.neurons
         if node.name in values and node.parameters.emit is Emit.COUNT
     }
+    for silent in graph.neurons:
+        if silent.parameters.emit is not Emit.COUNT and (spiking := spiking_twin(graph, silent)) in force:
+            force[silent.name] = force[spiking]
     names = [node.name for node in graph.nodes if node.name in values]
     given = data if graph.inputs[0].presence is Presence.SEQUENCE else data[0]
     result = run(graph, given, timesteps=timesteps, record=names, count=False, force=force)
@@ -36,6 +41,18 @@ def check(recording: Recording, options: Options) -> None:
             compare(node, values[node.name], real_train(graph, node, result), result)
         elif node.name in recording.outputs:
             compare(node, recording.outputs[node.name], result.outputs[node.name], result)
+
+
+def spiking_twin(graph: SpikeGraph, node: Neuron) -> str:
+    """The neuron that is *node* but for what it sends: *node* sends its potential; empty for none."""
+    for other in graph.neurons:
+        alike = replace(node.parameters, emit=other.parameters.emit, scale=other.parameters.scale)
+        is_fed_alike = [(w.source, w.delay) for w in node.inputs] == [
+            (w.source, w.delay) for w in other.inputs
+        ]
+        if other.parameters.emit is Emit.COUNT and is_fed_alike and alike == other.parameters:
+            return other.name
+    return ""
 
 
 def real_train(graph: SpikeGraph, node: Node, result: Run) -> Array:

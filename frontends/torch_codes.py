@@ -42,6 +42,10 @@ class RepeatsInput(CannotTrace):
     """The model repeats its input along an axis that is not known to be time."""
 
 
+class LoopsOverTime(RepeatsInput):
+    """The model calls a neuron again and again, as in a loop over timesteps of its own."""
+
+
 class Repeated(Mixed):
     """As `Mixed`; becomes a `RepeatsInput`."""
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 SHORT = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -28,12 +27,21 @@ def longer(value: Any) -> Any:
     return torch.float64 if isinstance(value, torch.dtype) and value in SHORT else value
 
 
+def all_longer(values: Any) -> Any:
+    """*values*, as operations take and return them, with float64 in place of shorter floats."""
+    if type(values) in (list, tuple):
+        return type(values)([all_longer(value) for value in values])
+    if isinstance(values, tuple):  # a named one
+        return type(values)(*[all_longer(value) for value in values])
+    return longer(values)
+
+
 def run_in_float64(
     func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], *, writes: bool
 ) -> tuple[tuple[Any, ...], Any]:
     """Arguments and result of *func* in float64; *writes* says that it changes or shares its arguments."""
     if not writes:
-        args = tree_map(longer, args)
-    kwargs = tree_map(longer, kwargs)
+        args = all_longer(args)
+    kwargs = {name: all_longer(value) for name, value in kwargs.items()}
     result = func(*args, **kwargs)
-    return args, result if writes else tree_map(longer, result)
+    return args, result if writes else all_longer(result)

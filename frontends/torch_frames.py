@@ -143,9 +143,10 @@ def frame_of_layout(layout: Layout, over: Over | None, grid: Grid) -> Frame:
 
 
 def check_rows(rows: Tensor, over: Over | None, grid: Grid) -> None:
-    """Raise `Mixed` unless *rows* (ascending) are all samples at all timesteps, or at the last one."""
+    """Raise `Mixed` unless *rows* (ascending) are all samples, at all timesteps or at one of them."""
     wanted = torch.arange(grid.samples if over is not None else grid.rows)
-    if torch.equal(rows, wanted) or torch.equal(rows, wanted[-grid.samples :]):
+    first = int(rows[0]) // grid.samples * grid.samples
+    if torch.equal(rows, wanted) or torch.equal(rows, wanted[first : first + grid.samples]):
         return
     if len(torch.unique(rows)) < len(rows):
         raise Repeated(
@@ -154,11 +155,6 @@ def check_rows(rows: Tensor, over: Over | None, grid: Grid) -> None:
             "neurons, or let the model take one timestep",
         )
     times = sorted(set((rows // grid.samples).tolist()))
-    if len(times) == 1 < grid.timesteps and over is None:
-        raise Mixed(
-            f"works on timestep {times[0]} alone, as in a Python loop over time",
-            "let the model take one timestep (single-step neurons) and trace with layout='B' and timesteps=T",
-        )
     if len(times) < grid.timesteps and over is None:
         raise Mixed(
             f"works on timesteps {times[0]} to {times[-1]} alone", "give the model these timesteps only"

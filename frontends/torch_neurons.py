@@ -2,74 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snncc.errors import CannotTrace, InvalidGraph
-from snncc.frontends.neurons import registered
-from snncc.frontends.torch_build import Place
-from snncc.frontends.torch_codes import ADDRESS_BITS, ROW, Mixed, Signal, unrolled
+from snncc.errors import CannotTrace
+from snncc.frontends.cells import Call, Cell, Result, Time, Unsupported, cell_of, values
+from snncc.frontends.torch_build import Place, alike
+from snncc.frontends.torch_codes import ADDRESS_BITS, ROW, LoopsOverTime, Mixed, Signal, unrolled
 from snncc.frontends.torch_frames import Frame
-from snncc.frontends.torch_record import Recorder
+from snncc.frontends.torch_parameters import ARRAYS, ENUMS, EXTRA, PLAIN, parameters_of
+from snncc.frontends.torch_record import Recorder, State
 from snncc.ir import (
     Affine,
-    Array,
-    Emit,
     Neuron,
-    NeuronParameters,
-    Order,
     Over,
-    Rectifier,
-    Reset,
-    ResetAt,
+    Wire,
     wires,
 )
-from snncc.ir.arrays import squeezed
-from snncc.ir.verify import neuron_problems
 from snncc.nn import DirectEncoder
 from snncc.nn import Neuron as NeuronModule
 
-ARRAYS = (
-    "theta",
-    "rho",
-    "leak",
-    "leak_i",
-    "bias",
-    "v_reset",
-    "v_init",
-    "i_init",
-    "scale",
-    "clamp_low",
-    "clamp_high",
-)
-ENUMS: Mapping[str, Any] = {
-    "order": Order,
-    "reset": Reset,
-    "reset_at": ResetAt,
-    "emit": Emit,
-    "rectifier": Rectifier,
-}
-PLAIN = ("strict", "max_count", "refractory", "stateless")
-EXTRA = ("steps", "tie", "input_gain")
 STATE_HINT = (
     "set step_mode='m' (snncc.nn.set_step_mode), or trace one timestep with layout='B' and timesteps=T"
 )
+TURN_HINT = (
+    "give each use a neuron of its own; a loop over time calls each neuron once for each timestep, in order"
+)
+SQUEEZED_HINT = (
+    "put sinabs.layers.FlattenTime before the model and UnflattenTime behind it, and trace with layout='BT'"
+)
+TRAIN_HINT = (
+    "repeat the input over time in the model, set step_mode='s' (snncc.nn.set_step_mode), or trace with "
+    "layout='TB' ('BT' where the module takes [B, T, ...])"
+)
+STATE_WAY_OUT = "hand every neuron the state that it returned in the timestep before, and no other"
 
 
 def is_neuron(module: nn.Module) -> bool:
     """Whether *module* becomes a neuron node."""
-    return registered(module) is not None or isinstance(module, NeuronModule)
+    return cell_of(module) is not None
+
+
+def known_cell(module: nn.Module) -> Cell:
+    """The cell of a *module* that is a neuron."""
+    cell = cell_of(module)
+    assert cell is not None
+    return cell
 
 
 def description(module: nn.Module, where: str) -> dict[str, Any]:
     """What *module* says of itself, checked for unknown words."""
-    describe = registered(module)
     try:
-        found = describe(module) if describe else module.describe()  # type: ignore[operator]
+        found = known_cell(module).describe(module)
+    except Unsupported as problem:
+        raise CannotTrace(f"{where}: {problem}", hint=problem.hint) from None
     except Exception as problem:
         raise CannotTrace(f"{where}: cannot be described: {problem}") from problem
     if not isinstance(found, dict):
@@ -87,6 +78,8 @@ def description(module: nn.Module, where: str) -> dict[str, Any]:
 def keeps_state(module: nn.Module, where: str = "a neuron") -> bool:
     """Whether anything of one timestep reaches the next in *module*."""
     found = description(module, where)
+    if known_cell(module).recurrence(module) is not None:
+        return True
     if found.get("stateless", False):
         return False
     has_leak = np.any(np.asarray(found.get("leak", 1.0)) != 0)
@@ -94,9 +87,9 @@ def keeps_state(module: nn.Module, where: str = "a neuron") -> bool:
     return bool(has_leak or has_current or found.get("refractory", 0))
 
 
-def is_multi_step(module: nn.Module) -> bool:
-    """Whether *module* takes whole trains [T, B, ...]."""
-    return getattr(module, "step_mode", "s") == "m"
+def takes_trains(module: nn.Module) -> bool:
+    """Whether *module* takes all timesteps in one call."""
+    return known_cell(module).time(module) is not Time.STEP
 
 
 def patch(model: nn.Module, recorder: Recorder) -> None:
@@ -110,21 +103,50 @@ def patch(model: nn.Module, recorder: Recorder) -> None:
 
 def patch_one(module: nn.Module, path: str, recorder: Recorder) -> None:
     original = module.forward
+    cell = known_cell(module)
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         place = recorder.place()
         place = Place(path, True, place.line)
+        call = cell.call(module, args, kwargs)
+        if cell.time(module) is Time.SQUEEZED:
+            check_squeezed(recorder, call.x, place)
+        check_held(recorder, module, cell, call, place)
         with recorder.leaf():
             out = original(*args, **kwargs)
         if recorder.inside_leaf:
             return out
-        x = args[0] if args else next(iter(kwargs.values()), None)
+        use = Use(recorder, module, cell, call, cell.result(module, out), place)
         with recorder.leaf(), torch.no_grad():
-            fire(recorder, module, x, out, place, is_again=path in recorder.used)
-        recorder.used.add(path)
+            names = use.fire()
+        use.feed_back(names)
         return out
 
     module.forward = forward
+
+
+def check_squeezed(recorder: Recorder, x: Tensor, place: Place) -> None:
+    """Raise `CannotTrace` unless the first axis of *x* can hold samples and timesteps."""
+    grid = recorder.grid
+    if not recorder.inside_leaf and x.shape[0] != grid.rows:
+        raise CannotTrace(
+            f"{place}: takes {Time.SQUEEZED}, and its first axis has {x.shape[0]} entries for {grid.samples} "
+            f"samples and {grid.timesteps} timesteps",
+            hint=SQUEEZED_HINT,
+        )
+
+
+def check_held(recorder: Recorder, module: nn.Module, cell: Cell, call: Call, place: Place) -> None:
+    """Raise `CannotTrace` where a state that *module* holds is no longer what its last call left."""
+    count = recorder.uses.get(place.path, 0)
+    if recorder.inside_leaf or not count:
+        return
+    for name, tensor in cell.holds(module).items():
+        if name not in call.states and recorder.state(tensor) != State(place.path, name, count - 1):
+            raise CannotTrace(
+                f"{place}: its {name} is reset or changed before its call number {count + 1}",
+                hint="reset before the first timestep only",
+            )
 
 
 def patch_encoder(module: nn.Module, recorder: Recorder) -> None:
@@ -143,116 +165,233 @@ def patch_encoder(module: nn.Module, recorder: Recorder) -> None:
     module.forward = forward
 
 
-def fire(recorder: Recorder, module: nn.Module, x: Any, out: Any, place: Place, *, is_again: bool) -> None:
-    """Add the neuron node of *module*, which made *out* of *x*."""
-    signal = recorder.signal(x)
-    if signal is None:
-        raise CannotTrace(f"{place}: this neuron receives constants only, nothing of the input reaches it")
-    if not isinstance(out, Tensor) or out.shape != x.shape:
-        raise CannotTrace(
-            f"{place}: a neuron must return one tensor of the shape of its input, {tuple(x.shape)}",
-            hint="return the spikes alone; keep the potential as an attribute",
-        )
-    found = description(module, str(place))
-    has_state = keeps_state(module, str(place))
-    is_fresh = is_multi_step(module) and isinstance(module, NeuronModule)
-    if has_state and is_again and not is_fresh:
-        raise CannotTrace(
-            f"{place}: this neuron keeps a state and is used twice in one timestep, or in a loop over time",
-            hint="give each use a neuron of its own; in a loop over time, " + STATE_HINT,
-        )
-    try:
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One call of a neuron module: *call* is what it was given, *result* what it returned."""
+
+    recorder: Recorder
+    module: nn.Module
+    cell: Cell
+    call: Call
+    result: Result
+    place: Place
+
+    @property
+    def count(self) -> int:
+        """How often the module was called before."""
+        return self.recorder.uses.get(self.place.path, 0)
+
+    @property
+    def turn(self) -> int:
+        """How often the module was called before in this call of the model."""
+        return self.recorder.turns.get(self.place.path, 0)
+
+    def fire(self) -> list[str]:
+        """Add the neuron node, and nodes for the states that may be read; return their names."""
+        recorder, place, x, out = self.recorder, self.place, self.call.x, self.result.out
+        signal = recorder.signal(x)
+        if signal is None:
+            raise CannotTrace(
+                f"{place}: this neuron receives constants only, nothing of the input reaches it"
+            )
+        if not isinstance(out, Tensor) or out.shape != x.shape:
+            raise CannotTrace(
+                f"{place}: a neuron must return one tensor of the shape of its input, {tuple(x.shape)}",
+                hint="return the spikes alone; keep the potential as an attribute",
+            )
+        found = description(self.module, str(place)) | self.started()
+        if found.get("reset_at", "same") != "same" and np.any(found.get("v_init", -np.inf) > found["theta"]):
+            raise CannotTrace(
+                f"{place}: starts above its threshold and is reset in the first timestep",
+                hint="start below the threshold",
+            )
+        try:
+            frame = self.frame(signal)
+            is_constant = signal.over is Over.LAST and frame.over is None
+            source = recorder.source(signal, constant_frame(frame) if is_constant else frame, x.shape, place)
+            names = [self.node(found, source, frame, "neuron")]
+            recorder.emit(out, frame, names[0], place)
+            for state, parameters in self.cell.reads(self.module).items():
+                if state in self.result.states and self.result.states[state].shape == out.shape:
+                    twin = self.node({**parameters, **self.started(state)}, source, frame, state)
+                    recorder.emit(self.result.states[state], frame, twin, place)
+                    names.append(twin)
+        except Mixed as problem:
+            raise problem.at(f"{place}: this neuron") from None
+        for state, tensor in self.result.states.items():
+            recorder.states[tensor] = State(place.path, state, self.count)
+        recorder.uses[place.path] = self.count + 1
+        recorder.turns[place.path] = self.turn + 1
+        return names
+
+    def frame(self, signal: Signal) -> Frame:
+        """How the input holds one signal. Raises where a state would not see each timestep once."""
+        recorder, grid = self.recorder, self.recorder.grid
+        has_state = keeps_state(self.module, str(self.place))
+        is_fresh = takes_trains(self.module) and (self.cell.forgets or isinstance(self.module, NeuronModule))
+        if has_state and self.turn and not is_fresh and (takes_trains(self.module) or grid.timesteps == 1):
+            raise LoopsOverTime(
+                f"{self.place}: this neuron keeps a state and is used twice in one timestep, or in a loop "
+                "over time",
+                hint=TURN_HINT,
+            )
         if signal.over not in (None, Over.LAST):
             raise Mixed("fires after a reduction over time", "reduce over time after the last neuron")
-        check_time(recorder, module, signal, has_state=has_state)
+        if has_state:
+            check_time(recorder, self.cell.time(self.module), signal)
         frame = recorder.frame(signal)
-        if has_state and len(frame.rows) != recorder.grid.rows:
+        if has_state and len(frame.rows) != grid.rows:
+            return self.turned(frame)
+        return frame
+
+    def turned(self, frame: Frame) -> Frame:
+        """The frame of a neuron in a loop of the model, whose turn must be the timestep of its input."""
+        samples = self.recorder.grid.samples
+        if takes_trains(self.module):
             raise Mixed("keeps a state, but does not see every timestep of its input")
-        source = recorder.source(signal, frame, x.shape, place)
-        parameters, gain = parameters_of(found, frame, x.shape, place)
-    except Mixed as problem:
-        raise problem.at(f"{place}: this neuron") from None
-    builder = recorder.builder
-    if np.any(gain != 1):
-        name = builder.name(place, "input_gain", is_main=False)
-        source = builder.add(Affine(name=name, inputs=wires(source), origin=str(place), gain=gain))
-    name = builder.name(place, "neuron")
-    builder.add(Neuron(name=name, inputs=wires(source), origin=str(place), parameters=parameters))
-    recorder.emit(out, frame, name, place)
+        if self.turn >= self.recorder.grid.timesteps:
+            raise Mixed(
+                f"is called for more than {self.recorder.grid.timesteps} timesteps in a loop of the model",
+                "timesteps=T, the number of timesteps of that loop",
+            )
+        if frame.over is None and int(frame.rows[0]) // samples != self.turn:
+            raise Mixed(
+                "keeps a state and is used twice in one timestep, or out of turn: it is given timestep "
+                f"{int(frame.rows[0]) // samples} of its input in its call number {self.turn + 1}",
+                TURN_HINT,
+            )
+        return Frame(frame.places, torch.arange(samples) + self.turn * samples, frame.shape)
+
+    def started(self, twin: str = "") -> dict[str, Any]:
+        """Initial values from the states that the call was given, which must be the module's own.
+
+        They are those of the neuron itself, or of the one that computes its state *twin*.
+        """
+        first = self.recorder.started.setdefault(self.place.path, {})
+        for name, tensor in self.call.states.items():
+            state = self.recorder.state(tensor)
+            if state is None and self.count == 0:
+                first.update(self.constant_state(name, tensor))
+            elif state != State(self.place.path, name, self.count - 1):
+                is_data = self.recorder.signal(tensor) is not None
+                what = "data" if is_data else "a constant"
+                what = f"the {state.name} of {state.path}" if state else what
+                raise CannotTrace(
+                    f"{self.place}: is given {what} as its {name}, in its call number {self.count + 1}",
+                    hint=STATE_WAY_OUT,
+                )
+        is_anew = self.cell.forgets and not self.call.states and not takes_trains(self.module)
+        if is_anew and self.count:
+            raise CannotTrace(
+                f"{self.place}: is called again without its state, and starts anew", hint=STATE_WAY_OUT
+            )
+        if self.cell.initial.get(twin) == "i_init":
+            return {"v_init": first["i_init"]} if "i_init" in first else {}
+        return first
+
+    def constant_state(self, name: str, tensor: Tensor) -> dict[str, Any]:
+        """The parameter that a constant state before the first timestep becomes."""
+        if self.recorder.signal(tensor) is not None:
+            raise CannotTrace(f"{self.place}: is given data as its {name}", hint=STATE_WAY_OUT)
+        if tensor.ndim == 0:
+            tensor = tensor.reshape(1)
+        if bool((tensor == 0).all()) and name not in self.cell.initial:
+            return {}
+        if name not in self.cell.initial or bool((tensor != tensor[:1]).any()):
+            raise CannotTrace(
+                f"{self.place}: starts with a {name} that is not the same for all samples, or not zero",
+                hint="start with zeros",
+            )
+        return {self.cell.initial[name]: values(tensor[0])}
+
+    def node(self, found: dict[str, Any], source: str, frame: Frame, operation: str) -> str:
+        """Add a neuron node with the parameters *found*."""
+        builder, place = self.recorder.builder, self.place
+        parameters, gain = parameters_of(found, frame, self.call.x.shape, place)
+        is_main = operation == "neuron"
+        if np.any(gain != 1):
+            name = builder.name(place, "input_gain", is_main=False)
+            source = builder.add(Affine(name=name, inputs=wires(source), origin=str(place), gain=gain))
+        name = builder.name(place, operation, is_main=is_main)
+        node = Neuron(name=name, inputs=wires(source), origin=str(place), parameters=parameters)
+        key, known = (place.path, operation), self.recorder.looped
+        if not self.is_in_loop or key not in known:
+            known[key] = builder.add(node)
+            return known[key]
+        first = builder.nodes[builder.number[known[key]] - 1]
+        if not alike(
+            replace(first, inputs=first.inputs[:1], name="", origin=""), replace(node, name="", origin="")
+        ):
+            raise Mixed(f"is another one in timestep {self.turn} of a loop than in timestep 0", TURN_HINT)
+        return first.name
+
+    @property
+    def is_in_loop(self) -> bool:
+        """Whether this call is a later timestep of a loop of the model's own."""
+        is_looped = self.turn > 0 and self.recorder.grid.timesteps > 1 and not takes_trains(self.module)
+        return is_looped and keeps_state(self.module, str(self.place))
+
+    def feed_back(self, names: Sequence[str]) -> None:
+        """Lead the spikes of the module back into its nodes *names*, as it does in the next timestep."""
+        recurrence = self.cell.recurrence(self.module)
+        if recurrence is None:
+            return
+        recorder, out = self.recorder, self.result.out
+        with torch.no_grad():
+            fed = recurrence.module(out)
+        signal = recorder.signal(fed)
+        if signal is None or fed.numel() != out.numel():
+            raise CannotTrace(f"{self.place}: what it feeds back to itself has not the shape of its input")
+        frame = recorder.frame(recorder.signals[out])
+        fed = fed.reshape(out.shape)
+        with recorder.leaf(), torch.no_grad():
+            wire = recorder.source(signal, frame, out.shape, self.place)
+            before = recurrence.module(torch.zeros_like(out)) if recurrence.starts else None
+        initial = None if before is None or not bool(before.any()) else frame.constant(before, out.shape)
+        for name in names:
+            recorder.builder.feed_back(name, Wire(wire, 1, initial))
 
 
-def check_time(recorder: Recorder, module: nn.Module, signal: Signal, *, has_state: bool) -> None:
+def constant_frame(frame: Frame) -> Frame:
+    """The frame of an input without a time axis that a neuron takes in one timestep of a loop."""
+    return Frame(frame.places, torch.arange(len(frame.rows)), frame.shape, Over.LAST)
+
+
+def check_turns(model: nn.Module, recorder: Recorder) -> None:
+    """Raise `CannotTrace` where a loop of the *model* did not reach all timesteps."""
+    timesteps = recorder.grid.timesteps
+    for path, module in model.named_modules():
+        turns = recorder.turns.get(path or type(module).__name__.lower(), timesteps)
+        if is_neuron(module) and not takes_trains(module) and keeps_state(module) and turns < timesteps:
+            raise CannotTrace(
+                f"{path}: is called for {turns} timesteps in a loop of the model, of {timesteps}",
+                hint=f"timesteps={turns}, and data of as many timesteps",
+            )
+
+
+def check_time(recorder: Recorder, time: Time, signal: Signal) -> None:
     """Raise `Mixed` unless a neuron with a state sees its timesteps one after another."""
-    if not has_state:
-        return
     grid = recorder.grid
     rows = (signal.codes & ROW) >> ADDRESS_BITS
-    if not is_multi_step(module):
-        times = torch.unique(rows // grid.samples)
-        if len(times) > 1:
+    if time is Time.STEP:
+        if len(torch.unique(rows // grid.samples)) > 1:
             raise Mixed(
                 "keeps a state and is in single-step mode, but receives all timesteps at once", STATE_HINT
             )
         return
     if signal.over is Over.LAST:
         raise Mixed(
-            "is in multi-step mode and takes [T, B, ...], but its input has no time axis",
-            "repeat the input over time in the model, set step_mode='s' (snncc.nn.set_step_mode), or trace "
-            "with layout='TB'",
+            f"takes {time}, all timesteps at once, but its input has no time axis",
+            TRAIN_HINT,
         )
-    times = rows // grid.samples
+    times = (
+        rows if time is not Time.SQUEEZED else rows.reshape(grid.samples, -1, *rows.shape[1:])
+    ) // grid.samples
+    if time is not Time.TRAIN:
+        times = times.transpose(0, 1)
     wanted = torch.arange(grid.timesteps).reshape(-1, *[1] * (times.ndim - 1))
     if times.shape[0] != grid.timesteps or not torch.equal(times, wanted.expand_as(times)):
         raise Mixed(
-            "is in multi-step mode and takes [T, B, ...], but its first axis does not hold the timesteps",
+            f"takes {time}, all timesteps at once, but its axes do not hold them in that order",
             "check the argument layout, or permute before the neuron",
         )
-
-
-def parameters_of(
-    found: dict[str, Any], frame: Frame, like: torch.Size, place: Place
-) -> tuple[NeuronParameters, Array]:
-    """The parameters in the order of *frame*, and the factor on the input."""
-
-    def spread(value: Any) -> Array:
-        array = np.asarray(value, np.float64)
-        if array.ndim == 0:
-            return array
-        try:
-            return frame.constant(torch.from_numpy(array.copy()), like)
-        except RuntimeError:
-            raise Mixed(f"has a parameter of shape {array.shape}, which does not fit {tuple(like)}") from None
-
-    fields: dict[str, Any] = {
-        key: spread(found[key]) for key in ARRAYS if key in found and found[key] is not None
-    }
-    fields |= {key: found[key] for key in PLAIN if key in found}
-    for key, kind in ENUMS.items():
-        if key in found:
-            try:
-                fields[key] = kind(found[key])
-            except ValueError:
-                known = ", ".join(one.value for one in kind)
-                raise CannotTrace(
-                    f"{place}: its description says {key}={found[key]!r}; known: {known}",
-                    hint="see snncc.register_neuron",
-                ) from None
-    if found.get("steps") is not None:
-        fields["steps"] = np.stack([np.broadcast_to(spread(step), frame.shape) for step in found["steps"]])
-        fields["steps"] = squeezed(fields["steps"])
-    elif found.get("tie", "up") == "even":
-        fields["steps"] = even_steps(fields, int(found["max_count"]))
-    try:
-        parameters = NeuronParameters(**fields)
-    except InvalidGraph as error:
-        raise CannotTrace(f"{place}: {error.message}") from None
-    for problem in neuron_problems(parameters, is_integer=False):
-        raise CannotTrace(f"{place}: {problem}")
-    return parameters, spread(found.get("input_gain", 1.0))
-
-
-def even_steps(fields: Mapping[str, Any], count: int) -> Array:
-    """Round half to even as a staircase: the step before an odd count must be passed, not met."""
-    theta, rho = fields.get("theta", np.float64(1)), fields.get("rho", np.float64(1))
-    steps = [np.asarray(theta + (j - 1) * rho, np.float64) for j in range(1, count + 1)]
-    return np.stack([np.nextafter(s, np.inf) if j % 2 else s for j, s in enumerate(steps, 1)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,8 +13,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from snncc.errors import BadInput, NotEqual
+from snncc.frontends.behavior_models import with_recognized
+from snncc.frontends.cells import prepare
 from snncc.frontends.torch_codes import RepeatsInput
-from snncc.frontends.torch_options import Options, repeating_inside, repeats_inside
+from snncc.frontends.torch_options import Options, repeating_inside, repeats_inside, resized
 from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_run import call_model_of_the_user, copied, named_outputs, untouched
 from snncc.frontends.torch_session import Recording, first_difference, output_values, record
@@ -58,6 +61,7 @@ def observe(model: nn.Module, graph: SpikeGraph, data: ArrayLike) -> Observation
     x = torch.from_numpy(np.array(array, np.float64))
     axis = int(is_sequence)
     with untouched():
+        model, chosen = recognized_again(model, graph, chosen, x)
         chunks = [observe_chunk(model, graph, chosen, part, axis) for part in torch.split(x, CHUNK, axis)]
     parts, reduced = [part for part, _ in chunks], chunks[0][1]
 
@@ -71,6 +75,18 @@ def observe(model: nn.Module, graph: SpikeGraph, data: ArrayLike) -> Observation
         joined([part.outputs for part in parts]),
         joined([part.outputs32 for part in parts]),
     )
+
+
+def recognized_again(
+    model: nn.Module, graph: SpikeGraph, chosen: Options, x: Tensor
+) -> tuple[nn.Module, Options]:
+    """*model* with the cells that `trace` recognized, if it recognized any."""
+    if not graph.notes:
+        return model, chosen
+    once = replace(chosen, is_train=False)
+    given = x[0] if chosen.is_train else chosen.swapped(x)
+    model, _ = with_recognized(model, partial(resized, given, once), once)
+    return model, replace(chosen, repeats_inside=graph.layout == "B" and repeats_inside(model))
 
 
 def without_reduction(graph: SpikeGraph) -> SpikeGraph:
@@ -94,8 +110,8 @@ def observe_chunk(
     given = torch.cat([x, x], 0) if is_short else x
     try:
         recording = record(model, chosen.swapped(given), chosen, chosen.calls)
-    except RepeatsInput:
-        chosen = repeating_inside(model, chosen) or chosen
+    except RepeatsInput as problem:
+        chosen = repeating_inside(model, chosen, problem) or chosen
         recording = record(model, chosen.swapped(given), chosen, chosen.calls)
     if difference := first_difference(without_reduction(graph), without_reduction(recording.graph)):
         raise NotEqual(
@@ -125,6 +141,8 @@ def plain(
     """
     twin = copied(model)
     given = chosen.swapped(x)
+    grid = chosen.grid(chosen.at_call(given, 0))
+    prepare(twin, grid.samples, grid.timesteps)
     if in_float64:
         twin = twin.double()
     else:
@@ -135,5 +153,4 @@ def plain(
             named_outputs(call_model_of_the_user(twin, chosen.at_call(given, call)))
             for call in range(chosen.calls)
         ]
-    grid = chosen.grid(chosen.at_call(given, 0))
     return output_values(recording.graph, recording.frames, tensors, chosen, grid)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import BadInput
-from snncc.frontends.torch_codes import Grid
-from snncc.frontends.torch_neurons import is_multi_step, is_neuron, keeps_state
+from snncc.frontends.torch_codes import Grid, LoopsOverTime, RepeatsInput
+from snncc.frontends.torch_neurons import is_neuron, keeps_state, takes_trains
 from snncc.ir import Kind, Over, Presence, Shape
 from snncc.nn import DirectEncoder
 
@@ -112,10 +112,11 @@ def options(
     neurons = [(path, module) for path, module in model.named_modules() if is_neuron(module)]
     stateful = [path for path, module in neurons if keeps_state(module, path)]
     if layout is None:
-        multi = [path for path, module in neurons if is_multi_step(module)]
+        multi = [path for path, module in neurons if takes_trains(module)]
         if timesteps not in (None, 1) or stateful or multi:
             why = f"{(stateful or multi)[0] or 'the model'} " if stateful or multi else "timesteps "
-            why += "keeps a state" if stateful else "is in multi-step mode" if multi else f"is {timesteps}"
+            what = "keeps a state" if stateful else "takes all timesteps at once"
+            why += what if stateful or multi else f"is {timesteps}"
             raise BadInput(
                 f"the argument layout is missing: {why}, so the order of the axes matters", hint=LAYOUT_HINT
             )
@@ -148,15 +149,17 @@ def options(
 def repeats_inside(model: nn.Module) -> bool:
     """Whether a model that takes [B, ...] must make the time axis itself, as its modules need one."""
     return any(
-        isinstance(module, DirectEncoder) or (is_neuron(module) and is_multi_step(module))
+        isinstance(module, DirectEncoder) or (is_neuron(module) and takes_trains(module))
         for module in model.modules()
     )
 
 
-def repeating_inside(model: nn.Module, chosen: Options) -> Options | None:
-    """*chosen* for a model that repeats its input over time itself, if it can be one."""
+def repeating_inside(model: nn.Module, chosen: Options, problem: RepeatsInput) -> Options | None:
+    """*chosen* for a model that repeats its input over time itself, if *problem* may come from that."""
+    if chosen.timesteps < 2 or chosen.presence is not Presence.CONSTANT or chosen.repeats_inside:
+        return None
     stateful = any(keeps_state(m, path) for path, m in model.named_modules() if is_neuron(m))
-    if stateful or chosen.timesteps < 2 or chosen.presence is not Presence.CONSTANT or chosen.repeats_inside:
+    if stateful and not isinstance(problem, LoopsOverTime):
         return None
     return replace(chosen, repeats_inside=True)
 
@@ -212,3 +215,16 @@ def example(x: Any) -> Tensor:
     if wrong := int((~torch.isfinite(tensor)).sum()):
         raise BadInput(f"{wrong} of {tensor.numel()} numbers of the example are NaN or infinite")
     return tensor
+
+
+def resized(x: Tensor, chosen: Options, samples: int, timesteps: int) -> Tensor:
+    """*x* with other numbers of samples and timesteps; what is missing is the user's data, mirrored."""
+    x = grown(x, chosen.samples_axis, samples)
+    return grown(x, 1 - chosen.samples_axis, timesteps) if chosen.has_time else x
+
+
+def grown(x: Tensor, axis: int, size: int) -> Tensor:
+    """The first *size* entries of *x* along *axis*; beyond its end, those before, flipped."""
+    while x.shape[axis] < size:
+        x = torch.cat([x, x.flip(tuple(range(2, x.ndim)) if x.ndim > 2 else (1,))], axis)
+    return x.narrow(axis, 0, size)

@@ -32,6 +32,7 @@ from snncc.frontends.torch_frames import Frame, frame_of_layout, frame_of_source
 HERE = os.path.dirname(os.path.realpath(snncc.__file__))
 FRONTENDS = os.path.dirname(os.path.realpath(__file__))
 TORCH = os.path.dirname(os.path.realpath(torch.__file__))
+KEEPS = ("detach", "detach_", "clone", "alias", "_to_copy")
 FACTORIES = ("zeros", "new_zeros", "zeros_like", "empty", "new_empty", "empty_like", "new_empty_strided")
 
 
@@ -56,6 +57,15 @@ class Call:
 Handler = Callable[[Call], None]
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a tensor is that a neuron module returned: its state *name*, after its call number *call*."""
+
+    path: str
+    name: str
+    call: int
+
+
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows the tensors that depend on the input, through one execution of a model."""
 
@@ -63,7 +73,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, builder: Builder, handlers: dict[str, Handler], refuse: Callable[[Call], None]
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.used: set[str] = set()
+        self.turns: dict[str, int] = {}
+        self.looped: dict[tuple[str, str], str] = {}
+        self.uses: dict[str, int] = {}
+        self.started: dict[str, dict[str, Any]] = {}
+        self.states: Any = WeakTensorKeyDictionary()
         self.builder, self.handlers, self.refuse = builder, handlers, refuse
         self.signals: Any = WeakTensorKeyDictionary()
         self.blank: Any = WeakTensorKeyDictionary()
@@ -91,6 +105,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if blank is not None and bool((blank.codes >> NODE_SHIFT).any()):
                 return blank
         return found
+
+    def state(self, value: object) -> State | None:
+        """Which state of which neuron module *value* is."""
+        return self.states.get(value) if isinstance(value, Tensor) else None
 
     def set(self, tensor: Tensor, signal: Signal, place: Place) -> None:
         """Let *tensor* carry *signal*; where it already carries one, all its views see the change."""
@@ -135,6 +153,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def emit(self, tensor: Tensor, frame: Frame, name: str, place: Place) -> None:
         """*tensor* holds the output of node *name* as *frame* says."""
+        name = self.builder.actual(name)
         codes = frame.codes(self.builder.number[name], tensor.shape)
         self.set(tensor, Signal(codes, frame.over), place)
         self.builder.keep(name, frame, tensor)
@@ -173,7 +192,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def next_call(self, builder: Builder) -> None:
         """Forget all signals: the model is about to be called for another timestep."""
         self.builder = builder
-        self.used.clear()
+        self.turns.clear()
+        self.looped.clear()
         self.modules.clear()
         for tensor in list(self.signals.keys()):
             self.earlier[tensor] = True
@@ -199,7 +219,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self.inside_leaf:
             return out
         inputs = [*tree_iter(args), *tree_iter(kwargs)]
-        if any(isinstance(value, Tensor) and value in self.earlier for value in inputs):
+        if self.hands_on_state(name, inputs, out):
+            return out
+        reads = name not in FACTORIES
+        if reads and any(isinstance(value, Tensor) and value in self.earlier for value in inputs):
             raise CannotTrace(
                 f"{self.place()}: keeps a tensor from one timestep to the next outside of a neuron",
                 hint="recurrent connections and traces of your own are not supported by this front end yet",
@@ -209,6 +232,23 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         else:
             self.constant(name, func, args, kwargs, out, mutable=mutable, shares=shares)
         return out
+
+    def hands_on_state(self, name: str, inputs: list[Any], out: Any) -> bool:
+        """Whether an operation leaves a state of a neuron what it is; raises where it reads a hidden one."""
+        states = [state for value in inputs if (state := self.state(value)) is not None]
+        if not states or name in FACTORIES:
+            return False
+        if name in KEEPS and isinstance(out, Tensor):
+            self.states[out] = states[0]
+            return self.signal(inputs[0]) is None
+        if all(self.signal(value) is not None for value in inputs if self.state(value) is not None):
+            return False
+        if any(value in self.earlier for value in inputs if self.state(value) is not None):
+            return False
+        raise CannotTrace(
+            f"{self.place()}: {name} uses {states[0].name}, a state that {states[0].path} returned, as data",
+            hint="what leaves a neuron is its spikes; hand its state back to it, and to nothing else",
+        )
 
     def handle(self, call: Call, name: str) -> None:
         """Record an operation that has a traced argument."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
-from snncc.frontends.torch_neurons import is_neuron
+from snncc.frontends.cells import cell_of, running
 from snncc.frontends.torch_record import shown_file
 
 
@@ -47,8 +47,8 @@ def copied(model: nn.Module) -> nn.Module:
                 hint="a module that overrides train() must let eval() through: dropout and batch "
                 "normalization are compiled as they act in evaluation mode",
             )
-        if is_neuron(module) and callable(getattr(module, "reset", None)):
-            module.reset()
+        if cell := cell_of(module):
+            cell.reset(module)
     return twin
 
 
@@ -82,7 +82,7 @@ class ModelFails(CannotTrace):
 def call_model_of_the_user(model: nn.Module, x: Tensor) -> Any:
     """Call *model*; what it raises becomes a `ModelFails` with its own words and the user's line."""
     try:
-        with torch.no_grad():
+        with torch.no_grad(), running(model):
             return model(x)
     except CannotTrace:
         raise

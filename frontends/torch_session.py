@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
+from snncc.frontends.cells import prepare
 from snncc.frontends.torch_build import Builder, Place
 from snncc.frontends.torch_codes import ADDRESS_BITS, NODE_SHIFT, Grid, Mixed, Signal, prod
 from snncc.frontends.torch_frames import Frame
-from snncc.frontends.torch_neurons import patch
+from snncc.frontends.torch_neurons import check_turns, patch
 from snncc.frontends.torch_operations import HANDLERS
 from snncc.frontends.torch_options import Options
 from snncc.frontends.torch_record import Recorder
@@ -41,6 +42,7 @@ def record(
     """Run a copy of *model* in float64 on *x*, *calls* times for a model that takes one timestep."""
     twin = copied(model).double()
     grid = options.grid(options.at_call(x, 0))
+    prepare(twin, grid.samples, grid.timesteps)
     recorder = Recorder(Builder(grid, keeps_values), HANDLERS, refuse)
     recorder.watch(twin)
     patch(twin, recorder)
@@ -53,6 +55,7 @@ def record(
         recorder.next_call(builder)
         builders.append(builder)
         returned = run_once(recorder, twin, options.at_call(x.double(), call), options)
+        check_turns(twin, recorder)
         frames = {name: output(recorder, name, tensor) for name, tensor in returned.items()}
         tensors.append(returned)
     graph = builders[0].graph(type(unwrapped(model)).__name__, options.timesteps, Layout(options.layout))
@@ -112,6 +115,11 @@ def output(recorder: Recorder, name: str, tensor: Tensor) -> Frame:
     """Add an output node; return how *tensor* holds its numbers."""
     builder, place = recorder.builder, Place()
     signal = recorder.signal(tensor)
+    if signal is None and (state := recorder.state(tensor)):
+        raise CannotTrace(
+            f"{name}: this output of the model is {state.name}, a state of {state.path} that no neuron sends",
+            hint="return the spikes alone",
+        )
     if signal is None:
         raise CannotTrace(f"{name}: nothing of the input reaches this output of the model")
     try:
@@ -122,6 +130,11 @@ def output(recorder: Recorder, name: str, tensor: Tensor) -> Frame:
                 f"has the name {name!r}, as a module or another node has", "rename the key or the module"
             )
         is_last = signal.over is None and len(frame.rows) < builder.grid.rows
+        time, last = int(frame.rows[0]) // builder.grid.samples, builder.grid.timesteps - 1
+        if is_last and time != last:
+            raise Mixed(
+                f"has timestep {time} alone", "return all timesteps, the last, or a sum, mean or maximum"
+            )
         over = signal.over or (Over.LAST if is_last else Over.SEQUENCE)
         builder.add(Output(name=name, inputs=wires(source), over=over))
     except Mixed as problem:

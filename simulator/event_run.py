@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snncc.errors import BadInput
+from snncc.ir.arrays import Array
 from snncc.mapping.network import Network, Role
 from snncc.simulator.timing import Ints, Timing
 
@@ -38,13 +40,13 @@ def cycle_of(waits: Mapping[str, str], stations: Sequence[str]) -> list[str]:
 class EventRun:
     """One sample.
 
-    *spikes* [T, size] of each neuron population by timestep, *sums* [T, size] what each readout received in
-    it; *potentials* [size] of each neuron population at the end, *saturations* how often one of them left
-    its width. *dropped* [cores]: messages lost before each event unit. *timing*: None for the canonical
-    order.
+    *spikes* [T, size] of each neuron population by timestep (of the canonical order in few bits), *sums*
+    [T, size] what each readout received in it; *potentials* [size] of each neuron population at the end,
+    *saturations* how often one of them left its width. *dropped* [cores]: messages lost before each event
+    unit. *timing*: None for the canonical order.
     """
 
-    spikes: Mapping[str, NDArray[np.int32]]
+    spikes: Mapping[str, NDArray[np.signedinteger[Any]]]
     sums: Mapping[str, Ints]
     potentials: Mapping[str, Ints]
     saturations: Mapping[str, int]
@@ -59,7 +61,7 @@ class EventRun:
         }
 
 
-def checked_inputs(network: Network, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, Ints]:
+def checked_inputs(network: Network, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, Array]:
     """The trains [T, size] of all inputs, of one sample. Raises `BadInput` for a wrong one."""
     names = [p.name for p in network.populations.values() if p.role is Role.INPUT]
     missing = [name for name in names if name not in inputs]
@@ -73,7 +75,7 @@ def checked_inputs(network: Network, inputs: Mapping[str, NDArray[np.generic]]) 
             raise BadInput(f"{name}: its train has the shape {list(train.shape)}, needs {need}")
         if train.dtype.kind not in "biu" or train.min(initial=0) < 0 or train.max(initial=0) > 1:
             raise BadInput(f"{name}: its train must hold nothing but 0 and 1")
-        trains[name] = train[:, 0].astype(np.int64, copy=False)
+        trains[name] = train[:, 0]
     lengths = {name: len(train) for name, train in trains.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name}: {length}" for name, length in lengths.items())

@@ -5,7 +5,7 @@ A frame is one tick of one timestep. Neurons are row-major addresses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +15,65 @@ from snncc.simulator.jit import kernel
 from snncc.simulator.stream import Stream
 
 Ints = NDArray[np.int64]
+Addresses = NDArray[np.int32]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Firing:
     """What one population sends in one sample: in frame f ``address[first[f] : first[f + 1]]``, ascending."""
 
-    first: Ints
-    address: NDArray[np.int32]
+    def __init__(self, first: Ints, address: Addresses) -> None:
+        self.lists = first, address
+
+    @property
+    def first(self) -> Ints:
+        """Where each frame begins, and the end of the last."""
+        return self.lists[0]
+
+    @property
+    def address(self) -> Addresses:
+        """The neurons that fire."""
+        return self.lists[1]
+
+    @property
+    def length(self) -> int:
+        """How many frames there are."""
+        return len(self.first) - 1
 
     @property
     def frames(self) -> Ints:
         """The frame of each spike."""
-        return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
+        return np.repeat(np.arange(self.length), np.diff(self.first))
+
+    def counts(self, size: int) -> Ints:
+        """How often each of *size* neurons fires."""
+        return np.bincount(self.address, minlength=size)
+
+
+class StreamFiring(Firing):
+    """The events of one sample as *stream* lists them, *length* timesteps; sorted when somebody asks."""
+
+    def __init__(self, stream: Stream, length: int) -> None:
+        self.stream, self._length = stream, length
+
+    @cached_property
+    def lists(self) -> tuple[Ints, Addresses]:  # type: ignore[override]
+        """First and address."""
+        stream, length = self.stream, self._length
+        grid = stream.grid
+        room = np.zeros(grid.channels * grid.rows, np.int64)
+        first, address = np.zeros(stream.timesteps + 1, np.int64), np.empty(len(stream.events), np.int32)
+        list_frames(stream.events, stream.starts, grid.pitch, grid.rows, grid.columns, room, first, address)
+        if stream.timesteps < length:  # every timestep is the same
+            address = np.tile(address, length)
+            first = np.concatenate([[0], np.cumsum(np.tile(np.diff(first), length))])
+        return first, address
+
+    @property
+    def length(self) -> int:
+        return self._length
+
+    def counts(self, size: int) -> Ints:
+        return self.stream.total(self._length).reshape(size)
 
 
 def firing_of_train(train: Array) -> Firing:
@@ -37,21 +83,17 @@ def firing_of_train(train: Array) -> Firing:
     return Firing(np.searchsorted(frame, np.arange(frames + 1)), address.astype(np.int32))
 
 
+def firing_of_counts(counts: Array) -> Firing:
+    """The firing of one sample's *counts* [frames, ...]: a number n is n spikes."""
+    frame, address = np.nonzero(counts.reshape(len(counts), -1))
+    times = counts.reshape(len(counts), -1)[frame, address].astype(np.int64)
+    frame, address = np.repeat(frame, times), np.repeat(address, times)
+    return Firing(np.searchsorted(frame, np.arange(len(counts) + 1)), address.astype(np.int32))
+
+
 def firings_of_stream(stream: Stream, timesteps: int) -> tuple[Firing, ...]:
     """The firing of each sample of *stream*, in which no neuron fires twice in a timestep."""
-    grid, found = stream.grid, []
-    room = np.zeros(grid.channels * grid.rows, np.int64)
-    for sample in range(stream.batch):
-        low = sample * stream.timesteps * grid.rows
-        starts = stream.starts[low : low + stream.timesteps * grid.rows + 1]
-        first = np.zeros(stream.timesteps + 1, np.int64)
-        address = np.empty(starts[-1] - starts[0], np.int32)
-        list_frames(stream.events, starts, grid.pitch, grid.rows, grid.columns, room, first, address)
-        if stream.timesteps < timesteps:  # every timestep is the same
-            address = np.tile(address, timesteps)
-            first = np.concatenate([[0], np.cumsum(np.tile(np.diff(first), timesteps))])
-        found.append(Firing(first, address))
-    return tuple(found)
+    return tuple(StreamFiring(stream.sample(k), timesteps) for k in range(stream.batch))
 
 
 @kernel
@@ -63,7 +105,7 @@ def list_frames(
     columns: int,
     room: Ints,
     first: Ints,
-    address: NDArray[np.int32],
+    address: Addresses,
 ) -> None:
     """Sort the events of each timestep by channel and row (by counting); columns rise in both already.
 

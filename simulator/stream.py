@@ -75,6 +75,14 @@ class Stream:
         sums = (ends[1:] - ends[:-1]).reshape(self.batch, self.timesteps)
         return sums if self.timesteps == timesteps else np.repeat(sums, timesteps, axis=1)
 
+    def sample(self, k: int) -> Stream:
+        """Sample *k* alone, in memory of its own."""
+        lines = self.timesteps * self.grid.rows
+        starts = self.starts[k * lines : (k + 1) * lines + 1]
+        low = int(starts[0])
+        events = self.events[low : int(starts[-1])].copy()
+        return Stream(self.grid, 1, self.timesteps, events, starts - low)
+
     def dense(self, ticks: int) -> NDArray[np.int64]:
         """The train [T or 1, B, ticks, *shape]; n events of a neuron fill its first n ticks."""
         grid = self.grid

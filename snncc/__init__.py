@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         load,
         load_model,
         load_program,
+        save_nir,
         save_onnx,
         trace,
         verify,
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
     from snncc.api import compile_graph as compile  # noqa: A004
     from snncc.backends.table import targets
     from snncc.errors import SnnccError
+    from snncc.frontends.events import Events, load_events
     from snncc.frontends.neurons import register_neuron
     from snncc.ir import SpikeGraph
 
 __version__ = "0.1.0.dev0"
 
 PUBLIC = {
+    "Events": ("snncc.frontends.events", "Events"),
     "Program": ("snncc.api", "Program"),
     "Proof": ("snncc.api", "Proof"),
     "Report": ("snncc.api", "Report"),
@@ -45,10 +48,12 @@ PUBLIC = {
     "compile": ("snncc.api", "compile_graph"),
     "evaluate": ("snncc.api", "evaluate"),
     "load": ("snncc.api", "load"),
+    "load_events": ("snncc.frontends.events", "load_events"),
     "load_model": ("snncc.api", "load_model"),
     "load_program": ("snncc.api", "load_program"),
     "save_onnx": ("snncc.api", "save_onnx"),
     "register_neuron": ("snncc.frontends.neurons", "register_neuron"),
+    "save_nir": ("snncc.api", "save_nir"),
     "targets": ("snncc.backends.table", "targets"),
     "trace": ("snncc.api", "trace"),
     "verify": ("snncc.api", "verify"),
@@ -59,6 +64,7 @@ PACKAGES = ("measure",)
 """Public packages, loaded on first use as well."""
 
 __all__ = [
+    "Events",
     "Program",
     "Proof",
     "Report",
@@ -69,10 +75,12 @@ __all__ = [
     "compile",
     "evaluate",
     "load",
+    "load_events",
     "load_model",
     "load_program",
     "measure",
     "register_neuron",
+    "save_nir",
     "save_onnx",
     "targets",
     "trace",

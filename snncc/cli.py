@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snncc import __version__
+from snncc.cli_events import event_arguments, input_of, labeled_input_of
+from snncc.cli_nir import export_arguments, export_command, nir_arguments
 from snncc.errors import BadFile, BadInput, SnnccError
 
 if TYPE_CHECKING:
@@ -64,11 +66,14 @@ def parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--precision", default="integer", help="integer or float (default: integer)")
     one.add_argument("--chip", metavar="NAME", help="a chip of `snncc targets`, or the path of a chip file")
+    speck_arguments(one)
 
     one = command(commands, "simulate", simulate_command, "run a program and report spikes, energy, latency")
     program_arguments(one)
     accounting_argument(one)
     timing_argument(one)
+    event_arguments(one)
+    one.add_argument("--timesteps", type=int, metavar="T", help="timesteps to run (default: as traced)")
     one.add_argument("--period", type=float, default=0.0, metavar="S", help="of timesteps: self-timed chips")
     one.add_argument("--drops", default="error", help="of events, on self-timed chips: error or count")
     one.add_argument(
@@ -83,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
     program_arguments(one)
     one.add_argument("--model", type=Path, help="the model that was compiled")
     model_flags(one)
+    event_arguments(one)
     one.add_argument("--samples", type=int, default=64, metavar="N", help="compare the first N (default: 64)")
     engine_arguments(one)
 
@@ -90,7 +96,11 @@ def parser() -> argparse.ArgumentParser:
     program_arguments(one)
     accounting_argument(one)
     timing_argument(one)
+    event_arguments(one)
     one.add_argument("--timesteps", type=integers, metavar="T,T,..", help="numbers of timesteps to try")
+
+    one = command(commands, "export", export_command, "write a network for other frameworks (NIR)")
+    export_arguments(one)
 
     command(commands, "targets", targets_command, "list the targets")
     command(commands, "passes", passes_command, "list the passes and what they preserve")
@@ -105,7 +115,7 @@ def command(commands: Any, name: str, run: Command, text: str) -> argparse.Argum
 
 
 def model_arguments(one: argparse.ArgumentParser) -> None:
-    one.add_argument("model", type=Path, help="model.pt, .pt2, .onnx, or a graph .snn")
+    one.add_argument("model", type=Path, help="model.pt, .pt2, .onnx, or a graph .snn, .nir")
     model_flags(one)
     one.add_argument("--timesteps", type=int, metavar="T", help="timesteps for which the network was trained")
     one.add_argument("--layout", choices=("B", "TB", "BT"), help="leading axes that the model takes")
@@ -114,6 +124,7 @@ def model_arguments(one: argparse.ArgumentParser) -> None:
         "--input-kind", default="analog", choices=("analog", "spike", "count"), help="what the input holds"
     )
     one.add_argument("--over", metavar="HOW", help="outputs over time: sequence, sum, mean, last or maximum")
+    nir_arguments(one)
     one.add_argument("--presence", choices=("sequence", "constant", "first"), help="when the input is there")
 
 
@@ -164,11 +175,27 @@ def compile_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument(
         "--stretch", type=int, default=1, metavar="N", help="loihi: chip steps of a timestep, for long loops"
     )
+    speck_arguments(one)
+
+
+def speck_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--readout",
+        default="potentials",
+        help="speck: potentials, or spikes, of neurons put behind a last layer without (approximate)",
+    )
+    one.add_argument("--split-cores", action="store_true", help="speck: split layers over two cores")
 
 
 def program_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument("program", type=Path, help="a program folder")
-    one.add_argument("--input", type=Path, required=True, metavar="X.npz", help="data: x, and labels y")
+    one.add_argument(
+        "--input",
+        type=Path,
+        required=True,
+        metavar="X.npz",
+        help="x, and labels y; or events: docs/events.md",
+    )
     one.add_argument("--jobs", type=int, metavar="N", help="threads (default: all)")
 
 
@@ -220,6 +247,8 @@ def graph_of(options: argparse.Namespace) -> SpikeGraph:
         layout=options.layout,
         factory=options.factory,
         trust=options.trust,
+        reset=options.reset,
+        dt=options.dt,
         input_kind=options.input_kind,
         presence=options.presence,
         over=options.over,
@@ -258,14 +287,19 @@ def compile_command(options: argparse.Namespace) -> int:
         profile=None if options.profile is None else read_data(options.profile)["x"],
         seed=options.seed,
         stretch=options.stretch,
+        readout=options.readout,
+        split_cores=options.split_cores,
     )
     program.save(options.output)
     passes = [{"name": s.name, "preserves": s.made_by.preserves} for s in program.stages if s.made_by]
     if options.json:
-        print(json.dumps({"output": str(options.output), "target": options.target, "passes": passes}))
+        found = {"output": str(options.output), "target": options.target, "passes": passes}
+        print(json.dumps({**found, "measured": list(program.measured)}))
         return 0
     if options.dump:
         print(program.graph)
+    for note in graph.notes:
+        print(note)
     layers = [program.graph.edges[node.name].size for node in program.graph.neurons]
     print(f"{program.graph.name}: {len(layers)} neuron layers, {sum(layers):,} neurons")
     for one in passes:
@@ -274,6 +308,8 @@ def compile_command(options: argparse.Namespace) -> int:
         from snncc.api.tables import usage_table
 
         print(usage_table(program.placement))
+    for line in program.measured:
+        print(line)
     print(f"compiled for {options.target}: {options.output}")
     return 0
 
@@ -282,19 +318,26 @@ def check_command(options: argparse.Namespace) -> int:
     import snncc
     from snncc.api.tables import text_table
 
+    graph = graph_of(options)
     problems = snncc.check(
-        graph_of(options),
+        graph,
         options.target,
         encoding=options.encoding,
         precision=options.precision,
         chip=options.chip,
+        readout=options.readout,
+        split_cores=options.split_cores,
     )
     where = options.target if options.chip is None else f"{options.target} on {options.chip}"
     if options.json:
         from dataclasses import asdict
 
-        print(json.dumps({"fits": not problems, "problems": [asdict(problem) for problem in problems]}))
-    elif problems:
+        found = [asdict(problem) for problem in problems]
+        print(json.dumps({"fits": not problems, "problems": found, "notes": list(graph.notes)}))
+        return 1 if problems else 0
+    for note in graph.notes:
+        print(note)
+    if problems:
         hints = {p.hint: "" for p in problems if p.hint}
         hints = {hint: f"[{k}]" for k, hint in enumerate(hints, start=1)}
         rows = [[p.where, p.what, p.need, p.have, hints.get(p.hint, "")] for p in problems]
@@ -309,7 +352,6 @@ def check_command(options: argparse.Namespace) -> int:
 
 def simulate_command(options: argparse.Namespace) -> int:
     import snncc
-    from snncc.api import read_data
     from snncc.api.tables import chip_table, cost_table
     from snncc.api.timeline import check_timeline, write_timeline
 
@@ -320,12 +362,14 @@ def simulate_command(options: argparse.Namespace) -> int:
     program = snncc.load_program(options.program)
     if options.trace is not None:
         check_timeline(program)
-    data = read_data(options.input)
+    data, lost = input_of(options, program, options.timesteps)
     if options.engine is not None:
+        print_notes(lost)
         return engine_command(options, program, data["x"])
     with progress_bar("simulate") as progress:
         result = program.run(
             data["x"],
+            timesteps=options.timesteps,
             threads=options.jobs,
             progress=progress,
             timing=options.timing,
@@ -342,18 +386,24 @@ def simulate_command(options: argparse.Namespace) -> int:
     if options.floor_plan is not None and result.chip is not None:
         snncc.measure.floor_plan(result.chip, options.floor_plan)
     if options.trace is not None:
-        write_timeline(options.trace, program, data["x"])
+        write_timeline(options.trace, program, data["x"], options.timesteps)
     if options.json:
         chip = None if result.chip is None else result.chip.as_dict()
-        counts, notes = result.counts.as_dict(), list(result.notes)
+        counts, notes = result.counts.as_dict(), [*lost, *result.notes]
         print(json.dumps({"samples": result.run.batch, "counts": counts, "chip": chip, "notes": notes}))
     else:
         print(cost_table(result.counts))
         if result.chip is not None:
             print(chip_table(result.chip))
-        for note in result.notes:
+        for note in (*lost, *result.notes):
             print(note)
     return 0
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """What is beside the results, to stderr."""
+    for note in notes:
+        print(note, file=sys.stderr)
 
 
 def engine_command(options: argparse.Namespace, program: Program, x: Any) -> int:
@@ -364,7 +414,9 @@ def engine_command(options: argparse.Namespace, program: Program, x: Any) -> int
         if is_given:
             raise BadInput(f"{flag} is for our simulator, not for the engine {options.engine}")
     with progress_bar(options.engine) as progress:
-        run = program.run_engine(options.engine, x, python=options.engine_python, progress=progress)
+        run = program.run_engine(
+            options.engine, x, timesteps=options.timesteps, python=options.engine_python, progress=progress
+        )
     if options.save_output is not None:
         save_outputs(options.save_output, run.outputs)
     spikes = {name: float(counts.sum()) / run.batch for name, counts in run.spikes.items()}
@@ -390,14 +442,13 @@ def save_outputs(path: Path, outputs: Any) -> None:
 
 def verify_command(options: argparse.Namespace) -> int:
     import snncc
-    from snncc.api import read_data
     from snncc.api.tables import proof_table
 
     program = snncc.load_program(options.program)
     model = None
     if options.model is not None:
         model = snncc.load_model(options.model, factory=options.factory, trust=options.trust)
-    data = read_data(options.input)
+    data, lost = input_of(options, program)
     with progress_bar("verify") as progress:
         proof = snncc.verify(
             *(program, model, data["x"]),
@@ -406,17 +457,17 @@ def verify_command(options: argparse.Namespace) -> int:
             engine=options.engine,
             python=options.engine_python,
         )
+    print_notes(lost)
     print(json.dumps(proof.as_dict()) if options.json else proof_table(proof))
     return 0 if proof.holds else 1
 
 
 def evaluate_command(options: argparse.Namespace) -> int:
     import snncc
-    from snncc.api import read_data
     from snncc.api.tables import report_table
 
     program = snncc.load_program(options.program)
-    data = read_data(options.input)
+    data, lost = labeled_input_of(options, program)
     if "y" not in data:
         raise BadFile(f"{options.input}: needs labels 'y'", hint="numpy.savez(path, x=..., y=...)")
     with progress_bar("evaluate") as progress:
@@ -431,10 +482,10 @@ def evaluate_command(options: argparse.Namespace) -> int:
             timing=options.timing,
         )
     if options.json:
-        print(json.dumps(report.as_dict()))
+        print(json.dumps(report.as_dict() | {"notes": list(lost)}))
         return 0
     print(report_table(report))
-    for note in dict.fromkeys(note for score in report.scores for note in score.notes):
+    for note in dict.fromkeys((*lost, *(note for score in report.scores for note in score.notes))):
         print(note)
     return 0
 

@@ -95,7 +95,7 @@ def test_targets_and_passes(capsys: pytest.CaptureFixture[str]) -> None:
         (["compile", "{f}/model.snn", "--precision", "float", "-o", "{f}/x.npz"], "is no snncc program"),
         (["compile", "{f}/model.snn", "--target", "loihj", "-o", "{f}/o"], "unknown target 'loihj'"),
         (["simulate", "{f}/none", "--input", "{f}/x.npz"], "is no program folder"),
-        (["simulate", "{f}/out", "--input", "{f}/none.npz"], "there is no such file"),
+        (["simulate", "{f}/out", "--input", "{f}/none.npz"], "none.npz: cannot be read: No such file"),
         (["simulate", "{f}/out", "--input", "{f}/model.snn"], "is no readable .npz"),
         (["simulate", "{f}/out", "--input", "{f}/x.npz", "--report", "{f}/no/r.html"], "cannot be written"),
         (["evaluate", "{f}/out", "--input", "{f}/unlabeled.npz"], "needs labels 'y'"),

@@ -31,6 +31,32 @@ class Foreign(nn.Module):
         return x.flatten(1)
 
 
+class Leaks(nn.Module):
+    """A neuron of the user's that nobody registered."""
+
+    def __init__(self, adapts: float = 0.0) -> None:
+        super().__init__()
+        self.adapts, self.theta = adapts, 0.5
+        self.v = torch.zeros(())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        u = 0.75 * self.v + x
+        spikes = (u >= self.theta).float()
+        self.v = u - spikes * 0.5
+        self.theta += self.adapts
+        return spikes
+
+
+def leaky() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 2, 3), Leaks(), nn.Flatten(), nn.Linear(32, 5)).eval()
+
+
+def adaptive() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 2, 3), Leaks(0.01), nn.Flatten(), nn.Linear(32, 5)).eval()
+
+
 class Malicious:
     """Unpickling it would touch a file."""
 
@@ -81,6 +107,34 @@ def test_each_kind_of_file_compiles_and_verifies(
     )
     assert code == 1
     assert "the model is not the one that the graph was traced from" in errors
+
+
+def test_a_neuron_that_nobody_registered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Recognized with evidence, compiled and verified; or refused with a counterexample."""
+    model, data, out = tmp_path / "model.pt", tmp_path / "x.npz", tmp_path / "out"
+    torch.save(leaky().state_dict(), model)
+    x = np.random.default_rng(0).uniform(0, 2, (4, 1, 6, 6)).astype(np.float32)
+    np.savez(data, x=x, y=np.zeros(4, np.int64))
+    flags = ("--factory", f"{__file__}:leaky")
+    words = "1: Leaks recognized by its behavior: theta 0.5, rho 0.5, leak 0.75, reset subtract; "
+    code, printed, errors = call(capsys, "check", model, *flags, *SHAPE, "--timesteps", "4")
+    assert code == 0, errors
+    assert printed.startswith(words)
+    assert "1020000 inputs in 55" in printed
+    assert ", 0 near ties\n" in printed
+    code, printed, errors = call(
+        *(capsys, "compile", model, *flags, *SHAPE, "--timesteps", "4", "--calibration", data, "-o", out)
+    )
+    assert code == 0, errors
+    assert printed.startswith(words)
+    code, printed, errors = call(capsys, "verify", out, "--model", model, *flags, "--input", data)
+    assert code == 0, errors
+    code, _, errors = call(
+        *(capsys, "check", model, "--factory", f"{__file__}:adaptive", *SHAPE, "--timesteps", "4")
+    )
+    assert code == 1
+    assert "1: Leaks is no member of the one neuron's family; the closest (" in errors
+    assert "first differs on the inputs [" in errors
 
 
 def test_a_malicious_pickle_does_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

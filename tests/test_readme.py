@@ -21,10 +21,12 @@ def test_python_blocks_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert "the proof holds" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("page", "least"), [("README.md", 7), ("docs/speck.md", 3), ("docs/loihi.md", 7)])
+@pytest.mark.parametrize(
+    ("page", "least"), [("README.md", 7), ("docs/speck.md", 3), ("docs/loihi.md", 7), ("docs/events.md", 4)]
+)
 def test_commands_parse(page: str, least: int) -> None:
     text = (Path(__file__).parents[1] / page).read_text(encoding="utf-8")
-    commands = re.findall(r"^\$ snncc (.*)$", text, re.MULTILINE)
+    commands = re.findall(r"^\$ snncc (.*)$", text.replace("\\\n", " "), re.MULTILINE)
     assert len(commands) >= least
     for command in commands:
         parser().parse_args(command.split())

@@ -10,7 +10,7 @@ import numpy as np
 from snncc.backends.speck import limits
 from snncc.backends.speck.layers import Layer, sources_of
 from snncc.backends.speck.mapped import Mapped
-from snncc.ir import Reset
+from snncc.ir import Concat, Reset
 
 Fields = dict[str, Any]
 
@@ -55,6 +55,7 @@ def core_fields(m: Mapped, layer: Layer) -> Fields:
         "monitor_enable": layer.name in outputs_of(m),
         "destinations": [
             {"layer": m.core_of[one.layer], "enable": True, "pooling": one.pool}
+            | ({"feature_shift": one.first} if one.first else {})
             for one in m.destinations[layer.name]
         ],
     }
@@ -122,17 +123,37 @@ def output_fields(m: Mapped) -> list[Fields]:
                 "output": output,
                 "core": m.core_of[layer],
                 "shape": [features, rows, columns],
+                "first_channel": first_channel(m, layer),
                 "readout": readout_fits(m, layer),
             }
         )
     return fields
 
 
+def first_channel(m: Mapped, layer: str) -> int:
+    """The channel of an output at which the first one of *layer* is: not 0 in the second half of a layer."""
+    for output in m.graph.outputs:
+        for source in sources_of(m.graph, output.inputs[0].source):
+            if source.name == layer:
+                return source.first
+    return 0
+
+
+def is_joined(m: Mapped, layer: str) -> bool:
+    """Whether *layer* is half of what an output reads."""
+    return any(isinstance(m.graph.by_name[reader], Concat) for reader in m.graph.readers[layer])
+
+
 def readout_fits(m: Mapped, name: str) -> bool:
     """Whether the layer's core holds it with class k at channel 4 k, as the readout takes it."""
     layer = m.by_name[name]
     features, rows, columns = layer.out_shape
-    if (rows, columns) != (1, 1) or features > limits.READOUT_CLASSES or m.destinations[name]:
+    if (
+        (rows, columns) != (1, 1)
+        or features > limits.READOUT_CLASSES
+        or m.destinations[name]
+        or is_joined(m, name)
+    ):
         return False
     spread = (features - 1) * limits.READOUT_STEP + 1
     need = limits.words_of((spread, *layer.weight.shape[1:]), (spread, 1, 1), has_bias=layer.bias is not None)

@@ -14,6 +14,7 @@ from snncc.backends.speck.deploy_script import DEPLOY
 from snncc.backends.speck.events import operations_per_event, ratios
 from snncc.backends.speck.mapped import Mapped, words_of_layer
 from snncc.backends.speck.network_script import WEIGHTS, network_script, weight_arrays
+from snncc.ir import Presence
 
 NETWORK = "network.py"
 
@@ -37,7 +38,7 @@ Made by snncc. Nothing of snncc is needed here.
   in spikes.
 - A bias is added once in each tick of the slow clock, not in each timestep: set the clock to the rate of
   timesteps{biased}.
-- Potentials stay when a recording ends: load the configuration again before the next.
+{stream}- Potentials stay when a recording ends: load the configuration again before the next.
 
 ## Input
 
@@ -71,9 +72,22 @@ def readme(m: Mapped) -> str:
         name=m.graph.name,
         weights=WEIGHTS,
         ratio=limits.LEAST_RATIO,
+        stream=stream_text(m),
         biased=f" (layers with a bias: {', '.join(biased)})" if biased else "; no layer here has a bias",
         input=input_text(m),
         output="\n".join(f"- {line}" for line in output_lines(m)),
+    )
+
+
+def stream_text(m: Mapped) -> str:
+    """Of networks whose input is given once: what a timestep is."""
+    (node,) = m.graph.inputs
+    if node.presence is not Presence.FIRST:
+        return ""
+    steps = m.graph.timesteps
+    return (
+        f"- A sample takes {steps} timesteps, and the input enters in the first. Layers with a bias need "
+        f"{steps} ticks of the slow clock for it, from the first event on.\n"
     )
 
 

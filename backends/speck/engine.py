@@ -34,6 +34,15 @@ def interpreter(python: str | None) -> str:
     return sys.executable
 
 
+def can_run(python: str | None = None) -> bool:
+    """Whether sinabs is at hand without installing anything."""
+    try:
+        interpreter(python)
+    except EngineFailed:
+        return False
+    return True
+
+
 def run_sinabs(
     m: Mapped, folder: Path, x: Data, *, timesteps: int, record: Collection[str], python: str | None
 ) -> Run:

@@ -15,8 +15,9 @@ import numpy as np
 from snncc.backends.speck import limits
 from snncc.backends.speck.layers import Layer
 from snncc.backends.speck.mapped import Mapped, mapped
-from snncc.chips import load_chip
-from snncc.ir import Add, Array, Input, Kind, Node, Presence, SpikeGraph, wires
+from snncc.chips import Chip, load_chip
+from snncc.errors import BadInput
+from snncc.ir import Add, Array, Input, Kind, Node, Presence, SpikeGraph, place, wires
 from snncc.mapping import Part, Placement, Schedule, network_of
 from snncc.reference import Run
 from snncc.reference.inputs import Data, by_input, enter
@@ -72,13 +73,51 @@ def event_graph(graph: SpikeGraph, most: int) -> SpikeGraph:
     return graph.with_nodes(table.get(node.name, node) for node in nodes)
 
 
-def on_cores(m: Mapped, graph: SpikeGraph) -> Placement:
-    """The event *graph* of *m* on the chip, each layer on its core."""
+def graph_on_chip(graph: SpikeGraph) -> SpikeGraph:
+    """The event graph of the compiled *graph*, for all that its input may hold, of a count at most 16."""
+    (node,) = graph.inputs
+    return event_graph(graph, 1 if node.kind is Kind.SPIKE else node.max_count or limits.COUNTS)
+
+
+def input_events(graph: SpikeGraph, counts: Array) -> dict[str, Array]:
+    """The trains of 0 and 1 that stand for *counts*, by the inputs of the event *graph*."""
+    return {one.name: (counts > k).astype(np.int64) for k, one in enumerate(graph.inputs)}
+
+
+def trains_on_chip(graph: SpikeGraph, x: Data, run: Run) -> dict[str, Array]:
+    """What the port and the layers sent in *run* of the compiled *graph* on *x*: counts [T, B, size].
+
+    Raises `BadInput` for more events of a pixel than the port sends.
+    """
+    (node,) = graph.inputs
+    counts = train_of(node, enter(graph, x, run.timesteps)[node.name], run.timesteps)
+    most = len(graph_on_chip(graph).inputs)
+    if counts.max() > most:
+        raise BadInput(
+            f"{place(node)}: a pixel of {int(counts.max())} events in a timestep; the port of the chip sends "
+            f"at most {most}",
+            hint="divide the counts, or simulate without a chip",
+        )
+    trains = input_events(graph_on_chip(graph), counts.reshape(*counts.shape[:2], -1))
+    for neuron in graph.neurons:
+        train = run.records[neuron.name].train[:, :, 0]
+        trains[neuron.name] = train.reshape(*train.shape[:2], -1)
+    return trains
+
+
+def on_cores(m: Mapped, graph: SpikeGraph, chip: Chip) -> Placement:
+    """The event *graph* of *m* on *chip*, each layer on its core. Raises `BadInput` for another chip."""
+    have = [(core.kernel_words, core.neuron_words) for core in chip.cores]
+    if have != [(core.kernel, core.neuron) for core in limits.cores()]:
+        raise BadInput(
+            f"{chip.name}: a program for Speck runs on a chip with Speck's nine cores",
+            hint=f"name {limits.CHIP}, or a chip file with its memories, or compile for --target sim",
+        )
     network = network_of(graph)
     parts = tuple(
         Part(name, core, np.arange(network.populations[name].size)) for name, core in m.core_of.items()
     )
-    return Placement(load_chip(limits.CHIP), network, parts, Schedule.PIPELINED)
+    return Placement(chip, network, parts, Schedule.PIPELINED)
 
 
 def run_by_events(
@@ -95,13 +134,12 @@ def run_by_events(
     counts = train_of(node, enter(graph, x, timesteps)[node.name], timesteps)
     most = max(1, int(counts.max()))
     by_events = event_graph(graph, most)
-    placement = on_cores(mapped(graph), by_events)
+    placement = on_cores(mapped(graph), by_events, load_chip(limits.CHIP))
     spikes: dict[str, list[Array]] = {}
     potentials: dict[str, list[Array]] = {}
     for sample in range(counts.shape[1]):
         own = counts[:, sample].reshape(timesteps, 1, -1)
-        inputs = {one.name: (own > k).astype(np.int64) for k, one in enumerate(by_events.inputs)}
-        run = run_events(by_events, placement, inputs, order)
+        run = run_events(by_events, placement, input_events(by_events, own), order)
         for name in run.spikes:
             spikes.setdefault(name, []).append(run.spikes[name])
             potentials.setdefault(name, []).append(run.potentials[name])
@@ -122,9 +160,10 @@ def train_of(node: Input, data: Array, timesteps: int) -> Array:
             return np.concatenate([data, np.zeros((timesteps - 1, *data.shape[1:]), data.dtype)])
 
 
-def distances(graph: SpikeGraph, x: Data, step: Mapping[str, Array], *, timesteps: int) -> Iterator[Distance]:
-    """How far the model `event` is from the counts *step* [T, B, ...] of the integer graph."""
-    events, _ = run_by_events(graph, x, timesteps=timesteps)
+def distances(
+    graph: SpikeGraph, events: Mapping[str, Array], step: Mapping[str, Array]
+) -> Iterator[Distance]:
+    """How far spikes by *events* (`run_by_events`) are from the counts *step* [T, B, ...] of the *graph*."""
     for name, ratio in ratios(mapped(graph)).items():
         theirs = events[name].sum(axis=0)
         mine = step[name].reshape(*events[name].shape).sum(axis=0)
@@ -173,7 +212,8 @@ def remarks(graph: SpikeGraph, x: Data, run: Run) -> Iterator[str]:
     """How far the chip is from *run* on the first samples of *x*, and what it asks of each core."""
     few = {node.name: run.records[node.name].train[:, :SAMPLES, 0] for node in graph.neurons}
     yield from loads(mapped(graph), run)
-    found = list(distances(graph, first_samples(graph, x), few, timesteps=run.timesteps))
+    events, _ = run_by_events(graph, first_samples(graph, x), timesteps=run.timesteps)
+    found = list(distances(graph, events, few))
     for one in found:
         yield f"on the chip, by events ({min(SAMPLES, run.batch)} samples), {one}"
     low = [one.layer for one in found if one.ratio < limits.LEAST_RATIO]

@@ -15,6 +15,7 @@ from snncc.errors import CannotLower
 from snncc.ir import (
     Add,
     Array,
+    Concat,
     Conv,
     Dense,
     Input,
@@ -30,10 +31,14 @@ from snncc.ir import (
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where spikes come from: a layer or the input, summed over squares of *pool* x *pool* on the way."""
+    """Where spikes come from: a layer or the input, summed over squares of *pool* x *pool* on the way.
+
+    Its first channel arrives as channel *first*.
+    """
 
     name: str
     pool: int
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,19 +106,23 @@ def channels_of(bias: Array, shape: Shape) -> Array | None:
     return full[:, 0] if np.all(full == full[:, :1]) else None
 
 
-def sources_of(graph: SpikeGraph, name: str, pool: int = 1) -> Iterator[Source]:
+def sources_of(graph: SpikeGraph, name: str, pool: int = 1, first: int = 0) -> Iterator[Source]:
     """Where the spikes that the node *name* hands on come from. Raises `CannotLower`."""
     node = graph.by_name[name]
     match node:
         case Neuron() | Input():
-            yield Source(name, pool)
+            yield Source(name, pool, first)
         case Reshape():
-            yield from sources_of(graph, node.inputs[0].source, pool)
+            yield from sources_of(graph, node.inputs[0].source, pool, first)
         case Pool():
-            yield from sources_of(graph, node.inputs[0].source, pool * node.kernel[0])
+            yield from sources_of(graph, node.inputs[0].source, pool * node.kernel[0], first)
         case Add():
             for wire in node.inputs:
-                yield from sources_of(graph, wire.source, pool)
+                yield from sources_of(graph, wire.source, pool, first)
+        case Concat():
+            for wire in node.inputs:
+                yield from sources_of(graph, wire.source, pool, first)
+                first += graph.edges[wire.source].shape[0]
         case _:
             raise CannotLower(f"{place(node)}: has no place between two cores of Speck")
 
@@ -124,7 +133,7 @@ def destinations(graph: SpikeGraph, name: str) -> Iterator[str]:
         node: Node = graph.by_name[reader]
         if isinstance(node, Conv | Dense):
             yield reader
-        elif isinstance(node, Reshape | Pool | Add):
+        elif isinstance(node, Reshape | Pool | Add | Concat):
             yield from destinations(graph, reader)
 
 

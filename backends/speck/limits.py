@@ -44,6 +44,8 @@ SENSOR = (2, 128, 128)
 OPERATIONS = (100e6, *(30e6,) * 8)
 """Synaptic operations in a second by core; beyond them the whole chip waits. Quoted, not published by its
 makers: see [sources] quoted in the chip file."""
+COUNTS = 16
+"""Events of an input pixel in a timestep, where it has no bound, on the chip that is simulated (a choice)."""
 LEAST_RATIO = 2.0
 """Of threshold to largest weight, below which events and timesteps go far apart (measured; docs: 1)."""
 

@@ -21,10 +21,14 @@ MOST_NAMED = 12
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A core that a layer sends to (*layer*: its name), and the side of the squares summed on the way."""
+    """A core that a layer sends to (*layer*: its name), and the side of the squares summed on the way.
+
+    The sender's first channel arrives as channel *first*.
+    """
 
     layer: str
     pool: int
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +66,7 @@ def mapped(graph: SpikeGraph) -> Mapped:
     }
     for layer in layers:
         for source in layer.sources:
-            table[source.name].append(Destination(layer.name, source.pool))
+            table[source.name].append(Destination(layer.name, source.pool, source.first))
     return Mapped(
         graph,
         layers,
@@ -155,8 +159,8 @@ def remedy(need: Words, cores: Sequence[Words], among: Sequence[int]) -> str:
         part = Words(-(-need.kernel // parts), -(-need.neuron // parts), -(-need.bias // parts))
         if any(part.fits(cores[core]) for core in among):
             split = (
-                ", or split it by features over two cores, which takes one more destination of the layers "
-                "before it (by hand: sinabs cannot join channels, the chip can, by feature_shift)"
+                ", or split it by features over two cores (split_cores=True, --split-cores), which takes one "
+                "more destination of the layers before it"
             )
             return f"would fit with its features divided by {parts}{split if parts == 2 else ''}"
     return "needs smaller maps (a stride, pooling) and fewer features"

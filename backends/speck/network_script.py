@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -33,6 +34,7 @@ import sinabs.layers as sl
 import torch
 from sinabs.activation import MembraneReset, MembraneSubtract, MultiSpike
 from torch import nn
+from torch.nn.functional import pad
 
 WEIGHTS = Path(__file__).parent / "weights.npz"
 INPUT_SHAPE = {shape_tuple}
@@ -149,13 +151,22 @@ def network_script(m: Mapped) -> str:
     lines.append('        """The spikes of every layer, in the order of LAYERS."""')
     train = {node.name: "x"} | {layer.name: f"s{k}" for k, layer in enumerate(m.layers)}
     for k, layer in enumerate(m.layers):
-        reads = [
-            train[s.name] if s.pool == 1 else f"self.sum{s.pool}({train[s.name]})" for s in layer.sources
-        ]
-        entry = reads[0] if len(reads) == 1 else f"self.merge({', '.join(reads)})"
+        entry = entry_of(layer, train, {one.name: one.out_shape[0] for one in m.layers})
         lines.append(f"        s{k} = self.spikes{k}(self.conv{k}({entry}))")
     lines.append(f"        return ({', '.join(f's{k}' for k in range(len(m.layers)))},)")
     return "\n".join(lines) + "\n" + TAIL
+
+
+def entry_of(layer: Layer, train: Mapping[str, str], channels: Mapping[str, int]) -> str:
+    """The expression for what a layer receives; *channels* of every layer."""
+    reads, have = [], layer.in_shape[0]
+    for one in layer.sources:
+        read = train[one.name] if one.pool == 1 else f"self.sum{one.pool}({train[one.name]})"
+        after = have - one.first - channels.get(one.name, have)
+        reads.append(f"pad(({read}), (0, 0, 0, 0, {one.first}, {after}))" if one.first or after else read)
+    if len(reads) == 1:
+        return reads[0]
+    return f"self.merge({', '.join(reads)})" if len(reads) == 2 else " + ".join(reads)
 
 
 def declared(k: int, layer: Layer) -> list[str]:

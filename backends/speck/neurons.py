@@ -10,6 +10,7 @@ from snncc.backends.target import Problem
 from snncc.ir import Emit, Encoding, Neuron, NeuronParameters, Rectifier, Reset, ResetAt, Shape, place
 from snncc.ir.arrays import simplest
 
+COUNTS = "spikes of a timestep"
 LEAK = (
     "train integrate-and-fire neurons; a constant leak is a negative bias, which the chip adds once in each "
     "tick of its slow clock"
@@ -47,11 +48,11 @@ def counts(where: str, p: NeuronParameters) -> Iterator[Problem]:
     """Bounded counts of a timestep, as SFA and QCFS neurons send them."""
     if p.steps is not None or (p.max_count or 1) > 1 or p.encoding is not Encoding.UNDECIDED:
         hint = (
-            "the chip has no timesteps in which a count could be complete: train IF neurons, or convert the "
-            "network to them; streams of counts are not made for Speck"
+            "the chip has no timesteps in which a count could be complete: train IF neurons, or ask for "
+            "streams, which are approximate and measured: encoding='stream', --encoding stream"
         )
         bound = "any number of" if p.max_count is None else f"0 to {p.max_count}"
-        yield Problem(where, "spikes of a timestep", f"{bound}, as one count", "events", hint)
+        yield Problem(where, COUNTS, f"{bound}, as one count", "events", hint)
 
 
 def resets(where: str, p: NeuronParameters) -> Iterator[Problem]:

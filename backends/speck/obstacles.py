@@ -21,6 +21,7 @@ from snncc.backends.speck.neurons import neuron_obstacles
 from snncc.backends.target import Problem
 from snncc.ir import (
     Add,
+    Concat,
     Conv,
     Dense,
     Input,
@@ -36,6 +37,11 @@ from snncc.ir import (
 from snncc.ir.arrays import simplest
 
 BEHIND = "put a neuron (IF) behind it: between cores nothing but spikes travels"
+POTENTIALS = "an output of potentials"
+ADD_NEURONS = (
+    "put a neuron (IF) behind it and train so; or ask for one, which is approximate and measured: "
+    "readout='spikes', --readout spikes"
+)
 OTHERS = {
     "MaxPool": "pool by averages or sums of spikes, or give the convolution before it a stride",
     "Maximum": "add the spikes instead (two trains of one shape)",
@@ -45,7 +51,7 @@ OTHERS = {
     "SideOperation": "train without attention modules; for the simulator: --target sim",
     "DynamicSynapse": "train without products of spike trains; for the simulator: --target sim",
     "Gate": "train without masks; for the simulator: --target sim",
-    "Concat": "give the branches one shape and add their spikes (two trains)",
+    "Concat": "join channels of maps directly behind neurons of one scale, or add spikes of one shape",
     "Slice": "let the layers behind it read all channels, with weights of 0",
     "Transpose": "reorder the weights of the layer behind it instead",
     "Sparse": "use a convolution or a dense layer",
@@ -78,15 +84,26 @@ def node_obstacles(graph: SpikeGraph, node: Node) -> Iterator[Problem]:
             yield from pool_obstacles(graph, node)
         case Add():
             yield from add_obstacles(graph, node)
+        case Concat() if is_joined_layer(graph, node):
+            pass
         case Reshape():
             yield from reshape_obstacles(graph, node)
         case Output():
             source = graph.by_name[node.inputs[0].source]
             if not graph.edges[source.name].is_events and not isinstance(source, Add):
-                yield Problem(place(node), "an output of potentials", "real numbers", "spikes", BEHIND)
+                yield Problem(place(node), POTENTIALS, "real numbers", "spikes", ADD_NEURONS)
         case _:
             kind = type(node).__name__
             yield Problem(place(node), "operation", kind, "convolution, neuron, pooling", OTHERS[kind])
+
+
+def is_joined_layer(graph: SpikeGraph, node: Concat) -> bool:
+    """Whether *node* joins the channels of neurons, as a layer on two cores is joined."""
+    return (
+        node.axis == 0
+        and graph.edges[node.name].is_events
+        and all(isinstance(graph.by_name[wire.source], Neuron) for wire in node.inputs)
+    )
 
 
 def input_obstacles(graph: SpikeGraph, node: Input) -> Iterator[Problem]:

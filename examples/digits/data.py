@@ -15,6 +15,8 @@ from torch import Tensor
 
 TEST_SIZE = 599  # a third
 SPLIT_SEED = 0
+LEVELS = 16
+"""The largest pixel, and the timesteps over which `events_of` spreads it."""
 
 
 class Digits(NamedTuple):
@@ -61,6 +63,16 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     theta = torch.stack([cos, -sin, right, sin, cos, down], dim=1).reshape(-1, 2, 3)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, align_corners=False)
+
+
+def events_of(images: Tensor) -> Tensor:
+    """Spikes [16, B, 1, 8, 8] of *images* [B, 1, 8, 8]: a pixel 0..16 as that many events, evenly spread.
+
+    A pixel p has sent floor(t p / 16) events after t timesteps, at most one in each.
+    """
+    pixels = (LEVELS * images).round().clamp(0, LEVELS)
+    steps = torch.arange(LEVELS + 1, dtype=images.dtype).reshape(-1, *[1] * images.ndim)
+    return (steps * pixels / LEVELS).floor().diff(dim=0)
 
 
 def _images() -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -6,25 +6,28 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
-from numpy.typing import NDArray
-
 from snncc.errors import BadInput
 from snncc.mapping.placement import Placement
 from snncc.simulator.firing import Firing
-from snncc.simulator.machine.energy import Energy, energy_of
+from snncc.simulator.machine.analytic import count_firings
+from snncc.simulator.machine.classes import classes_of, fired_classes
+from snncc.simulator.machine.energy import Energy, energy_of_classes
 from snncc.simulator.machine.machine import Happenings, Level, run_firings
 from snncc.simulator.machine.program import MachineProgram, program_of
 from snncc.simulator.machine.result import ChipRun
 from snncc.simulator.timing import Timing
 
-Ints = NDArray[np.int64]
 
-
-def fired_of(program: MachineProgram, firings: Mapping[str, Firing]) -> dict[str, Ints]:
-    """How often each neuron of each population fires, [size]."""
-    populations = program.placement.network.populations
-    return {name: np.bincount(f.address, minlength=populations[name].size) for name, f in firings.items()}
+def time_and_energy(
+    program: MachineProgram, firings: Mapping[str, Firing], level: Level
+) -> tuple[Timing, Energy]:
+    """Time and energy of one sample."""
+    if level is Level.ANALYTIC:
+        timing, counts = count_firings(program, firings)
+    else:
+        timing, _ = run_firings(program, firings, level)
+        counts = fired_classes(classes_of(program), firings)
+    return timing, energy_of_classes(program, timing, counts)
 
 
 def run_chip(
@@ -40,8 +43,7 @@ def run_chip(
 
     def one(sample: int) -> tuple[Timing, Energy]:
         own = {name: each[sample] for name, each in firings.items()}
-        timing, _ = run_firings(program, own, level)
-        return timing, energy_of(program, timing, fired_of(program, own))
+        return time_and_energy(program, own, level)
 
     samples = range(len(next(iter(firings.values()))))
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:

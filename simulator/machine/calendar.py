@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,6 @@ from snncc.chips import Chip
 from snncc.ir.arrays import Array
 from snncc.mapping.placement import Part, Placement
 from snncc.mapping.schedule import steps_of
-
-if TYPE_CHECKING:
-    from snncc.simulator.machine.program import Sends
 
 Ints = NDArray[np.int64]
 
@@ -30,8 +26,8 @@ class Calendar:
     senders, *offset* [frames] the global number of the population's first neuron. By global number *part*
     and *local* say where a neuron is; *unit* [parts] is the part's core, *order* the parts by core, then as
     the core sweeps them. *begin* [steps, parts]: visits of the core before the part's first. *visits*
-    [steps, units], without those of the port. *macs* [steps] are those of the host, which take *lead* before
-    the port sends. *senders* [neurons, 4]: unit, messages, first arrival, end.
+    [steps, units], without those of the port, *total* [units] in all. *macs* [steps] are those of the host,
+    which take *lead* before the port sends.
     """
 
     steps: int
@@ -45,14 +41,13 @@ class Calendar:
     order: Ints
     begin: Ints
     visits: Ints
-    senders: Array
+    total: Ints
     macs: Ints
     lead: Ints
 
 
-def calendar_of(placement: Placement, offsets: Mapping[str, int], timesteps: int, sends: Sends) -> Calendar:
+def calendar_of(placement: Placement, offsets: Mapping[str, int], timesteps: int) -> Calendar:
     """The calendar of a run of *timesteps*."""
-    first, base = sends.first, sends.base
     network, units = placement.network, placement.chip.fabric.cores + 1
     steps, of = frames_of(placement, timesteps)
     parts = parts_of(placement)
@@ -79,9 +74,7 @@ def calendar_of(placement: Placement, offsets: Mapping[str, int], timesteps: int
         order=np.argsort(unit, kind="stable"),
         begin=begin,
         visits=visits,
-        senders=np.stack([unit[part], np.diff(first), base[first[:-1]], base[first[1:]]], axis=1).astype(
-            np.int32
-        ),
+        total=visits.sum(axis=0),
         macs=macs,
         lead=np.array([host_time(placement.chip, int(n)) for n in macs], np.int64),
     )

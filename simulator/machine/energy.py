@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snncc.chips import Chip
-from snncc.simulator.machine.program import KINDS, MachineProgram, target_masks
-from snncc.simulator.timing import Timing
+from snncc.mapping.hosted import Task
+from snncc.simulator.jit import inner, kernel
+from snncc.simulator.machine.classes import Classes, class_counts, classes_of
+from snncc.simulator.machine.program import KINDS, MachineProgram
+from snncc.simulator.timing import EVENTS, Timing
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 PICO = 1e-12
 LINKS = ("inject", "east_west", "north_south", "eject")
+KINDS_OF_COST = (*EVENTS, *LINKS)
+ACCESS, UPDATE = (EVENTS.index(name) for name in ("access", "update"))
+SENDING = 7
+"""How many kinds of what a spike causes count for the layer that sends: see `Rates`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,8 +33,9 @@ class Energy:
 
     *kinds*: by kind of event, links included; *cores* [cores + 1]: what happens in each core (the last is
     the port, and the host), without links; *layers*: neurons and their messages count for the layer that
-    sends, synapses for the layer that receives, what the host computes for what it sends. *static* is (low,
-    high): power x time, in none of the others.
+    sends, synapses for the layer that receives, what the host computes for what it sends, visits and updates
+    of a core for the layers that it holds, by their neurons. *static* is (low, high): power x time, in none
+    of the others.
     """
 
     kinds: Mapping[str, float]
@@ -61,21 +70,185 @@ def link_energies(chip: Chip) -> dict[str, float]:
     return {kind: getattr(chip.fabric, kind).energy * PICO for kind in LINKS}
 
 
+class Rates(NamedTuple):
+    """Joules of what a program does, and for which layer they count.
+
+    *events* [EVENTS], *links* [LINKS]: of one event, one message; *link* [stations]: which kind of link it is
+    (-1: none). A spike of class c, of the population ``sender[c]`` of the senders, causes ``caused[c]``:
+    spikes, messages, messages on links of each of `LINKS`, arrivals, and synapses of each connection that
+    leaves the population; one of them takes ``price[sender]`` and counts for the layer ``payer[sender]``.
+    Part k is of layer ``of[k]``; of what its core *core* visits and updates it has ``share[k] / held[k]``.
+    """
+
+    events: Any
+    links: Any
+    link: Any
+    sender: Any
+    caused: Any
+    price: Any
+    payer: Any
+    of: Any
+    core: Any
+    share: Any
+    held: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prices:
+    """What the *layers* of a program pay: its *rates*, and what the host computes for some (*tasks*)."""
+
+    layers: tuple[str, ...]
+    rates: Rates
+    tasks: Mapping[int, Task]
+
+
+PRICES: WeakKeyDictionary[MachineProgram, Prices] = WeakKeyDictionary()
+"""Prices of programs that are still alive."""
+
+
+def prices_of(program: MachineProgram) -> Prices:
+    """The prices of *program*, made once."""
+    known = PRICES.get(program)
+    if known is None:
+        known = PRICES[program] = make_prices(program)
+    return known
+
+
+def make_prices(program: MachineProgram) -> Prices:
+    """The prices of *program*."""
+    placement, network = program.placement, program.placement.network
+    costs, links, classes = costs_of(placement.chip), link_energies(placement.chip), classes_of(program)
+    layers = tuple(network.populations)
+    caused = caused_by(program, classes)
+    shape = len(network.senders), caused.shape[1]
+    price, payer = np.zeros(shape), np.zeros(shape, np.int64)
+    for k, name in enumerate(network.senders):
+        at_port, source = placement.is_at_port(name), network.populations[name]
+        price[k, :2] = (0.0, costs["port"]) if at_port else (costs["spike"], costs["message_out"])
+        price[k, 2:SENDING] = *links.values(), costs["message_in"]
+        payer[k] = layers.index(name)
+        for n, connection in enumerate(network.out_of(name), SENDING):
+            is_mac = source.payload_bits and not connection.rule
+            price[k, n] = costs["mac" if is_mac else connection.kind]
+            payer[k, n] = layers.index(connection.target)
+    sizes = [own.stop - own.start for own in classes.own.values()]
+    core = np.array([part.core for part in placement.parts], np.int64)
+    share = [len(part.addresses) * network.populations[part.population].steps for part in placement.parts]
+    held = np.bincount(core, share, minlength=program.stations.cores + 1).astype(np.int64)
+    rates = Rates(
+        events=np.array([costs.get(name, 0.0) for name in EVENTS]),
+        links=np.array([links[kind] for kind in LINKS]),
+        link=np.array([LINKS.index(kind) if kind else -1 for kind in program.stations.kinds], np.int64),
+        sender=np.repeat(np.arange(len(sizes)), sizes),
+        caused=caused,
+        price=price,
+        payer=payer,
+        of=np.array([layers.index(part.population) for part in placement.parts], np.int64),
+        core=core,
+        share=np.array(share, np.int64),
+        held=held[core],
+    )
+    return Prices(layers, rates, {layers.index(name): task for name, task in network.tasks.items()})
+
+
+def caused_by(program: MachineProgram, classes: Classes) -> Ints:
+    """What a spike of each class causes: [classes, kinds] as in `Rates`."""
+    sends, hops = classes.sends, hops_of(program)
+    running = np.concatenate([np.zeros((1, len(LINKS)), np.int64), np.cumsum(hops[sends.root], axis=0)])
+    return np.column_stack(
+        [
+            np.ones(classes.count, np.int64),
+            classes.messages,
+            running[sends.first[1:]] - running[sends.first[:-1]],
+            np.diff(sends.base[sends.first]),
+            classes.met.T,
+        ]
+    ).astype(np.int64)
+
+
+def hops_of(program: MachineProgram) -> Ints:
+    """On how many links of each of `LINKS` a message goes, by its tree's first node, [nodes, kinds]."""
+    trees, kinds = program.trees, program.stations.kinds
+    hops = np.array([[kinds[s] == kind for kind in LINKS] for s in trees.station], np.int64)
+    hops = hops.reshape(-1, len(LINKS))
+    for node in range(len(hops) - 1, -1, -1):  # children come after their parents
+        hops[node] += hops[trees.child[trees.first[node] : trees.first[node + 1]]].sum(axis=0)
+    return hops
+
+
 def energy_of(program: MachineProgram, timing: Timing, fired: Mapping[str, Ints]) -> Energy:
     """The energy of a run that took *timing*; *fired* [size]: spikes of each neuron, by population."""
-    chip = program.placement.chip
-    costs, links = costs_of(chip), link_energies(chip)
-    cores = np.zeros(program.stations.cores + 1)
-    kinds: dict[str, float] = {}
-    for name, counts in timing.events.items():
-        one = costs.get(name, 0.0)
-        kinds[name] = float(one * counts.sum())
-        cores += one * counts
-    for kind, one in links.items():
-        carried = [n for n, of in zip(timing.messages, program.stations.kinds, strict=True) if of == kind]
-        kinds[kind] = float(one * np.sum(carried, dtype=np.int64))
-    seconds = timing.total * chip.time_unit
-    return Energy(kinds, cores, layer_energies(program, timing, fired), static_of(chip, seconds))
+    return energy_of_classes(program, timing, class_counts(classes_of(program), fired))
+
+
+def energy_of_classes(program: MachineProgram, timing: Timing, fired: Ints) -> Energy:
+    """As `energy_of`; *fired*: spikes of each class."""
+    chip, prices = program.placement.chip, prices_of(program)
+    events = np.array([timing.events[name] for name in EVENTS])
+    kinds, cores = np.zeros(len(KINDS_OF_COST)), np.zeros(events.shape[1])
+    layers, amounts = np.zeros(len(prices.layers)), np.zeros_like(prices.rates.payer)
+    add_up_joules(prices.rates, events, timing.messages, fired, amounts, kinds, cores, layers)
+    for layer, task in prices.tasks.items():
+        layers[layer] += task.total(timesteps_of(program, timing)) * prices.rates.events[-1]
+    return Energy(
+        kinds=dict(zip(KINDS_OF_COST, kinds.tolist(), strict=True)),
+        cores=cores,
+        layers=dict(zip(prices.layers, layers.tolist(), strict=True)),
+        static=static_of(chip, timing.total * chip.time_unit),
+    )
+
+
+@inner
+def weigh(rates: Rates, events: Any, messages: Any, kinds: Any, cores: Any) -> None:
+    """The joules of *events* [kinds, cores] and of *messages* [stations], by kind, and by core."""
+    many = len(events)
+    for kind in range(many):
+        count = 0
+        for core in range(len(cores)):
+            count += events[kind, core]
+            cores[core] += rates.events[kind] * events[kind, core]
+        kinds[kind] = rates.events[kind] * count
+    for kind in range(len(rates.links)):
+        count = 0
+        for station in range(len(messages)):
+            if rates.link[station] == kind:
+                count += messages[station]
+        kinds[many + kind] = rates.links[kind] * count
+
+
+@inner
+def charge(rates: Rates, fired: Any, amounts: Any, layers: Any) -> None:
+    """Add to *layers* the joules of all that spikes of each class caused.
+
+    It is counted first (*amounts*, zeros, as ``rates.price``), so that the sums depend on no order.
+    """
+    for c in range(len(fired)):
+        if fired[c]:
+            for n in range(rates.caused.shape[1]):
+                amounts[rates.sender[c], n] += fired[c] * rates.caused[c, n]
+    for k in range(len(amounts)):
+        for n in range(amounts.shape[1]):
+            layers[rates.payer[k, n]] += amounts[k, n] * rates.price[k, n]
+
+
+@kernel
+def add_up_joules(
+    rates: Rates,
+    events: Any,
+    messages: Any,
+    fired: Any,
+    amounts: Any,
+    kinds: Any,
+    cores: Any,
+    layers: Any,
+) -> None:
+    """All sums of `Energy`: `weigh`, `charge`; visits and updates of a core are shared out by parts."""
+    weigh(rates, events, messages, kinds, cores)
+    charge(rates, fired, amounts, layers)
+    for k in range(len(rates.of)):
+        core = rates.core[k]
+        joules = rates.events[ACCESS] * events[ACCESS, core] + rates.events[UPDATE] * events[UPDATE, core]
+        layers[rates.of[k]] += joules * rates.share[k] / rates.held[k]
 
 
 def static_of(chip: Chip, seconds: float) -> tuple[float, float]:
@@ -89,95 +262,3 @@ def static_of(chip: Chip, seconds: float) -> tuple[float, float]:
 def timesteps_of(program: MachineProgram, timing: Timing) -> int:
     """How many timesteps a run had."""
     return next(n for n, plan in program.calendars.items() if plan.steps == len(timing.steps))
-
-
-def layer_energies(program: MachineProgram, timing: Timing, fired: Mapping[str, Ints]) -> dict[str, float]:
-    """Joules of each population: see `Energy`. They add up to the energy of all events."""
-    if program not in RATES:
-        RATES[program] = rates_of(program)
-    rates = RATES[program]
-    layers = dict.fromkeys(program.placement.network.populations, 0.0)
-    for name, times in fired.items():
-        layers[name] += float(times @ rates.sending[name])
-    for (source, target), joules in rates.synapses.items():
-        layers[target] += float(fired[source] @ joules)
-    for name, share in visits_of(program, timing).items():
-        layers[name] += share
-    for name, task in program.placement.network.tasks.items():
-        layers[name] += task.total(timesteps_of(program, timing)) * costs_of(program.placement.chip)["host"]
-    return layers
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rates:
-    """Joules that one spike of each neuron takes.
-
-    *sending* [size]: for firing and for its messages, on links and on arrival; *synapses* [size]: in all
-    synapses between two populations.
-    """
-
-    sending: Mapping[str, Floats]
-    synapses: Mapping[tuple[str, str], Floats]
-
-
-RATES: WeakKeyDictionary[MachineProgram, Rates] = WeakKeyDictionary()
-"""Rates of programs that are still alive."""
-
-
-def rates_of(program: MachineProgram) -> Rates:
-    """What spikes of *program* take."""
-    placement, sends = program.placement, program.sends
-    costs, network = costs_of(placement.chip), placement.network
-    per_root = root_energies(program)
-    sending = {}
-    for name in network.senders:
-        low, high = program.offsets[name], program.offsets[name] + network.populations[name].size
-        first = sends.first[low : high + 1]
-        running = np.concatenate([[0.0], np.cumsum(per_root[sends.root[first[0] : first[-1]]])])
-        links = running[first[1:] - first[0]] - running[first[:-1] - first[0]]
-        at_port = placement.is_at_port(name)
-        sent = costs["port" if at_port else "message_out"] * np.diff(first)
-        fire = 0.0 if at_port else costs["spike"]
-        sending[name] = fire + sent + links + costs["message_in"] * np.diff(sends.base[first])
-    synapses: dict[tuple[str, str], Floats] = {}
-    for connection in network.connections:
-        source, target = (network.populations[name] for name in (connection.source, connection.target))
-        is_mac = source.payload_bits and not connection.rule
-        one = costs["mac" if is_mac else connection.kind]
-        held = [np.ones(target.size, bool)]
-        if connection.rule:  # each core has entries of its own
-            held = list(target_masks(placement).get(target.name, {}).values())
-        counts = np.stack([connection.counts(mask) for mask in held]).sum(axis=0)
-        joules: Floats = one * counts.astype(np.float64)
-        key = source.name, target.name
-        synapses[key] = synapses[key] + joules if key in synapses else joules
-    return Rates(sending, synapses)
-
-
-def root_energies(program: MachineProgram) -> Floats:
-    """Joules that a message takes on all links of its tree, by the tree's first node."""
-    trees, kinds = program.trees, program.stations.kinds
-    links = link_energies(program.placement.chip)
-    own = np.array([links.get(kinds[s], 0.0) for s in trees.station])
-    total = np.zeros(len(own))
-    for node in range(len(own) - 1, -1, -1):  # children come after their parents
-        total[node] = own[node] + total[trees.child[trees.first[node] : trees.first[node + 1]]].sum()
-    return total
-
-
-def visits_of(program: MachineProgram, timing: Timing) -> dict[str, float]:
-    """Joules of visits and updates by population: a core's are shared out by the neurons that it holds."""
-    placement, costs = program.placement, costs_of(program.placement.chip)
-    joules = costs["access"] * timing.events["access"] + costs["update"] * timing.events["update"]
-    weights = {
-        id(part): len(part.addresses) * placement.network.populations[part.population].steps
-        for part in placement.parts
-    }
-    held = np.zeros(len(joules))
-    for part in placement.parts:
-        held[part.core] += weights[id(part)]
-    layers: dict[str, float] = {}
-    for part in placement.parts:
-        share = float(joules[part.core] * weights[id(part)] / held[part.core])
-        layers[part.population] = layers.get(part.population, 0.0) + share
-    return layers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,31 @@ REACH = FAR[64]
 """How far potentials may be from their thresholds."""
 
 
-def cells_of(program: EventProgram, home: Ints, width: int) -> Cells:
-    """All neurons before the first timestep; *home* [slots] is the core of each, *width* the bits of d."""
+def cells_of(program: EventProgram, home: Ints | None, width: int) -> Cells:
+    """All neurons before the first timestep, in memory of their own where a run changes it.
+
+    *home* [slots] is the core of each, always the same for a program (None: that does not matter); *width*
+    the bits of d.
+    """
+    key = width, home is not None
+    if key not in program.cells:
+        program.cells[key] = new_cells(program, np.zeros(1, np.int64) if home is None else home, width)
+    cells: Cells = program.cells[key]
+    beyond = np.zeros(BLOCK, cells.d.dtype)
+    sums_up = any(not of.fires for of in program.neurons.values())  # in `own`
+    return cells._replace(
+        d=aligned(np.concatenate([cells.d, beyond]), cells.d.dtype.str)[: len(cells.d)],
+        own=aligned(cells.own, "i8") if sums_up else cells.own,
+        deep=cells.deep.copy(),
+        is_deep=cells.is_deep.copy(),
+        saturations=cells.saturations.copy(),
+        fault=cells.fault.copy(),
+        masks=cells.masks.copy(),
+    )
+
+
+def new_cells(program: EventProgram, home: Ints, width: int) -> Cells:
+    """As `cells_of`, for all runs."""
     kind, far, count = np.dtype(f"i{width // 8}"), FAR[width], program.slots.count
     names = program.slots.names
     v, floor, least, rho, reset = (np.zeros(count, np.int64) for _ in range(5))
@@ -156,7 +180,7 @@ def overflow_of(program: EventProgram, graph: SpikeGraph, cells: Cells) -> State
 def report(
     program: EventProgram,
     cells: Cells,
-    spikes: Counts | Mapping[str, Counts],
+    spikes: Counts | Mapping[str, NDArray[np.signedinteger[Any]]],
     sums: Ints,
     dropped: Ints,
     timing: Timing | None,
@@ -166,7 +190,7 @@ def report(
     *spikes* [T, slots], or by population and address [T, size]; *sums* as in `note_sums`, before each
     timestep and at the end.
     """
-    of, potentials = program.slots.of, cells.d + cells.own[:, LEAST] + cells.deep
+    of, least = program.slots.of, {name: neurons.least for name, neurons in program.neurons.items()}
     first = program.slots.count - program.summed
     roles: Mapping[str, Role] = {name: p.role for name, p in program.network.populations.items()}
     neurons = [name for name, role in roles.items() if role is Role.NEURON]
@@ -175,7 +199,7 @@ def report(
     return EventRun(
         spikes={name: trains[name] for name in neurons},
         sums={name: np.diff(sums[:, of[name] - first], axis=0) for name in readouts},
-        potentials={name: potentials[of[name]] for name in neurons},
+        potentials={name: cells.d[of[name]] + cells.deep[of[name]] + least[name] for name in neurons},
         saturations={name: int(cells.saturations[program.slots.names.index(name)]) for name in neurons},
         dropped=dropped,
         timing=timing,

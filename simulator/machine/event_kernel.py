@@ -38,9 +38,9 @@ from snncc.simulator.simd import size_of
 
 ERROR, SATURATE, WRAP = range(3)
 """What happens beyond the width of a potential."""
-GOOD, OVERFLOW, NARROW, RUNAWAY, MORE, STUCK = range(6)
+GOOD, OVERFLOW, NARROW, RUNAWAY, MORE, STUCK, CROWDED = range(7)
 """How a run ended: as it should, a potential left its width, or the width of *d*; a loop excited itself;
-it needs more memory; nothing can go on."""
+it needs more memory; nothing can go on; a neuron fired too often in a timestep for the width of counts."""
 LEAST, RHO, RESET, POPULATION, HOME = range(5)
 """Columns of `Cells.own`."""
 NONE = -1

@@ -18,7 +18,8 @@ from snncc.simulator.machine.event_room import NONE, Room
 from snncc.simulator.machine.event_routes import Ways, biases_of, sent_of, ways_of
 from snncc.simulator.machine.event_state import BEGUN, END, NEXT, Costs, Counts, Machine, Units
 from snncc.simulator.machine.event_timed_kernel import run_timed as run_kernel
-from snncc.simulator.machine.machine import moment_of, tally_of
+from snncc.simulator.machine.machine import moment_of
+from snncc.simulator.machine.tallies import tally_of
 from snncc.simulator.timing import Ints, Timing
 
 START = 1 << 10

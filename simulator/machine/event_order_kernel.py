@@ -12,6 +12,7 @@ from snncc.simulator.jit import kernel
 from snncc.simulator.machine.event_block import prefetch
 from snncc.simulator.machine.event_inline import inlined
 from snncc.simulator.machine.event_kernel import (
+    CROWDED,
     GOOD,
     POPULATION,
     RUNAWAY,
@@ -72,7 +73,8 @@ class Trains(NamedTuple):
     """The spikes of a population of *size* neurons in timestep t are ``counts[begin + t * size:][:size]``.
 
     *address* [slots]; *log*: places in counts that are not counted yet, *length* [1] of them. To count at
-    once would make every spike wait for memory.
+    once would make every spike wait for memory. Counts have few bits: a run touches nearly all of them, and
+    pages that are touched for the first time cost more than spikes.
     """
 
     begin: Any
@@ -84,21 +86,25 @@ class Trains(NamedTuple):
 
 
 @inlined
-def flush(trains: Trains) -> None:
+def flush(c: Cells, trains: Trains) -> None:
     """Count what is in the log."""
+    seen = 0
     for n in range(trains.length[0]):
         trains.counts[trains.log[n]] += 1
+        seen |= trains.counts[trains.log[n]]
     trains.length[0] = 0
+    if seen < 0 and c.fault[0] == GOOD:
+        c.fault[0] = CROWDED
 
 
 @inlined
-def count(trains: Trains, t: int, p: int, fired: Any, low: int, end: int) -> None:
+def count(c: Cells, trains: Trains, t: int, p: int, fired: Any, low: int, end: int) -> None:
     """The neurons ``fired[low:end]`` of population *p* have fired in timestep *t*."""
     n, begin = trains.length[0], trains.begin[p] + t * trains.size[p]
     for k in range(low, end):
         if n == len(trains.log):
             trains.length[0] = n
-            flush(trains)
+            flush(c, trains)
             n = 0
         trains.log[n] = begin + trains.address[fired[k]]
         n += 1
@@ -145,7 +151,7 @@ def work_off(
         end = deliver(c, s, j, local, -1, out, k)
         if c.fault[0]:
             return c.fault[0]
-        count(trains, t, s.numbers[j, TO], out.slot, k, end)
+        count(c, trains, t, s.numbers[j, TO], out.slot, k, end)
         caused += end - k
         if caused > most:
             return RUNAWAY
@@ -239,7 +245,7 @@ def run_depth_first(
             if not does:
                 continue
             out.slot[0] = slot
-            count(trains, t, c.own[slot, POPULATION], out.slot, 0, 1)
+            count(c, trains, t, c.own[slot, POPULATION], out.slot, 0, 1)
         how = work_off(c, s, stack, out, trains, t, slot, 1 if k < biases else 0, most)
         if how == RUNAWAY:
             c.fault[0], c.fault[1], c.fault[2] = RUNAWAY, slot, t
@@ -266,7 +272,7 @@ def run_order(
     """
     for t in range(len(sums) - 1):
         run_depth_first(c, s, outside, streams, stack, out, trains, t, most)
-        flush(trains)
+        flush(c, trains)
         if not c.fault[0]:
             run_streams(c, s, outside, streams, stack.begins, out, t, most)
         if c.fault[0]:
@@ -274,6 +280,5 @@ def run_order(
         note_sums(c, stack.begins, sums, t + 1)
         for p in range(len(c.fires)):
             if streams.is_streamed[p]:
-                first = trains.begin[p] + t * trains.size[p]
-                for k in range(streams.begin[p], streams.end[p]):
-                    trains.counts[first + trains.address[out.slot[k]]] += 1
+                count(c, trains, t, p, out.slot, streams.begin[p], streams.end[p])
+        flush(c, trains)

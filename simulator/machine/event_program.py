@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import gcd, prod
 from typing import Any, NamedTuple
 
@@ -63,6 +63,12 @@ class EventProgram:
     address: NDArray[np.int32]
     fan_out: int
     blocks: int
+    biased: tuple[Ints, Ints, Ints]
+    """Slots with a bias, by population; their biases; where each population begins, [populations + 1]."""
+    counts: list[type[np.signedinteger[Any]]] = field(default_factory=lambda: [np.int8])
+    """In which type spikes are counted: the last one, with int32 behind it once the first did not suffice."""
+    cells: dict[tuple[int, bool], Any] = field(default_factory=dict)
+    """Neurons before a run, made when needed (`snncc.simulator.machine.event_cells`)."""
 
     @property
     def summed(self) -> int:
@@ -87,8 +93,21 @@ def event_program(graph: SpikeGraph, network: Network) -> EventProgram:
     neurons = event_neurons(graph, network)
     address = np.concatenate([np.argsort(slots.of[name]) for name in slots.names]).astype(np.int32)
     return EventProgram(
-        network, neurons, slots, ordered, synapses, streamed_in(network), address, fan_out, gatherer.blocks
+        *(network, neurons, slots, ordered, synapses, streamed_in(network), address, fan_out),
+        *(gatherer.blocks, biased_in(slots, neurons)),
     )
+
+
+def biased_in(slots: Slots, neurons: Mapping[str, EventNeurons]) -> tuple[Ints, Ints, Ints]:
+    """As `EventProgram.biased`."""
+    slot, bias, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [0]
+    for name in slots.names:
+        if name in neurons:
+            own = neurons[name].bias
+            slot.append(slots.of[name][own != 0])
+            bias.append(own[own != 0])
+        counts.append(sum(map(len, slot)))
+    return np.concatenate(slot), np.concatenate(bias), np.array(counts)
 
 
 def streamed_in(network: Network) -> frozenset[str]:

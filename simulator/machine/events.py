@@ -9,20 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snncc.errors import Runaway, UnknownName
-from snncc.ir import SpikeGraph
+from snncc.ir import Array, SpikeGraph
 from snncc.mapping.placement import Placement
 from snncc.simulator.event_check import check_events
 from snncc.simulator.event_run import MOST_SPIKES, EventRun, checked_inputs
 from snncc.simulator.machine.event_cells import cells_of, fired_of, overflow_of, report
-from snncc.simulator.machine.event_kernel import GOOD, NARROW, NONE, OVERFLOW, Cells
+from snncc.simulator.machine.event_kernel import CROWDED, GOOD, NARROW, NONE, OVERFLOW, Cells
 from snncc.simulator.machine.event_order_kernel import Outside, Stack, Streams, Trains, run_order
 from snncc.simulator.machine.event_program import EventProgram, event_program
-from snncc.simulator.timing import Ints
 
 ORDERS = ("canonical", "timed")
 PROGRAMS: WeakKeyDictionary[Placement, tuple[SpikeGraph, EventProgram]] = WeakKeyDictionary()
 """Graphs and programs of placements that are still alive."""
-NOTHING = np.zeros(0, np.int64), np.zeros(0, np.int64)
 LOG = 1 << 12
 """Spikes that are counted together."""
 WIDTHS = {1: (16, 32, 64), 4: (32, 64), 8: (64,)}
@@ -74,7 +72,7 @@ def run_canonical(
     graph: SpikeGraph,
     placement: Placement,
     program: EventProgram,
-    inputs: Mapping[str, Ints],
+    inputs: Mapping[str, Array],
     most: int,
     width: int,
 ) -> EventRun | None:
@@ -87,13 +85,16 @@ def run_canonical(
     sums = np.zeros((timesteps + 1, program.summed), np.int64)
     for streamed in dict.fromkeys((program.streamed, frozenset[str]())):
         # What went wrong first is known only if nothing is streamed.
-        cells = cells_of(program, np.zeros(program.slots.count, np.int64), width)
+        cells = cells_of(program, None, width)
         trains = trains_of(program, timesteps)
         if not cells.fault[0]:
             streams = streams_of(program, streamed)
             run_order(cells, program.synapses, outside, streams, stack, out, trains, sums, most)
-        if cells.fault[0] in (GOOD, NARROW):
+        if cells.fault[0] in (GOOD, NARROW, CROWDED):
             break
+    if cells.fault[0] == CROWDED:
+        program.counts.append(np.int32)
+        return run_canonical(graph, placement, program, inputs, most, width)
     if not is_finished(graph, program, cells, most):
         return None
     dropped = np.zeros(placement.chip.fabric.cores, np.int64)
@@ -107,7 +108,7 @@ def run_canonical(
 def trains_of(program: EventProgram, timesteps: int) -> Trains:
     """No spikes yet."""
     begins = program.slots.begins
-    counts = np.zeros(timesteps * program.slots.count, np.int32)
+    counts = np.zeros(timesteps * program.slots.count, program.counts[-1])
     log, length = np.empty(LOG, np.int64), np.zeros(1, np.int64)
     return Trains(timesteps * begins[:-1], np.diff(begins), counts, program.address, log, length)
 
@@ -133,18 +134,13 @@ def is_finished(graph: SpikeGraph, program: EventProgram, cells: Cells, most: in
     raise Runaway(*program.slots.place(int(cells.fault[1])), int(cells.fault[2]), most)
 
 
-def outside_of(program: EventProgram, trains: Mapping[str, Ints]) -> Outside:
+def outside_of(program: EventProgram, trains: Mapping[str, Array]) -> Outside:
     """Biases and the input's spikes, by slot."""
-    slots, names = program.slots.of, program.slots.names
-    biased = [(slots[n], program.neurons[n].bias) if n in program.neurons else NOTHING for n in names]
-    slot = np.concatenate([at[bias != 0] for at, bias in biased])
-    bias = np.concatenate([bias[bias != 0] for _, bias in biased])
-    biases = np.cumsum([0, *(np.count_nonzero(bias) for _, bias in biased)])
     train = np.concatenate([train != 0 for train in trains.values()], axis=1)
-    sources = np.concatenate([slots[name] for name in trains])
+    sources = np.concatenate([program.slots.of[name] for name in trains])
     fired = np.flatnonzero(train)
     ends = np.cumsum([train.shape[1] for train in trains.values()])
     parts = np.arange(len(train))[:, None] * train.shape[1] + np.concatenate([[0], ends[:-1]])
     first = np.searchsorted(fired, [*parts.reshape(-1), train.size])
-    inputs = np.array([names.index(name) for name in trains])
-    return Outside(slot, bias, biases, first, sources[fired % train.shape[1]], inputs)
+    inputs = np.array([program.slots.names.index(name) for name in trains])
+    return Outside(*program.biased, first, sources[fired % train.shape[1]], inputs)

@@ -13,13 +13,14 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from snncc.chips import Fabric
+from snncc.chips import Chip, Fabric
 from snncc.ir.arrays import Array
 from snncc.mapping.network import Connection, Network, Population
 from snncc.mapping.placement import Placement
 from snncc.mapping.schedule import check_schedule
 from snncc.simulator.machine.calendar import Calendar
 from snncc.simulator.machine.fabric import Routes, Stations, stations_of
+from snncc.simulator.machine.run_kernel import Times
 from snncc.simulator.machine.step_kernel import Wiring
 
 Ints = NDArray[np.int64]
@@ -69,10 +70,12 @@ class MachineProgram:
     sends: Sends
     offsets: Mapping[str, int]
     neurons: int
-    arrivals: Ints
-    """Core and work of each arrival, side by side."""
     stays: Ints
     """How many queues the messages of all neurons before each one go through, [neurons + 1]."""
+    times: Times
+    """Of the chip's neuron units."""
+    barrier: int
+    """The time of a synchronization."""
     calendars: dict[int, Calendar] = field(default_factory=dict)
     """By the number of timesteps, made when needed (`snncc.simulator.machine.traffic`)."""
     cells: dict[int, Any] = field(default_factory=dict)
@@ -103,9 +106,19 @@ def make_program(placement: Placement) -> MachineProgram:
     trees = trees_of(routes)
     wiring = wiring_of(placement.chip.fabric, stations, trees)
     sends = joined(parts)
-    arrivals = np.stack([sends.core.astype(np.int64), sends.service], axis=1)
     stays = np.concatenate([[0], np.cumsum(trees.size[sends.root])])[sends.first]
-    return MachineProgram(placement, stations, trees, wiring, sends, offsets, int(ends[-1]), arrivals, stays)
+    chip, neurons = placement.chip, int(ends[-1])
+    times, barrier = times_of(chip), chip.barrier_time(placement.tiles)
+    return MachineProgram(placement, stations, trees, wiring, sends, offsets, neurons, stays, times, barrier)
+
+
+def times_of(chip: Chip) -> Times:
+    """The times of the chip's neuron units."""
+    costs = chip.operations
+    return Times(
+        *(costs.access.time, costs.update.time, costs.spike.time, costs.message_out.time),
+        chip.port.event.time,
+    )
 
 
 def target_masks(placement: Placement) -> dict[str, dict[int, NDArray[np.bool_]]]:

@@ -50,7 +50,7 @@ class Sent(NamedTuple):
 
 
 class Results(NamedTuple):
-    """What a run fills: *steps* [S]; by unit *spikes*, *sent*; *fired* [neurons]."""
+    """What a run fills: *steps* [S]; by unit *spikes*, *sent*; *fired* [neurons, or classes of them]."""
 
     steps: Any
     spikes: Any
@@ -257,34 +257,3 @@ def run_steps(
             commit(w, now, tally, True)
         out.steps[s] = time
         start += time + barrier
-
-
-@kernel
-def count_steps(
-    last: Any,
-    address: Any,
-    step: Any,
-    offset: Any,
-    senders: Any,
-    arrivals: Any,
-    spikes: Any,
-    messages: Any,
-    work: Any,
-    fired: Any,
-) -> None:
-    """Count, by step and unit, spikes, messages sent and time at work on arrivals; *fired* by neuron.
-
-    By neuron *senders* has [unit, messages, first arrival, end of them], by arrival *arrivals* [core, work].
-    """
-    k = 0
-    for frame in range(len(last)):
-        s, start = step[frame], offset[frame]
-        for j in range(k, last[frame]):
-            neuron = start + address[j]
-            u = senders[neuron, 0]
-            spikes[s, u] += 1
-            messages[s, u] += senders[neuron, 1]
-            fired[neuron] += 1
-            for a in range(senders[neuron, 2], senders[neuron, 3]):
-                work[s, arrivals[a, 0]] += arrivals[a, 1]
-        k = last[frame]

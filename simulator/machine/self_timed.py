@@ -81,12 +81,14 @@ def costs_of(graph: SpikeGraph, placement: Placement) -> MachineProgram:
     return known[1]
 
 
-def input_trains(placement: Placement, firings: Mapping[str, Firing], timesteps: int) -> dict[str, Ints]:
+def input_trains(
+    placement: Placement, firings: Mapping[str, Firing], timesteps: int
+) -> dict[str, NDArray[np.int8]]:
     """The trains [T, 1, size] of all inputs of one sample."""
     trains = {}
     for name, population in placement.network.populations.items():
         if population.role is Role.INPUT:
-            trains[name] = np.zeros((timesteps, 1, population.size), np.int64)
+            trains[name] = np.zeros((timesteps, 1, population.size), np.int8)
             trains[name][firings[name].frames, 0, firings[name].address] = 1
     return trains
 
@@ -96,7 +98,7 @@ def differing(timed: EventRun, canonical: EventRun, firings: Mapping[str, Firing
     orders = timed.differing(canonical)
     found = {}
     for name, train in timed.spikes.items():
-        counts = np.bincount(firings[name].address, minlength=train.shape[1])
+        counts = firings[name].counts(train.shape[1])
         steps = int(np.abs(train.sum(axis=0) - counts).sum())
         found[name] = Differing(int(train.sum()), orders[name], steps)
     return found

@@ -20,11 +20,12 @@ from snncc.simulator.machine.touch import ALL, Touches, touches_of
 Ints = NDArray[np.int64]
 
 
-def calendar(program: MachineProgram, timesteps: int) -> Calendar:
-    """The calendar of *program* for a number of timesteps; kept for the next sample."""
+def calendar(program: MachineProgram, firings: Mapping[str, Firing]) -> Calendar:
+    """The calendar of a run of *program* with *firings*; kept for the next sample."""
+    name, one = next(iter(firings.items()))
+    timesteps = one.length // program.placement.network.populations[name].ticks
     if timesteps not in program.calendars:
-        found = calendar_of(program.placement, program.offsets, timesteps, program.sends)
-        program.calendars[timesteps] = found
+        program.calendars[timesteps] = calendar_of(program.placement, program.offsets, timesteps)
     return program.calendars[timesteps]
 
 
@@ -37,14 +38,12 @@ class Lists:
     address: Array
 
 
-def lists_of(program: MachineProgram, firings: Mapping[str, Firing]) -> Lists:
+def lists_of(program: MachineProgram, plan: Calendar, firings: Mapping[str, Firing]) -> Lists:
     """*firings*, in the order of the network's senders."""
-    network = program.placement.network
-    senders = network.senders
-    ticks = network.populations[senders[0]].ticks
+    senders = program.placement.network.senders
     lengths = np.cumsum([0, *(len(firings[name].address) for name in senders)])
     return Lists(
-        plan=calendar(program, (len(firings[senders[0]].first) - 1) // ticks),
+        plan=plan,
         last=np.concatenate([firings[name].first[1:] + n for name, n in zip(senders, lengths, strict=False)]),
         address=np.concatenate([firings[name].address for name in senders]),
     )
@@ -79,11 +78,11 @@ def sweeps_of(program: MachineProgram, lists: Lists, touches: Touches | None) ->
     return Sweeps(first, visit, count, neuron, plan.visits.reshape(-1), known.updates.reshape(-1), plan.lead)
 
 
-def updated(program: MachineProgram, lists: Lists, firings: Mapping[str, Firing]) -> Touches | None:
+def updated(program: MachineProgram, plan: Calendar, firings: Mapping[str, Firing]) -> Touches | None:
     """Which neurons are updated, where that is not all of them."""
     if program.placement.chip.touch is not Touch.TOUCHED:
         return None
-    return touches_of(program, lists.plan, firings)
+    return touches_of(program, plan, firings)
 
 
 @kernel

@@ -1,11 +1,14 @@
 """The public face: what ``import snncc`` offers, and all that the command line calls."""
 
 from snncc.api.compare import NEAR
+from snncc.api.compiling import check, compile_graph
 from snncc.api.data import read_data
 from snncc.api.evaluation import Report, Score, evaluate
-from snncc.api.loading import load, load_model, save_onnx, trace
-from snncc.api.program import Program, Result, check, compile_graph, load_program
+from snncc.api.exchange import read_network, save_nir, save_onnx
+from snncc.api.loading import load, load_model, trace
+from snncc.api.program import Program, Result, load_program
 from snncc.api.proof import Claim, Difference, LayerCheck, Proof, StageCheck
+from snncc.api.recordings import read_input, read_labeled
 from snncc.api.verification import verify
 
 __all__ = [
@@ -26,6 +29,10 @@ __all__ = [
     "load_model",
     "load_program",
     "read_data",
+    "read_input",
+    "read_labeled",
+    "read_network",
+    "save_nir",
     "save_onnx",
     "trace",
     "verify",

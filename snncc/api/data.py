@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -11,11 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from snncc.errors import BadFile, BadInput
+from snncc.frontends.arrays import read_arrays
 from snncc.ir import Array, Layout, Presence, SpikeGraph, place
 from snncc.reference import Operations, Record, Run
-
-MAX_BYTES = 8 << 30
-"""Data files that would unpack to more than 8 GiB are refused."""
 
 
 def read_data(path: str | Path) -> dict[str, Array]:
@@ -23,25 +20,7 @@ def read_data(path: str | Path) -> dict[str, Array]:
 
     Raises `BadFile` for a missing, damaged or oversized file, and for one that holds Python objects.
     """
-    path = Path(path)
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                size = sum(entry.file_size for entry in archive.infolist())
-            if size > MAX_BYTES:
-                raise BadFile(f"{path}: would unpack to {size} bytes; at most {MAX_BYTES} are read")
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"x": loaded}
-        with loaded:
-            arrays = {name: loaded[name] for name in loaded.files}
-    except FileNotFoundError:
-        raise BadFile(f"{path}: there is no such file") from None
-    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile) as problem:
-        raise BadFile(
-            f"{path}: is no readable .npz or .npy file ({problem})",
-            hint="save it with numpy.savez(path, x=..., y=...)",
-        ) from None
+    arrays = read_arrays(Path(path))
     if "x" not in arrays:
         names = ", ".join(sorted(arrays)) or "nothing"
         raise BadFile(f"{path}: needs an array 'x', holds {names}", hint="numpy.savez(path, x=..., y=...)")

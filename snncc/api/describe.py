@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from snncc.backends.loihi.passes import BiasByNeuron, MoveBiases, PoolByNeurons, ToRegisters
 from snncc.backends.speck.legalize import BoundPotentials, Discretize
+from snncc.backends.speck.readout import SpikingReadout
+from snncc.backends.speck.split import SplitCores
+from snncc.backends.speck.stream import UnrollTicks
 from snncc.ir import Encoding
 from snncc.passes import (
     CountRectifiers,
@@ -38,9 +41,12 @@ PASSES: tuple[Pass, ...] = (
     Quantize(),
     ToRegisters(),
     FoldThresholds(),
+    UnrollTicks(),
+    SpikingReadout(),
     MultiSpike(),
     BoundPotentials(),
     Discretize(),
+    SplitCores(),
 )
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from snncc.api.describe import PASSES
-from snncc.api.placing import CHIP_FILE, PLACEMENT_FILE, read_placement, write_placement
+from snncc.api.placing import CHIP_FILE, PLACEMENT_FILE, on_chip, read_placement, write_placement
+from snncc.backends.table import target_named
 from snncc.errors import BadFile, BadInput
 from snncc.ir import Encoding, SpikeGraph, load_graph, save_graph
 from snncc.mapping import Placement
@@ -46,11 +47,13 @@ def save_stages(
     placement: Placement | None = None,
     settings: Mapping[str, int] | None = None,
     emit: Callable[[Path], None] | None = None,
+    measured: Sequence[str] = (),
 ) -> None:
     """Write a program to *folder*, whole or not at all; an earlier program there is replaced.
 
     *settings* are the target's; *emit* writes what the target loads into the empty folder that it is given:
-    the subfolder *target*. Raises `BadFile` when the folder cannot be written or holds something else.
+    the subfolder *target*; *measured* goes into the manifest. Raises `BadFile` when the folder cannot be
+    written or holds something else.
     """
     folder = Path(folder)
     if folder.exists() and not is_ours(folder):
@@ -61,7 +64,7 @@ def save_stages(
     except OSError as problem:
         raise BadFile(f"{folder}: cannot be written: {problem.strerror or problem}") from None
     try:
-        write(scratch, target, stages, placement, settings or {}, emit)
+        write(scratch, target, stages, placement, settings or {}, emit, measured)
         scratch.chmod(0o755)
         old = scratch / "old"
         if folder.exists():
@@ -82,6 +85,7 @@ def write(
     placement: Placement | None,
     settings: Mapping[str, int],
     emit: Callable[[Path], None] | None,
+    measured: Sequence[str],
 ) -> None:
     """Write stages, placement, manifest and what *emit* emits into an empty *folder*."""
     emitted = folder / target
@@ -111,6 +115,7 @@ def write(
         "chip": None if placement is None else placement.chip.name,
         "emitted": emitted.is_dir(),
         "stages": names,
+        "measured": list(measured),
     }
     if placement is not None:
         write_placement(folder, placement)
@@ -150,8 +155,8 @@ def is_ours(folder: Path) -> bool:
 
 def load_stages(
     folder: str | Path,
-) -> tuple[str, dict[str, int], tuple[Stage, ...], Placement | None]:
-    """Target, its settings, stages and placement of the program in *folder*.
+) -> tuple[str, dict[str, int], tuple[Stage, ...], Placement | None, tuple[str, ...]]:
+    """Target, its settings, stages, placement and measured losses of the program in *folder*.
 
     Raises `BadFile` for what is wrong with it.
     """
@@ -162,6 +167,7 @@ def load_stages(
         version = manifest["version"]
         items = [(str(s["file"]), note_of(s)) for s in manifest["stages"]]
         target, chip = str(manifest["target"]), manifest.get("chip")
+        measured = tuple(str(line) for line in manifest.get("measured", ()))
         settings = {str(name): int(value) for name, value in manifest.get("settings", {}).items()}
     except OSError as problem:
         what = "is no program folder" if not path.exists() else f"cannot be read: {problem.strerror}"
@@ -178,5 +184,7 @@ def load_stages(
     for file, note in items:
         graph = load_graph(folder / file)
         stages.append(Stage(None if note is None else promised(note, graph), graph))
-    placement = None if chip is None else read_placement(folder, stages[-1].graph)
-    return target, settings, tuple(stages), placement
+    placement = None
+    if chip is not None:
+        placement = read_placement(folder, on_chip(target_named(target), stages[-1].graph))
+    return target, settings, tuple(stages), placement, measured

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".pt2")
 MAX_SIGNALS = 2**28
 """Inputs with more numbers than this are a typing error."""
-KNOWN_SUFFIXES = (".snn", ".onnx", *TORCH_SUFFIXES)
+KNOWN_SUFFIXES = (".snn", ".nir", ".onnx", *TORCH_SUFFIXES)
 
 
 def trace(
@@ -78,9 +78,14 @@ def load(
     layout: str | None = None,
     factory: str | None = None,
     trust: bool = False,
+    reset: str | None = None,
+    dt: float | None = None,
     **options: Any,
 ) -> SpikeGraph:
-    """Read a graph from ``.snn`` or ``.onnx``, or trace the model in ``.pt``, ``.pth`` or ``.pt2``.
+    """Read a graph from ``.snn``, ``.nir`` or ``.onnx``, or trace the model in ``.pt``, ``.pth`` or ``.pt2``.
+
+    A NIR graph needs *timesteps*, *dt* in seconds, and, where the file does not say it, *reset*:
+    ``subtract``, ``zero``, ``value`` or ``none`` (`snncc.frontends.nir_neurons` has the equations).
 
     An ``.onnx`` model is one timestep, and needs *input_shape* only where the file leaves sizes open. A
     traced model needs *input_shape*, per sample and timestep, and *layout*. Code in a file never runs:
@@ -88,6 +93,14 @@ def load(
     one's own. Raises `BadFile`, `BadInput`, `CannotTrace`.
     """
     path = Path(path)
+    if path.suffix == ".nir":
+        if input_shape is not None:
+            raise BadInput(
+                f"{path}: a NIR graph says the shape of its input", hint="leave out the input shape"
+            )
+        return read_nir(path, reset=reset, dt=dt, timesteps=timesteps, layout=layout, **options)
+    if reset is not None or dt is not None:
+        raise BadInput(f"{path}: a reset and a step dt belong to NIR graphs (.nir)", hint="leave them out")
     if path.suffix == ".snn":
         return load_graph(path)
     if path.suffix == ".onnx":
@@ -122,22 +135,19 @@ def load_onnx(
     return load(path, input_shape)
 
 
-def save_onnx(graph: SpikeGraph, path: str | Path) -> None:
-    """Write the dense equivalent of the integer *graph* of a program to the ONNX file *path*.
+def read_nir(path: Path, *, over: str | None = None, **options: Any) -> SpikeGraph:
+    """The graph in a ``.nir`` file, its outputs reduced *over* time where that is given."""
+    from snncc.frontends.from_nir import load_nir
 
-    Counts stand for spikes, so one run of the model is one inference. Raises `CannotLower` for what has no
-    dense equivalent: timesteps, neurons with a memory, streams.
-    """
-    if find_spec("onnx") is None:
-        raise MissingDependency("onnx", "onnx")
-    from snncc.frontends.to_onnx import save_onnx as save
-
-    save(graph, path)
+    graph = load_nir(path, **options)
+    return graph if over is None else reduced(graph, over)
 
 
 def load_model(path: str | Path, *, factory: str | None = None, trust: bool = False) -> torch.nn.Module:
     """The PyTorch module in *path*, safely. Raises `BadFile`."""
     path = Path(path)
+    if path.suffix in KNOWN_SUFFIXES and path.suffix not in TORCH_SUFFIXES:
+        raise BadFile(f"{path}: holds a graph, not a PyTorch model")
     if path.suffix not in TORCH_SUFFIXES:
         known = ", ".join(KNOWN_SUFFIXES)
         raise BadFile(f"{path}: unknown kind of file {path.suffix!r}; known: {known}")

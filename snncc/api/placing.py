@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snncc.backends.target import Target
+from snncc.backends.target import OwnPlacement, Target
 from snncc.chips import Chip, Discipline, load_chip, parse_chip
 from snncc.errors import BadFile, BadInput, UnknownName
 from snncc.ir import Array, SpikeGraph
-from snncc.mapping import Part, Placement, Schedule, Traffic, map_network, network_of, usage
+from snncc.mapping import (
+    DoesNotFitChip,
+    Part,
+    Placement,
+    Schedule,
+    Traffic,
+    map_network,
+    network_of,
+    usage,
+)
 from snncc.mapping.schedule import check_schedule
 from snncc.reference import Run
+from snncc.reference.inputs import Data
 
 if TYPE_CHECKING:
+    from snncc.simulator.firing import Firing
     from snncc.simulator.machine import ChipRun
 
 DROPS = ("error", "count")
@@ -69,8 +80,13 @@ def write_placement(folder: Path, placement: Placement) -> None:
     (folder / PLACEMENT_FILE).write_text(json.dumps(document) + "\n", encoding="utf-8")
 
 
+def on_chip(target: Target, graph: SpikeGraph) -> SpikeGraph:
+    """What a chip runs of the compiled *graph*: the graph itself, unless its target has another."""
+    return target.graph_on_chip(graph) if isinstance(target, OwnPlacement) else graph
+
+
 def read_placement(folder: Path, graph: SpikeGraph) -> Placement:
-    """The placement of *graph* in *folder*. Raises `BadFile` for whatever is wrong with it."""
+    """The placement of *graph* (`on_chip`) in *folder*. Raises `BadFile` for whatever is wrong with it."""
     path = folder / PLACEMENT_FILE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -122,6 +138,26 @@ def chip_of(chip: str | Chip) -> Chip:
     return load_chip(chip)
 
 
+def placed_by_target(
+    target: OwnPlacement, graph: SpikeGraph, chip: Chip, options: Mapping[str, object]
+) -> Placement:
+    """The compiled *graph* on the cores of *chip* that its *target* has chosen.
+
+    Raises `BadInput` for *options* of placing that are not None, `CannotLower`.
+    """
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise BadInput(
+            f"{' and '.join(given)}: this target chooses the core of each layer", hint="leave it out"
+        )
+    placement = target.place(graph, chip)
+    over = [one for one in usage(placement) if one.is_over]
+    if over:
+        raise DoesNotFitChip(chip.name, over)
+    check_runs(target.graph_on_chip(graph), placement)
+    return placement
+
+
 def placed(
     graph: SpikeGraph,
     chip: Chip,
@@ -157,7 +193,7 @@ def spikes_of(target: Target, graph: SpikeGraph, data: Array, timesteps: int) ->
     run = target.run(graph, data, timesteps=timesteps, firing=network_of(graph).senders)
     assert isinstance(run, Simulated)
     return {
-        name: np.mean([np.bincount(f.address, minlength=graph.edges[name].size) for f in each], axis=0)
+        name: np.mean([f.counts(graph.edges[name].size) for f in each], axis=0)
         for name, each in run.firings.items()
     }
 
@@ -174,11 +210,29 @@ def timing_level(timing: str, placement: Placement | None) -> str:
     return "" if timing == "none" else timing
 
 
-def senders(placement: Placement | None, level: str) -> list[str]:
-    """The populations whose trains the machine needs."""
-    if placement is None or not level:
+def senders(target: Target, placement: Placement | None, level: str) -> list[str]:
+    """The populations whose trains the machine needs, unless they are made of what is recorded."""
+    if placement is None or not level or isinstance(target, OwnPlacement):
         return []
     return placement.network.senders
+
+
+def recorded(target: Target, graph: SpikeGraph, record: Collection[str], level: str) -> list[str]:
+    """What a run records: *record*, and what the trains on a chip are made of."""
+    is_own = bool(level) and isinstance(target, OwnPlacement)
+    return list(dict.fromkeys([*record, *(node.name for node in graph.neurons if is_own)]))
+
+
+def firings_of(target: Target, graph: SpikeGraph, x: Data, run: Run) -> Mapping[str, Sequence[Firing]]:
+    """What *run* of the compiled *graph* on *x* sent, by the populations on the chip, sample by sample."""
+    from snncc.simulator import Run as Simulated  # loads numba
+    from snncc.simulator.firing import firing_of_counts
+
+    if isinstance(target, OwnPlacement):
+        trains = target.trains_on_chip(graph, x, run)
+        return {name: [firing_of_counts(t[:, b]) for b in range(run.batch)] for name, t in trains.items()}
+    assert isinstance(run, Simulated)
+    return run.firings
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,18 +279,23 @@ def units_of(period: float, placement: Placement | None) -> int:
     return round(units)
 
 
-def timed(graph: SpikeGraph, placement: Placement, run: Run, clock: Clock, threads: int | None) -> ChipRun:
-    """Every sample of *run* on the machine."""
-    from snncc.simulator import Run as Simulated  # loads numba
+def timed(
+    graph: SpikeGraph,
+    placement: Placement,
+    firings: Mapping[str, Sequence[Firing]],
+    timesteps: int,
+    clock: Clock,
+    threads: int | None,
+) -> ChipRun:
+    """Every sample of *firings* on the machine; *graph* is `on_chip`."""
     from snncc.simulator.machine import Level, run_chip, run_self_timed
 
-    assert isinstance(run, Simulated)
     if placement.chip.discipline is Discipline.EVENT:
         period, may_drop = clock.period, clock.may_drop
         return run_self_timed(
-            *(graph, placement, run.firings, run.timesteps), period=period, may_drop=may_drop, threads=threads
+            *(graph, placement, firings, timesteps), period=period, may_drop=may_drop, threads=threads
         )
-    return run_chip(placement, run.firings, run.timesteps, Level(clock.level), threads=threads)
+    return run_chip(placement, firings, timesteps, Level(clock.level), threads=threads)
 
 
 def together(parts: Sequence[ChipRun]) -> ChipRun:

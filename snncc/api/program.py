@@ -1,4 +1,4 @@
-"""Compiling a graph into a program, running it, and keeping it in a folder."""
+"""A compiled program: running it, and keeping it in a folder."""
 
 from __future__ import annotations
 
@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from snncc.api.choices import encoding_of, member
 from snncc.api.data import batch_axis, batches, clipping, joined, to_graph
 from snncc.api.folder import load_stages, save_stages
-from snncc.api.placing import chip_of, clock_of, placed, senders, spikes_of, timed, together
+from snncc.api.placing import clock_of, firings_of, on_chip, recorded, senders, timed, together
 from snncc.backends.table import target_named
-from snncc.backends.target import Attention, DoesNotFit, Options, Precision, Problem, Rounding, Target
-from snncc.chips import Chip
-from snncc.errors import BadInput, CannotLower, UnknownName
-from snncc.ir import Array, BiasTicks, Kind, Layout, Overflow, SpikeGraph
-from snncc.mapping import DoesNotFitChip, Placement
-from snncc.mapping.demand import HINTS
-from snncc.passes import Into, Pass, Stage, run_passes
+from snncc.backends.target import OwnPlacement, Target
+from snncc.errors import BadInput, UnknownName
+from snncc.ir import Array, Layout, SpikeGraph
+from snncc.mapping import Placement
+from snncc.passes import Stage
 from snncc.reference import Record, Run
 from snncc.simulator.accountings import accounting_named
 from snncc.simulator.costs import Costs, Latency, costs
@@ -86,13 +83,15 @@ class Program:
     """A compiled network: every stage from the traced graph to the one that runs, and where it runs.
 
     *placement* has the chip, and which neurons live on which core; None: compiled for no chip. *folder* is
-    where the program was loaded from.
+    where the program was loaded from. *measured* says, of approximations that were asked for (streams, a
+    spiking readout), what they cost on the calibration data.
     """
 
     target: Target
     stages: tuple[Stage, ...]
     placement: Placement | None = None
     folder: Path | None = None
+    measured: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         passes = ", ".join(stage.name for stage in self.stages[1:])
@@ -151,20 +150,23 @@ class Program:
         size = total or 1
         if state is None and not keep_state and (record or clock.level or not self.graph.is_integer):
             size = BATCH
-        on_chip: list[ChipRun] = []
+        timings: list[ChipRun] = []
+        chip_graph = on_chip(self.target, self.graph) if clock.level else self.graph
         for part in batches(self.graph, data, size):
             last = self.target.run(
                 self.graph,
                 part,
                 timesteps=steps,
-                record=record,
+                record=recorded(self.target, self.graph, record, clock.level),
                 threads=threads,
                 state=state,
                 keep_state=keep_state,
-                firing=senders(self.placement, clock.level),
+                firing=senders(self.target, self.placement, clock.level),
             )
             if clock.level and self.placement is not None:
-                on_chip.append(timed(self.graph, self.placement, last, clock, threads))
+                firings = firings_of(self.target, self.graph, part, last)
+                timings.append(timed(chip_graph, self.placement, firings, steps, clock, threads))
+                last = replace(last, records={name: last.records[name] for name in record})
             runs.append(last)
             done += last.batch
             if progress is not None:
@@ -174,8 +176,10 @@ class Program:
         for node in self.graph.outputs:
             if node.over.value == "sequence" and self.graph.layout is Layout.BT:
                 outputs[node.name] = np.swapaxes(outputs[node.name], 0, 1)
-        chip = together(on_chip) if on_chip else None
+        chip = together(timings) if timings else None
         notes = (*clipping(self.graph, data), *(chip.notes if chip is not None else ()))
+        if chip is not None and isinstance(self.target, OwnPlacement):
+            notes += tuple(self.target.loads(self.graph, run))
         return Result(outputs, costs(self.graph, run, prices), run.records, run, notes, chip)
 
     def run_engine(
@@ -228,168 +232,15 @@ class Program:
         save_stages(
             *(folder, self.target.name, self.stages, self.placement),
             settings=self.target.settings,
+            measured=self.measured,
             emit=lambda empty: self.target.emit(self.graph, empty),
         )
 
 
 def load_program(folder: str | Path) -> Program:
     """Read a program from *folder*. Raises `BadFile` for whatever is wrong with it."""
-    target, settings, stages, placement = load_stages(folder)
+    target, settings, stages, placement, measured = load_stages(folder)
     chosen = target_named(target)
     if settings:
         chosen = chosen.with_settings(settings)
-    return Program(chosen, stages, placement, Path(folder))
-
-
-def compile_graph(
-    graph: SpikeGraph,
-    *,
-    target: str = "sim",
-    calibration: ArrayLike | None = None,
-    encoding: str | None = None,
-    flush: int = 0,
-    bias: str = "spread",
-    fold: str = "weights",
-    rounding: str = "keep",
-    relu_levels: int | None = None,
-    attention: str = "dynamic",
-    precision: str = "integer",
-    weight_bits: int = 8,
-    state_bits: int | None = None,
-    input_bits: int = 8,
-    per_channel: bool = True,
-    overflow: str = "saturate",
-    timesteps: int | None = None,
-    input_range: tuple[float, float] | None = None,
-    passes: Collection[Pass] | None = None,
-    chip: str | Chip | None = None,
-    schedule: str | None = None,
-    cores: int | None = None,
-    profile: ArrayLike | None = None,
-    seed: int = 0,
-    stretch: int = 1,
-) -> Program:
-    """Compile a traced *graph* for *target*.
-
-    *calibration* is data in the model's layout, from which input ranges and state widths are measured; an
-    analog input needs it, or *input_range* (low, high), unless *precision* is ``float``. *encoding* is
-    ``spikes`` or ``graded`` (exact) or ``stream`` (approximate; *flush* extra ticks, *bias* ``spread`` or
-    ``v0``); None: spikes, or graded where a count can exceed 15. *fold* puts batch normalization into
-    ``weights`` or ``thresholds``. *rounding* ``half-up`` replaces half-to-even neurons (approximate at
-    ties). *relu_levels* makes plain rectifiers counts of so many levels (approximate). *attention*
-    ``static`` makes the gains of attention modules constants, as they were on the calibration data
-    (approximate). Weights get *weight_bits*, states *state_bits* (16, 24, 32; None: what is needed), inputs
-    *input_bits*; *overflow* is ``saturate``, ``wrap`` or ``error``. *passes* replaces the target's own
-    pipeline.
-
-    *chip* (a shipped name, the path of a chip file, a `Chip`) places the compiled network on a chip, for
-    timing and energy: *schedule* ``pipelined`` or ``layered`` (None: pipelined where the network allows it),
-    spread over *cores* of it (None: as few as hold it). With *profile*, data in the model's layout, the
-    placement is improved against the spikes that these data cause, with *seed* where chance decides.
-    *stretch* (loihi) gives a timestep more chip steps, for loops that need them. Raises `DoesNotFit` with
-    every misfit of the target, `DoesNotFitChip` with every limit of the chip that is broken, `BadInput` for
-    options that are unknown.
-    """
-    chosen = target_named(target)
-    if stretch != 1:
-        chosen = chosen.with_settings({"stretch": stretch})
-    chip = chosen.chip if chip is None else chip
-    where = None if chip is None else chip_of(chip)
-    steps = graph.timesteps if timesteps is None else timesteps
-    graph = replace(graph, timesteps=steps)
-    data = None if calibration is None else to_graph(graph, calibration)
-    if input_range is not None and calibration is not None:
-        raise BadInput("calibration and input_range both say what the input's range is; give one of them")
-    if flush < 0:
-        raise BadInput(f"a stream has 0 or more flush ticks, not {flush}")
-    if input_range is not None and len(input_range) != 2:
-        raise BadInput(f"the input range must be (LOW, HIGH), not {input_range}")
-    if data is not None and data.size and data.dtype.kind in "fiub" and not data.any():
-        raise BadInput("the calibration data is zero everywhere, so no range can be measured on it")
-    if input_range is not None and not (np.all(np.isfinite(input_range)) and input_range[0] < input_range[1]):
-        raise BadInput(f"the input range must be LOW < HIGH, not {input_range}")
-    options = Options(
-        encoding=encoding_of(graph, encoding, relu_levels),
-        flush=flush,
-        bias=member(BiasTicks, bias, "bias"),
-        fold=member(Into, fold, "fold"),
-        rounding=member(Rounding, rounding, "rounding"),
-        relu_levels=relu_levels,
-        attention=member(Attention, attention, "attention"),
-        precision=member(Precision, precision, "precision"),
-        weight_bits=weight_bits,
-        state_bits=state_bits,
-        input_bits=input_bits,
-        per_channel=per_channel,
-        overflow=member(Overflow, overflow, "overflow"),
-        timesteps=steps,
-        chip=where,
-        calibration=data,
-        input_ranges={} if input_range is None else {node.name: input_range for node in graph.inputs},
-    )
-    graph.verify()
-    misfits = tuple(chosen.problems(graph, options))
-    if misfits:
-        raise DoesNotFit(chosen.name, misfits)
-    if where is None and (schedule is not None or cores is not None or profile is not None):
-        raise BadInput("schedule, cores and profile need a chip", hint="chip='mesh', --chip mesh")
-    stages = run_passes(graph, chosen.passes(options) if passes is None else tuple(passes))
-    if passes is None:
-        chosen.finish(stages[-1].graph)
-    if where is None:
-        return Program(chosen, stages)
-    if profile is None:
-        traffic = None
-    else:
-        traffic = spikes_of(chosen, stages[-1].graph, to_graph(stages[-1].graph, profile), steps)
-    return Program(chosen, stages, placed(stages[-1].graph, where, schedule, cores, traffic, seed))
-
-
-def check(
-    graph: SpikeGraph,
-    target: str = "sim",
-    *,
-    encoding: str | None = None,
-    precision: str = "integer",
-    chip: str | Chip | None = None,
-) -> list[Problem]:
-    """Every way in which *graph* does not fit *target* and *chip*, compiled so; none: an empty list.
-
-    Memories are counted of the graph as it is compiled by default, with 8-bit weights; registers are looked
-    at for analog inputs of 0 to 1.
-    """
-    graph.verify()
-    chosen = target_named(target)
-    chip = chosen.chip if chip is None else chip
-    where = None if chip is None else chip_of(chip)
-    options = Options(
-        encoding=encoding_of(graph, encoding),
-        precision=member(Precision, precision, "precision"),
-        timesteps=graph.timesteps,
-        chip=where,
-    )
-    found = list(chosen.problems(graph, options))
-    if where is None or found:
-        return found
-    ranges = (0.0, 1.0) if any(node.kind is Kind.ANALOG for node in graph.inputs) else None
-    try:
-        if graph.is_integer:
-            placed(graph, where, None, None, None, 0)
-            return []
-        compile_graph(
-            graph, target=target, encoding=encoding, precision=precision, input_range=ranges, chip=where
-        )
-    except DoesNotFit as error:
-        return [one if ranges is None else one.assuming(*ranges) for one in error.problems]
-    except DoesNotFitChip as error:
-        return [
-            Problem(
-                *(one.where, one.resource.replace("_", " "), str(one.need), str(one.have)),
-                HINTS.get(one.resource, ""),
-            )
-            for one in error.usages
-        ]
-    except CannotLower as error:
-        place, _, what = error.message.partition(": ")
-        return [Problem(place, what, "a core", where.name, error.hint)]
-    return []
+    return Program(chosen, stages, placement, Path(folder), measured)

@@ -35,7 +35,8 @@ def html_report(program: Program, result: Result, title: str = "") -> str:
     neurons = [layer for layer in costs.layers if layer.neurons]
     energy = bars([(one.name, one.energy, joules(one.energy), one.mac > one.ac) for one in synapses])
     spikes = bars([(one.name, one.spikes, spike_text(one.spikes, one.rate), False) for one in neurons])
-    notes = "".join(f'<p class="note">Note: {escape(note)}.</p>\n' for note in result.notes)
+    told = (*program.measured, *result.notes)
+    notes = "".join(f'<p class="note">Note: {escape(note)}.</p>\n' for note in told)
     chip = "" if result.chip is None else chip_part(result.chip)
     passes = "".join(
         f"<tr><td>{escape(s.name)}</td><td>{s.made_by.preserves}</td></tr>"

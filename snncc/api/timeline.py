@@ -14,10 +14,10 @@ from snncc.errors import BadInput
 from snncc.ir import Layout
 
 
-def write_timeline(path: str | Path, program: Program, x: ArrayLike) -> None:
+def write_timeline(path: str | Path, program: Program, x: ArrayLike, timesteps: int | None = None) -> None:
     """Write what happens on the chip with the first sample of *x*, for Perfetto (Chrome trace format).
 
-    *x* is in the model's layout. Raises `BadInput` for a program without a chip, `BadFile`.
+    *x* and *timesteps* are as in `Program.run`. Raises `BadInput` for a program without a chip, `BadFile`.
     """
     from snncc.simulator import Run as Simulated  # loads numba
     from snncc.simulator.machine import timeline, write_trace
@@ -30,7 +30,7 @@ def write_timeline(path: str | Path, program: Program, x: ArrayLike) -> None:
     if data.ndim <= axis or not data.shape[axis]:
         raise BadInput(f"a timeline needs a sample; the data has the shape {list(data.shape)}")
     first = np.take(data, [0], axis=axis)
-    run = program.run(first, timing="analytic").run
+    run = program.run(first, timesteps=timesteps, timing="analytic").run
     assert isinstance(run, Simulated)
     write_trace(path, *timeline(placement, run.firings))
 

@@ -9,8 +9,9 @@ spread), then end to end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +36,7 @@ from snncc.errors import BadInput
 from snncc.ir import Array, Emit, Encoding, Neuron, Output, Over, SpikeGraph
 from snncc.passes import Preserves, Stage
 from snncc.quantization import beyond_rounding
-from snncc.reference import Run
+from snncc.reference import Record, Run
 from snncc.reference import run as run_reference
 from snncc.reference.execute import reduce_over
 
@@ -219,6 +220,7 @@ def check_pass(earlier: SpikeGraph, stage: Stage, data: Array, before: Run, afte
     is_exact = made is None or made.preserves is Preserves.EXACT
     neurons = {name: node for name, node in neurons_of(graph).items() if name in before.records}
     counting = {name: node for name, node in neurons.items() if node.parameters.emit is Emit.COUNT}
+    after = in_timesteps(after, before.timesteps)
     need = {name: counts_of(before.records[name]) for name in counting}
     streams = {name for name, node in counting.items() if node.parameters.encoding is Encoding.STREAM}
     force = {name: counts for name, counts in need.items() if name not in streams}
@@ -241,6 +243,38 @@ def check_pass(earlier: SpikeGraph, stage: Stage, data: Array, before: Run, afte
         note="" if is_exact or made is None else repr(made),
         beyond=tuple(islice(unexplained(earlier, stage), MOST_UNEXPLAINED)),
     )
+
+
+def measured(stages: Sequence[Stage], data: Array, samples: int | None = 64) -> tuple[str, ...]:
+    """What each approximate pass of *stages* changes on the first samples of *data*, and all of them."""
+    data = first_samples(stages[0].graph, data, samples)
+    first = before = run_all(stages[0].graph, data)
+    lines = []
+    for earlier, stage in pairwise(stages):
+        after = run_all(stage.graph, data)
+        if stage.made_by is not None and stage.made_by.preserves is Preserves.APPROXIMATE:
+            check = check_pass(earlier.graph, stage, data, before, after)
+            lines.append(str(replace(check, note="")))
+        before = after
+    error = output_error(first.outputs, before.outputs)
+    changed = changed_predictions(first.outputs, before.outputs)
+    scores = "" if changed is None else f", {changed} of {first.batch} predictions changed"
+    return (*lines, f"all passes, {first.batch} samples: largest output error {error:.3g}{scores}")
+
+
+def in_timesteps(run: Run, timesteps: int) -> Run:
+    """*run* with its records in *timesteps*, of which each holds several of its own, as ticks."""
+    if run.timesteps == timesteps or run.timesteps % timesteps:
+        return run
+    own = run.timesteps // timesteps
+
+    def folded(train: Array) -> Array:
+        _, batch, ticks, *shape = train.shape
+        parts = train.reshape(timesteps, own, batch, ticks, *shape).swapaxes(1, 2)
+        return parts.reshape(timesteps, batch, own * ticks, *shape)
+
+    records = {name: Record(folded(one.train), None, None) for name, one in run.records.items()}
+    return replace(run, records=records)
 
 
 def unexplained(earlier: SpikeGraph, stage: Stage) -> Iterator[str]:

@@ -60,6 +60,8 @@ def save_graph(
         "nodes": nodes,
         "extra": dict(extra or {}),
     }
+    if graph.notes:
+        header["notes"] = list(graph.notes)
     tensors = {k: np.array(v, order="C") for k, v in tensors.items()}
     header["sha256"] = digest(header, tensors)
     # One entry: the order of several would differ from file to file.
@@ -104,6 +106,7 @@ def load_graph_and_extra(path: str | os.PathLike[str]) -> tuple[SpikeGraph, dict
             str(header["name"]),
             int(header["timesteps"]),
             Layout(header["layout"]),
+            tuple(str(note) for note in header.get("notes", ())),
         )
         extra = dict(header["extra"])
         graph.verify()

@@ -37,7 +37,8 @@ class SpikeGraph:
 
     A wire with delay k reads the value of timestep t - k, so only delayed wires may point backwards.
     *timesteps* and *layout* say how the network was trained and how its user's data lie; executors are
-    given both explicitly.
+    given both explicitly. *notes* are what its reader should know of how it was made: which neurons were
+    recognized by their behavior, and on what evidence.
     """
 
     nodes: tuple[Node, ...]
@@ -45,6 +46,7 @@ class SpikeGraph:
     name: str = "graph"
     timesteps: int = 1
     layout: Layout = Layout.TB
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -98,17 +96,3 @@ def test_a_stream_of_the_sfa_network_is_measured_and_loses(
     assert stage.claim is Claim.APPROXIMATE
     assert stage.layers[0].differing == 0
     assert stage.differing > 1000
-
-
-def test_the_demo_runs(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "digits" / "demo.py", "-o", tmp_path / "out", "--samples", "8"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("verify: the proof holds on 8 samples") == 2
-    assert done.stdout.count("accuracy") == 6
-    assert (tmp_path / "out" / "sfa.html").read_text().startswith("<!doctype html>")
-    assert snncc.load_program(tmp_path / "out" / "lif").timesteps == TIMESTEPS

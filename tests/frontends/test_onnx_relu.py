@@ -53,6 +53,8 @@ def test_relu_becomes_counts(tmp_path: Path) -> None:
         program = snncc.compile(graph, relu_levels=levels, calibration=x[:300])
         result = program.run(x[1200:])
         assert result.counts.total("spikes") > 0
+        assert any(line.startswith("count-rectifiers") for line in program.measured), program.measured
+        assert "predictions changed" in program.measured[-1]
         assert all(node.parameters.max_count == levels for node in program.graph.neurons)
         errors.append(float(np.sqrt(np.mean((result.output - logits) ** 2))))
         scores.append(float(np.mean(result.output.argmax(1) == y[1200:])))

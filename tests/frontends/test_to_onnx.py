@@ -34,7 +34,7 @@ def test_dense_equivalent_of_onnx(seed: int, is_optimized: bool, tmp_path: Path)
     alone = net.model([model.graph.output[0].name], net.shapes["x"])
     x = np.random.default_rng(0).integers(0, 256, (3, *net.shapes["x"])) / 256
     program = snncc.compile(snncc.load(saved(alone, tmp_path / "net.onnx")), calibration=x)
-    snncc.save_onnx(program.graph, tmp_path / "dense.onnx")
+    snncc.save_onnx(program, tmp_path / "dense.onnx")
     names = [node.name for node in program.graph.nodes if isinstance(node, Neuron)]
     run = session(with_counts(tmp_path / "dense.onnx", names), is_optimized=is_optimized)
     output, *counts = run.run(None, {"input": x})
@@ -61,7 +61,7 @@ def test_dense_equivalent_of_sfa(tmp_path: Path) -> None:
             layer.weight.data *= 4
     x = torch.rand(4, 1, 8, 8)
     program = snncc.compile(snncc.trace(model, x, layout="B"), calibration=x.numpy())
-    snncc.save_onnx(program.graph, tmp_path / "dense.onnx")
+    snncc.save_onnx(program, tmp_path / "dense.onnx")
     (output,) = session(onnx.load(tmp_path / "dense.onnx")).run(None, {"input": x.numpy().astype(np.float64)})
     result = program.run(x.numpy())
     assert result.counts.total("spikes") > 50

@@ -167,9 +167,23 @@ def test_a_description_that_fails_is_no_traceback() -> None:
 
 
 @pytest.mark.usefixtures("_clean_registry")
-def test_an_unregistered_neuron_names_the_registry() -> None:
-    with pytest.raises(CannotTrace, match=r"0 \(test_torch_neurons.py:\d+\): ge compares") as caught:
-        trace(nn.Sequential(Own()), TRAIN[0])
+def test_an_unregistered_neuron_is_recognized() -> None:
+    graph = trace(nn.Sequential(Own()), TRAIN[0], 5, "B")
+    assert graph.notes[0].startswith("0: Own recognized by its behavior: theta 0.8, leak 0.5, reset value; ")
+
+
+@pytest.mark.usefixtures("_clean_registry")
+def test_a_neuron_that_cannot_be_one_names_the_registry() -> None:
+    class Adapts(Own):
+        def forward(self, x: Tensor) -> Tensor:
+            self.theta = self.theta * 1.1
+            return super().forward(x)
+
+    with pytest.raises(
+        CannotTrace, match=r"0: Adapts is no member of .* first differs on the inputs"
+    ) as caught:
+        trace(nn.Sequential(Adapts()), TRAIN[0], 5, "B")
+    assert "as plain operations: 0 (test_torch_neurons.py" in str(caught.value)
     assert "register_neuron" in str(caught.value)
 
 

@@ -123,7 +123,15 @@ FUNCTIONS: dict[str, tuple[Callable[[Tensor], Any], Tensor, str]] = {
 def test_functions(name: str) -> None:
     function, x, words = FUNCTIONS[name]
     with pytest.raises(CannotTrace, match=words):
-        trace(Apply(function), x)
+        trace(Layered(function), x)
+
+
+class Layered(Apply):
+    """With a layer inside it is probed for no neuron."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self.unused = nn.Linear(1, 1)
 
 
 def test_the_place_is_the_module_and_the_line_of_the_user() -> None:

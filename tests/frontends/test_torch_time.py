@@ -163,8 +163,12 @@ def test_constants_of_a_timestep_become_a_timed_affine() -> None:
 
 
 WRONG: dict[str, tuple[Callable[..., Any], str, str]] = {
-    "loop": (lambda x, a, n, h: torch.stack([h(n(a(x_t))) for x_t in x]), "s", "works on timestep 0 alone"),
-    "first": (lambda x, a, n, h: h(n(a(x))[0]), "m", "works on timestep 0 alone"),
+    "loop backward": (
+        lambda x, a, n, h: torch.stack([h(n(a(x_t))) for x_t in x.flip(0)]),
+        "s",
+        "is given timestep 3 of its input in its call number 1",
+    ),
+    "first": (lambda x, a, n, h: h(n(a(x))[0]), "m", "has timestep 0 alone"),
     "some": (lambda x, a, n, h: n(a(x))[2:].mean(0), "m", "some timesteps only"),
     "layer after the sum": (
         lambda x, a, n, h: h(n(a(x)).sum(0)),
@@ -181,7 +185,7 @@ WRONG: dict[str, tuple[Callable[..., Any], str, str]] = {
         "timesteps",
     ),
     "difference of timesteps": (lambda x, a, n, h: x[1:] - x[:-1], "m", "different timesteps|alone|some"),
-    "reversed time": (lambda x, a, n, h: n(a(x.flip(0))), "m", "first axis does not hold the timesteps"),
+    "reversed time": (lambda x, a, n, h: n(a(x.flip(0))), "m", "its axes do not hold them in that order"),
     "all timesteps at once": (
         lambda x, a, n, h: h(n(a(x))),
         "s",
@@ -200,7 +204,7 @@ def test_refusals(name: str) -> None:
 
 def test_a_wrong_layout_is_refused() -> None:
     model = net(lambda s, h: h(s))
-    with pytest.raises(CannotTrace, match="first axis does not hold the timesteps") as caught:
+    with pytest.raises(CannotTrace, match="its axes do not hold them in that order") as caught:
         trace(model, TRAIN, layout="BT")
     assert "layout" in str(caught.value)
     with pytest.raises(CannotTrace, match="its input has no time axis"):
@@ -238,6 +242,10 @@ def test_a_neuron_used_twice_in_one_timestep_is_refused() -> None:
 def test_state_outside_of_a_neuron_is_refused() -> None:
     class Recurrent(nn.Module):
         last: Tensor | None = None
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused = nn.Linear(1, 1)  # with a layer inside it is no neuron of the user's own
 
         def forward(self, x: Tensor) -> Tensor:
             self.last = x if self.last is None else x + 0.5 * self.last

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
 from snncc.reference import Run
+from snncc.simulator.event_run import EventRun
 
 
 def assert_equal_runs(one: Run, other: Run, *, state: bool = False) -> None:
@@ -17,6 +18,15 @@ def assert_equal_runs(one: Run, other: Run, *, state: bool = False) -> None:
         assert_equal(getattr(one, what), getattr(other, what), what)
     if state:
         assert_equal(one.state, other.state, "state")
+
+
+def assert_equal_events(one: EventRun, other: EventRun) -> None:
+    """Assert that two runs by events are equal; spikes may be counted in different widths."""
+    one, other = (
+        replace(run, spikes={name: np.asarray(train, np.int64) for name, train in run.spikes.items()})
+        for run in (one, other)
+    )
+    assert_equal(one, other, "run")
 
 
 def assert_equal(one: Any, other: Any, where: str) -> None:

@@ -154,7 +154,8 @@ def test_both_models_agree_where_thresholds_are_high() -> None:
         names = [node.name for node in graph.neurons]
         records = program.run(x, record=names).records
         step = {name: records[name].train[:, :, 0] for name in names}
-        one = next(distances(program.graph, x, step, timesteps=len(x)))
+        events, _ = run_by_events(program.graph, x, timesteps=len(x))
+        one = next(distances(program.graph, events, step))
         assert one.step > 100
         return one.differing / one.step
 

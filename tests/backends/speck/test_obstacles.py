@@ -133,7 +133,6 @@ def test_layers_that_compete_for_cores_are_named() -> None:
         ({"precision": "float"}, "precision"),
         ({"weight_bits": 4}, "weight_bits"),
         ({"state_bits": 24}, "state_bits"),
-        ({"encoding": "stream"}, "encoding"),
     ],
 )
 def test_options_that_the_chip_has_not(option: dict[str, Any], what: str) -> None:

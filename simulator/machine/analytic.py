@@ -1,0 +1,180 @@
+"""The analytic level: what a run takes if nothing waits for anything else, from counts of spikes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snncc.simulator.firing import Firing, StreamFiring
+from snncc.simulator.jit import kernel
+from snncc.simulator.machine.calendar import Calendar
+from snncc.simulator.machine.classes import Classes, classes_of, table_of
+from snncc.simulator.machine.program import MachineProgram
+from snncc.simulator.machine.run_kernel import Results, carry
+from snncc.simulator.machine.tallies import results_of, sent_of, tally_of, timing_of
+from snncc.simulator.machine.traffic import calendar, updated
+from snncc.simulator.timing import Timing
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Accounts:
+    """What spikes of each class cost.
+
+    Tables of busy times have a column for each of the *stations* that may work: *units* neuron units, then
+    what takes messages. A spike of class c takes ``cost[e]`` of column ``column[e]``, for e in
+    ``first[c] : first[c + 1]``.
+    """
+
+    classes: Classes
+    stations: Ints
+    units: int
+    first: Ints
+    column: Ints
+    cost: Ints
+    idle: dict[int, Ints]
+    """Busy times without spikes by the number of steps, where all that is visited is updated; when needed."""
+
+
+ACCOUNTS: WeakKeyDictionary[MachineProgram, Accounts] = WeakKeyDictionary()
+"""Accounts of programs that are still alive."""
+
+
+def accounts_of(program: MachineProgram) -> Accounts:
+    """The accounts of *program*, made once."""
+    known = ACCOUNTS.get(program)
+    if known is None:
+        known = ACCOUNTS[program] = make_accounts(program)
+    return known
+
+
+def make_accounts(program: MachineProgram) -> Accounts:
+    """The accounts of *program*."""
+    stations, classes, times = program.stations, classes_of(program), program.times
+    sends, units, messages = classes.sends, classes.unit, classes.messages
+    is_port = units == stations.cores
+    spent = np.where(is_port, messages * times.port, times.spike + messages * times.send)
+    takes = sends.core.astype(np.int64) + stations.size - stations.receivers
+    sweeping = np.unique([stations.cores, *(part.core for part in program.placement.parts)])
+    used = np.concatenate([sweeping, np.unique(takes)])
+    arrivals = sends.base[sends.first]  # the class's own cost goes before them
+    return Accounts(
+        classes=classes,
+        stations=used,
+        units=len(sweeping),
+        first=arrivals + np.arange(classes.count + 1),
+        column=np.insert(np.searchsorted(used, takes), arrivals[:-1], np.searchsorted(used, units)),
+        cost=np.insert(sends.service, arrivals[:-1], spent),
+        idle={},
+    )
+
+
+def count_firings(program: MachineProgram, firings: Mapping[str, Firing]) -> tuple[Timing, Ints]:
+    """Time and counts of one sample, and how often each class fired."""
+    plan = calendar(program, firings)
+    touches = updated(program, plan, firings)
+    updates = plan.visits if touches is None else touches.updates
+    accounts = accounts_of(program)
+    sends, out = accounts.classes.sends, results_of(program, plan, accounts.classes.count)
+    tally = tally_of(program.stations.size)
+    busy = idle_of(program, accounts, plan, updates)
+    count_spikes(accounts, plan, firings, busy, out)
+    settle(busy, accounts.stations[: accounts.units], out.steps, tally.busy)
+    share_out(out.fired, accounts.classes.unit, accounts.classes.messages, out.spikes, out.sent)
+    uses = np.zeros(len(program.wiring.station), np.int64)
+    carry(program.wiring, sent_of(sends), out.fired, uses, tally.messages)
+    return timing_of(program, plan, sends, updates, tally, out), out.fired
+
+
+def count_spikes(
+    accounts: Accounts, plan: Calendar, firings: Mapping[str, Firing], busy: Ints, out: Results
+) -> None:
+    """Add what spikes take to *busy* [steps, columns]; *out* counts them by class."""
+    room = np.zeros_like(out.fired)
+    for name, own in accounts.classes.own.items():
+        firing, steps = firings[name], plan.of[name]
+        first = accounts.first[own.start : own.stop + 1]
+        spent = first, accounts.column, accounts.cost, busy, room[own], out.fired[own]
+        if isinstance(firing, StreamFiring):
+            stream = firing.stream
+            table = table_of(accounts.classes, name, stream.grid)
+            spend(stream.events, stream.starts, stream.timesteps, table, steps, *spent)
+        else:
+            table = accounts.classes.of[name].reshape(1, -1)
+            spend(firing.address, firing.first, firing.length, table, steps, *spent)
+
+
+def idle_of(program: MachineProgram, accounts: Accounts, plan: Calendar, updates: Ints) -> Ints:
+    """The busy times [steps, columns] of a run without spikes."""
+    if updates is plan.visits and plan.steps in accounts.idle:
+        return accounts.idle[plan.steps].copy()
+    times, units = program.times, accounts.stations[: accounts.units]
+    busy = np.zeros((plan.steps, len(accounts.stations)), np.int64)
+    busy[:, : len(units)] = plan.visits[:, units] * times.access + updates[:, units] * times.update
+    busy[:, len(units) - 1] = plan.lead  # the port comes last
+    if updates is plan.visits:
+        accounts.idle[plan.steps] = busy.copy()
+    return busy
+
+
+@kernel
+def spend(
+    events: Any,
+    starts: Any,
+    frames: int,
+    table: Any,
+    steps: Any,
+    first: Any,
+    column: Any,
+    cost: Any,
+    busy: Any,
+    room: Any,
+    fired: Any,
+) -> None:
+    """Add what the spikes of one population take to *busy* [steps, columns], and count them by class.
+
+    Row y of frame f ends at ``starts[f * rows + y + 1]`` of *events*, which have their classes in
+    ``table[y]``; one frame may stand for all *steps*. *room* [classes] is zeros before and after.
+    """
+    row = 0
+    for frame in range(len(steps)):
+        if frame >= frames:
+            row = 0
+        for y in range(len(table)):
+            for k in range(starts[row], starts[row + 1]):
+                room[table[y, events[k]]] += 1
+            row += 1
+        line = busy[steps[frame]]
+        for c in range(len(room)):
+            spikes = room[c]
+            if spikes:
+                room[c] = 0
+                fired[c] += spikes
+                for e in range(first[c], first[c + 1]):
+                    line[column[e]] += spikes * cost[e]
+
+
+@kernel
+def settle(busy: Any, stations: Any, steps: Any, worked: Any) -> None:
+    """The longest of the *busy* times [steps, columns] of each step; the sums of the first, of *stations*."""
+    for s in range(len(busy)):
+        longest = 0
+        for c in range(busy.shape[1]):
+            longest = max(longest, busy[s, c])
+        steps[s] = longest
+        for c in range(len(stations)):
+            worked[stations[c]] += busy[s, c]
+
+
+@kernel
+def share_out(fired: Any, unit: Any, messages: Any, spikes: Any, sent: Any) -> None:
+    """Count by unit the spikes of its classes, and what they sent."""
+    for c in range(len(fired)):
+        spikes[unit[c]] += fired[c]
+        sent[unit[c]] += fired[c] * messages[c]

@@ -1,0 +1,166 @@
+"""The analytic level, and joules: classes of neurons and lists of events against sums over single spikes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from numpy.typing import NDArray
+
+from snncc import simulator
+from snncc.simulator.firing import Firing, StreamFiring, firing_of_train
+from snncc.simulator.machine import Level, MachineProgram, energy_of, program_of
+from snncc.simulator.machine.batch import time_and_energy
+from snncc.simulator.machine.classes import class_counts, classes_of, fired_classes
+from snncc.simulator.machine.energy import costs_of, link_energies
+from snncc.simulator.machine.machine import run_firings
+from snncc.simulator.machine.program import Sends, target_masks
+from snncc.simulator.machine.traffic import calendar, updated
+from snncc.simulator.timing import Timing
+from tests.simulator.machine.test_against_slow import differences
+from tests.simulator.machines import Program, programs
+
+EXAMPLES = settings(max_examples=40, suppress_health_check=list(HealthCheck))
+
+
+def listed(program: Program) -> dict[str, Firing]:
+    """The trains of *program* as lists."""
+    senders = program.placement.network.senders
+    return {name: firing_of_train(program.trains[name]) for name in senders}
+
+
+def streamed(program: Program) -> dict[str, Firing]:
+    """The same spikes as the simulator hands them over."""
+    timesteps = len(next(iter(program.trains.values())))
+    senders = program.placement.network.senders
+    run = simulator.run(program.graph, program.x, timesteps=timesteps, firing=senders)
+    return {name: each[0] for name, each in run.firings.items()}
+
+
+def longest_work(compiled: MachineProgram, firings: dict[str, Firing]) -> list[int]:
+    """MACHINE.md, 5: of each step the longest work of any unit, spike by spike."""
+    plan, times, sends = calendar(compiled, firings), compiled.times, compiled.sends
+    touches = updated(compiled, plan, firings)
+    updates = plan.visits if touches is None else touches.updates
+    units, cores = plan.visits * times.access + updates * times.update, compiled.stations.cores
+    work = np.zeros((plan.steps, compiled.stations.receivers), np.int64)
+    units[:, cores] = plan.lead
+    for name, firing in firings.items():
+        for frame, address in zip(firing.frames, firing.address, strict=True):
+            step, neuron = plan.of[name][frame], compiled.offsets[name] + address
+            core = plan.parts[plan.part[neuron]].core
+            messages = range(sends.first[neuron], sends.first[neuron + 1])
+            units[step, core] += 0 if core == cores else times.spike
+            units[step, core] += len(messages) * (times.port if core == cores else times.send)
+            for message in messages:
+                for arrival in range(sends.base[message], sends.base[message + 1]):
+                    work[step, sends.core[arrival]] += sends.service[arrival]
+    return np.maximum(units.max(axis=1), work.max(axis=1)).tolist()
+
+
+class Seen:
+    spikes = streams = 0
+
+
+@EXAMPLES
+@given(programs())
+def check_steps(program: Program) -> None:
+    compiled = program_of(program.placement)
+    plain, events = listed(program), streamed(program)
+    timing, _ = run_firings(compiled, plain, Level.ANALYTIC)
+    assert timing.steps.tolist() == longest_work(compiled, plain)
+    assert not differences(run_firings(compiled, events, Level.ANALYTIC)[0], timing)
+    Seen.spikes += sum(len(firing.address) for firing in plain.values())
+    Seen.streams += sum(isinstance(firing, StreamFiring) for firing in events.values())
+
+
+def test_the_analytic_time_of_spikes_one_by_one() -> None:
+    """From lists of spikes and from the simulator's streams, which nobody has sorted."""
+    Seen.spikes = Seen.streams = 0
+    check_steps()
+    assert Seen.spikes > 1000
+    assert Seen.streams > 3
+
+
+@EXAMPLES
+@given(programs())
+def test_classes_fire_as_their_neurons_do(program: Program) -> None:
+    compiled = program_of(program.placement)
+    classes, sends, populations = classes_of(compiled), compiled.sends, program.placement.network.populations
+    plain, events = listed(program), streamed(program)
+    fired = {name: firing.counts(populations[name].size) for name, firing in plain.items()}
+    assert all(np.array_equal(events[name].counts(populations[name].size), fired[name]) for name in fired)
+    counts = class_counts(classes, fired)
+    assert np.array_equal(counts, fired_classes(classes, plain))
+    assert np.array_equal(counts, fired_classes(classes, events))
+    for name, own in classes.own.items():
+        low, of = compiled.offsets[name], classes.of[name]
+        assert np.array_equal(counts[own], np.bincount(of, fired[name], own.stop - own.start))
+        for k, c in enumerate(of + own.start):
+            mine, its = (messages_of(one, n) for one, n in ((sends, low + k), (classes.sends, c)))
+            assert mine == its
+
+
+def messages_of(sends: Sends, neuron: int) -> list[object]:
+    """Everything that *neuron* sends."""
+    found: list[object] = []
+    for m in range(sends.first[neuron], sends.first[neuron + 1]):
+        of = slice(sends.base[m], sends.base[m + 1])
+        found.append((sends.root[m], sends.core[of].tolist(), sends.synapses[:, of].tolist()))
+    return found
+
+
+@EXAMPLES
+@given(programs())
+def test_energy_of_layers_neuron_by_neuron(program: Program) -> None:
+    compiled = program_of(program.placement)
+    firings = listed(program)
+    timing, energy = time_and_energy(compiled, firings, Level.CYCLE)
+    assert energy.layers == pytest.approx(layers_of(compiled, timing, firings))
+    populations = program.placement.network.populations
+    fired = {name: firing.counts(populations[name].size) for name, firing in firings.items()}
+    for other in (
+        energy_of(compiled, timing, fired),
+        time_and_energy(compiled, streamed(program), Level.ANALYTIC)[1],
+    ):  # to the last bit
+        assert other.layers == energy.layers
+        assert other.kinds == energy.kinds
+        assert np.array_equal(other.cores, energy.cores)
+
+
+def layers_of(compiled: MachineProgram, timing: Timing, firings: dict[str, Firing]) -> dict[str, float]:
+    """Joules of each population, from what each of its neurons sends."""
+    placement, network = compiled.placement, compiled.placement.network
+    costs, links = costs_of(placement.chip), link_energies(placement.chip)
+    found = dict.fromkeys(network.populations, 0.0)
+    for name, firing in firings.items():
+        fired = firing.counts(network.populations[name].size)
+        at_port = placement.is_at_port(name)
+        for address in np.flatnonzero(fired):
+            neuron = compiled.offsets[name] + address
+            joules = 0.0 if at_port else costs["spike"]
+            for m in range(compiled.sends.first[neuron], compiled.sends.first[neuron + 1]):
+                joules += costs["port" if at_port else "message_out"]
+                joules += costs["message_in"] * int(compiled.sends.base[m + 1] - compiled.sends.base[m])
+                joules += on_links(compiled, int(compiled.sends.root[m]), links)
+            found[name] += int(fired[address]) * joules
+        for connection in network.out_of(name):
+            is_mac = network.populations[name].payload_bits and not connection.rule
+            masks = target_masks(placement).get(connection.target, {}).values()
+            counts: NDArray[np.int64] = np.sum([connection.counts(mask) for mask in masks], axis=0)
+            found[connection.target] += costs["mac" if is_mac else connection.kind] * int(fired @ counts)
+    visited = costs["access"] * timing.events["access"] + costs["update"] * timing.events["update"]
+    for part in placement.parts:
+        held = [p for p in placement.parts if p.core == part.core]
+        weights = [len(p.addresses) * network.populations[p.population].steps for p in held]
+        own = weights[held.index(part)] / sum(weights)
+        found[part.population] += float(visited[part.core]) * own
+    return found
+
+
+def on_links(compiled: MachineProgram, node: int, links: dict[str, float]) -> float:
+    """Joules of a message on the tree from *node* on."""
+    trees = compiled.trees
+    children = trees.child[trees.first[node] : trees.first[node + 1]].tolist()
+    own = links.get(compiled.stations.kinds[trees.station[node]], 0.0)
+    return own + sum(on_links(compiled, child, links) for child in children)
