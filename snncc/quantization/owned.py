@@ -74,18 +74,22 @@ def table_of(node: Node, shape: Shape, in_scale: Array, *, cells: bool) -> tuple
 
 
 def coarsest(weights: Array, biases: Array, top: int) -> Array | None:
-    """For each row the largest step of which its *weights* are at most *top* multiples, its *biases* any."""
+    """For each row the largest step of which its *weights* are multiples up to *top*, its *biases* any.
+
+    As in two's complement, the most negative multiple is one more.
+    """
     largest = np.abs(weights).max(axis=1)
     reach = np.where(largest > 0, largest, np.abs(biases).max(axis=1))
     reach = np.where(reach > 0, reach, np.inf)
     result = np.zeros(len(weights))
-    for count in range(1, top + 1):
+    for count in range(1, top + 2):
         open_rows = np.flatnonzero(result == 0)
         if not len(open_rows):
             break
         step = reach[open_rows] / count
         fits = [rows_on_grid(table[open_rows] / step[:, None]) for table in (weights, biases)]
-        result[open_rows] = np.where(fits[0] & fits[1], step, 0)
+        is_low = weights[open_rows].max(axis=1) / step <= top + NEAR
+        result[open_rows] = np.where(fits[0] & fits[1] & is_low, step, 0)
     return result if np.all(result > 0) else None
 
 
@@ -116,6 +120,6 @@ def shift_of(multiples: Array, top: int) -> int | None:
         shifted = multiples / 2.0**shift
         if not on_grid(shifted):
             return None
-        if np.abs(shifted).max(initial=0) <= top + NEAR:
+        if shifted.max(initial=0) <= top + NEAR and shifted.min(initial=0) >= -(top + 1) - NEAR:
             return shift
     return None

@@ -59,8 +59,9 @@ MARGIN = 2.0
 class Quantize:
     """Turn a float graph into an integer graph.
 
-    Weights get *weight_bits* (2 to 16, symmetric), one scale for each output channel if *per_channel*. The
-    state gets *state_bits* (16, 24 or 32; None: the smallest that holds what was measured, times two, or
+    Weights get *weight_bits* (2 to 16, symmetric), one scale for each output channel if *per_channel*; where
+    they lie on a grid of their own already they keep it, and then may use the most negative number. The state
+    gets *state_bits* (16, 24 or 32; None: the smallest that holds what was measured, times two, or
     what the weights allow). Analog inputs get *input_bits*, unsigned where the data is not negative.
     *calibration* is data in the layout of `snncc.reference.run`; without it, *input_ranges* (node name to
     low, high) and static bounds are used. *overflow* says what a state does beyond its width, *grid* what

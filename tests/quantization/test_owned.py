@@ -26,6 +26,7 @@ def graph_of(*nodes: Node) -> SpikeGraph:
 def test_whole_weights_stay_whole(scale: float) -> None:
     rng = np.random.default_rng(0)
     whole = rng.integers(-90, 91, (5, 4))
+    whole[0] = [-128, 127, 3, 0]
     rows = scale * np.array([1, 3, 1, 2, 1])
     bias = rng.integers(-500, 500, 5)
     graph = graph_of(
