@@ -128,11 +128,6 @@ def dequantized(walk: Walk, codes: Codes, scale: Array, zero: Array) -> Signal:
     key = (source.node, *limits, *(array.tobytes() for array in arrays))
     if key not in walk.made:
         least, steps = staircase(source, quantizer)
-        if len(steps) >= MAXIMUM_CODES:
-            raise Refused(
-                f"has {len(steps) + 1} codes; activations of at most {MAXIMUM_CODES} are read",
-                "quantize activations to 2 to 8 bits",
-            )
         name = walk.name(call=codes.made_by)
         real, unit = np.asarray(scale, np.float64), np.asarray(quantizer.scale, np.float64)
         p = NeuronParameters(
@@ -191,7 +186,7 @@ def by_units(code: Code, quantizer: Quantizer, unit: Array, offset: Array) -> tu
     reach = np.ceil((scale.astype(np.float64) * span + np.abs(offset)) / unit)
     if float(reach.max()) > EXACT:
         raise Refused(f"its steps lie {float(reach.max()):.3g} units of its input apart")
-    least, most = one_code(code(offset - reach * unit)), one_code(code(offset + reach * unit))
+    least, most = ends(code(offset - reach * unit), code(offset + reach * unit))
     steps = []
     for level in range(least + 1, most + 1):
         below, above = -reach, reach
@@ -200,7 +195,7 @@ def by_units(code: Code, quantizer: Quantizer, unit: Array, offset: Array) -> tu
             passed = code(offset + middle * unit) >= level
             below, above = np.where(passed, below, middle), np.where(passed, middle, above)
         steps.append((above - 0.5) * unit)
-    return least, stacked(steps, least)
+    return least, np.stack(steps)
 
 
 def by_reals(code: Code, quantizer: Quantizer, offset: Array) -> tuple[int, Array]:
@@ -208,7 +203,7 @@ def by_reals(code: Code, quantizer: Quantizer, offset: Array) -> tuple[int, Arra
     scale, zero, offset = np.broadcast_arrays(quantizer.scale, quantizer.zero, offset)
     span = quantizer.high - quantizer.low + 2 + np.abs(zero)
     reach = ordered(np.asarray(scale * span * 2))
-    least, most = one_code(code(real(-reach))), one_code(code(real(reach)))
+    least, most = ends(code(real(-reach)), code(real(reach)))
     steps = []
     for level in range(least + 1, most + 1):
         below, above = -reach, reach
@@ -220,20 +215,22 @@ def by_reals(code: Code, quantizer: Quantizer, offset: Array) -> tuple[int, Arra
         middle_real = (first.astype(np.float64) + last.astype(np.float64)) / 2
         rounds_up = middle_real.astype(np.float32) == first
         steps.append(np.where(rounds_up, middle_real, np.nextafter(middle_real, np.inf)) - offset)
-    return least, stacked(steps, least)
+    return least, np.stack(steps)
 
 
-def stacked(steps: list[Array], least: int) -> Array:
-    if not steps:
-        raise Refused(f"yields the code {least} for every input: nothing of the input is left")
-    return np.stack(steps)
-
-
-def one_code(codes: Array) -> int:
-    """The code that all channels reach. Raises `Refused` where they differ."""
-    if np.any(codes != codes.flat[0]):
+def ends(low: Array, high: Array) -> tuple[int, int]:
+    """The smallest and the largest code, given those of each channel. Raises `Refused` where they differ."""
+    if np.any(low != low.flat[0]) or np.any(high != high.flat[0]):
         raise Refused("reaches other codes in one channel than in another")
-    return int(codes.flat[0])
+    least, most = int(low.flat[0]), int(high.flat[0])
+    if most == least:
+        raise Refused(f"yields the code {least} for every input: nothing of the input is left")
+    if most - least >= MAXIMUM_CODES:
+        raise Refused(
+            f"has {most - least + 1} codes; activations of at most {MAXIMUM_CODES} are read",
+            "quantize activations to 2 to 8 bits",
+        )
+    return least, most
 
 
 def ordered(x: Array) -> Array:
