@@ -54,6 +54,7 @@ class Options:
     bias: BiasTicks = BiasTicks.SPREAD
     fold: Into = Into.WEIGHTS
     rounding: Rounding = Rounding.KEEP
+    relu_levels: int | None = None
     attention: Attention = Attention.DYNAMIC
     precision: Precision = Precision.INTEGER
     weight_bits: int = 8

@@ -13,6 +13,7 @@ from snncc.frontends.torch_build import Place
 from snncc.frontends.torch_codes import Mixed
 from snncc.frontends.torch_frames import Frame
 from snncc.ir import Array, Emit, NeuronParameters, Order, Rectifier, Reset, ResetAt
+from snncc.ir.arrays import squeezed
 from snncc.ir.verify import neuron_problems
 
 ARRAYS = (
@@ -79,17 +80,6 @@ def parameters_of(
     for problem in neuron_problems(parameters, is_integer=False):
         raise CannotTrace(f"{place}: {problem}")
     return parameters, spread(found.get("input_gain", 1.0))
-
-
-def squeezed(steps: Array) -> Array:
-    """*steps* [count, *shape] without axes along which they are constant."""
-    for axis in range(1, steps.ndim):
-        first = steps.take([0], axis)
-        if np.all(first == steps):
-            steps = first
-    while steps.ndim > 1 and steps.shape[1] == 1:
-        steps = steps[:, 0]
-    return steps
 
 
 def even_steps(fields: Mapping[str, Any], count: int) -> Array:

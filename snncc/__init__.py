@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         load_model,
         load_program,
         save_nir,
+        save_onnx,
         trace,
         verify,
     )
@@ -50,6 +51,7 @@ PUBLIC = {
     "load_events": ("snncc.frontends.events", "load_events"),
     "load_model": ("snncc.api", "load_model"),
     "load_program": ("snncc.api", "load_program"),
+    "save_onnx": ("snncc.api", "save_onnx"),
     "register_neuron": ("snncc.frontends.neurons", "register_neuron"),
     "save_nir": ("snncc.api", "save_nir"),
     "targets": ("snncc.backends.table", "targets"),
@@ -79,6 +81,7 @@ __all__ = [
     "measure",
     "register_neuron",
     "save_nir",
+    "save_onnx",
     "targets",
     "trace",
     "verify",

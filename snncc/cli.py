@@ -61,7 +61,9 @@ def parser() -> argparse.ArgumentParser:
     one = command(commands, "check", check_command, "say what keeps a model from fitting a target")
     model_arguments(one)
     one.add_argument("--target", default="sim", help="one of: snncc targets (default: sim)")
-    one.add_argument("--encoding", default="spikes", help="spikes, graded or stream (default: spikes)")
+    one.add_argument(
+        "--encoding", help="spikes, graded or stream (default: spikes, graded where counts exceed 15)"
+    )
     one.add_argument("--precision", default="integer", help="integer or float (default: integer)")
     one.add_argument("--chip", metavar="NAME", help="a chip of `snncc targets`, or the path of a chip file")
     speck_arguments(one)
@@ -113,7 +115,7 @@ def command(commands: Any, name: str, run: Command, text: str) -> argparse.Argum
 
 
 def model_arguments(one: argparse.ArgumentParser) -> None:
-    one.add_argument("model", type=Path, help="model.pt, .pt2, or a graph .snn, .nir")
+    one.add_argument("model", type=Path, help="model.pt, .pt2, .onnx, or a graph .snn, .nir")
     model_flags(one)
     one.add_argument("--timesteps", type=int, metavar="T", help="timesteps for which the network was trained")
     one.add_argument("--layout", choices=("B", "TB", "BT"), help="leading axes that the model takes")
@@ -137,12 +139,21 @@ def compile_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument("--target", default="sim", help="one of: snncc targets (default: sim)")
     one.add_argument("--calibration", type=Path, metavar="X.npz", help="data from which ranges are measured")
     one.add_argument("--input-range", type=reals, metavar="LOW,HIGH", help="range of the input, without data")
-    one.add_argument("--encoding", default="spikes", help="spikes, graded (exact) or stream (approximate)")
+    one.add_argument(
+        "--encoding",
+        help="spikes, graded (exact) or stream (approximate); default: spikes, graded where counts exceed 15",
+    )
     one.add_argument("--flush", type=int, default=0, metavar="N", help="extra ticks of a stream")
     one.add_argument("--bias", default="spread", help="bias of a stream: spread or v0")
     one.add_argument("--fold", default="weights", help="batch normalization into weights or thresholds")
     one.add_argument(
         "--rounding", default="keep", help="half-to-even neurons: keep, or half-up (approximate)"
+    )
+    one.add_argument(
+        "--relu-levels",
+        type=int,
+        metavar="N",
+        help="plain ReLU as counts 0..N, on calibration data (approximate)",
     )
     one.add_argument("--precision", default="integer", help="integer or float (default: integer)")
     one.add_argument(
@@ -261,6 +272,7 @@ def compile_command(options: argparse.Namespace) -> int:
         bias=options.bias,
         fold=options.fold,
         rounding=options.rounding,
+        relu_levels=options.relu_levels,
         attention=options.attention,
         precision=options.precision,
         weight_bits=options.weight_bits,

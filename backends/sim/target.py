@@ -10,6 +10,7 @@ from snncc.backends.target import Attention, Options, Precision, Problem, Progre
 from snncc.errors import UnknownName
 from snncc.ir import DynamicSynapse, Emit, Encoding, SpikeGraph, place
 from snncc.passes import (
+    CountRectifiers,
     ElideIdentities,
     ElideRectifier,
     ExpandCounts,
@@ -19,6 +20,7 @@ from snncc.passes import (
     ReorderProducts,
     RoundHalfUp,
 )
+from snncc.passes.counted import is_rectifier
 from snncc.passes.expand import has_counts, why_not_streaming
 from snncc.passes.rounding import rounds_half_to_even
 from snncc.quantization import Quantize
@@ -43,8 +45,12 @@ class Simulator(WithoutSettings):
                 yield Problem(place(node), "streaming", "one operand complete", "both streaming", hint)
         for node in graph.neurons:
             p = node.parameters
+            if is_rectifier(p) and options.relu_levels is not None:
+                continue
             if p.emit is not Emit.COUNT and options.precision is Precision.INTEGER:
                 hint = "keep floats: precision='float', --precision float"
+                if is_rectifier(p):
+                    hint += "; or make it count, on calibration data: relu_levels=15, --relu-levels 15"
                 yield Problem(place(node), "output of the neuron", "spikes", "real numbers", hint)
             if not has_counts(node):
                 continue
@@ -68,6 +74,8 @@ class Simulator(WithoutSettings):
         if options.attention is Attention.STATIC:
             chosen.append(FreezeSideOperations(options.timesteps, options.calibration))
         chosen.append(FoldBatchNorm(options.fold))
+        if options.relu_levels is not None:
+            chosen.append(CountRectifiers(options.relu_levels, options.timesteps, options.calibration))
         if options.rounding is Rounding.HALF_UP:
             chosen.append(RoundHalfUp())
         chosen.append(ExpandCounts(options.encoding, options.flush, options.bias))

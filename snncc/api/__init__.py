@@ -4,7 +4,7 @@ from snncc.api.compare import NEAR
 from snncc.api.compiling import check, compile_graph
 from snncc.api.data import read_data
 from snncc.api.evaluation import Report, Score, evaluate
-from snncc.api.exchange import read_network, save_nir
+from snncc.api.exchange import read_network, save_nir, save_onnx
 from snncc.api.loading import load, load_model, trace
 from snncc.api.program import Program, Result, load_program
 from snncc.api.proof import Claim, Difference, LayerCheck, Proof, StageCheck
@@ -33,6 +33,7 @@ __all__ = [
     "read_labeled",
     "read_network",
     "save_nir",
+    "save_onnx",
     "trace",
     "verify",
 ]

@@ -30,6 +30,7 @@ from snncc.ir import Array, BiasTicks, Encoding, Kind, Overflow, SpikeGraph
 from snncc.mapping import DoesNotFitChip
 from snncc.mapping.demand import HINTS
 from snncc.passes import Into, Pass, Stage, run_passes
+from snncc.passes.expand import default_encoding
 
 READOUTS = ("potentials", "spikes")
 
@@ -39,11 +40,12 @@ def compile_graph(
     *,
     target: str = "sim",
     calibration: ArrayLike | None = None,
-    encoding: str = "spikes",
+    encoding: str | None = None,
     flush: int = 0,
     bias: str = "spread",
     fold: str = "weights",
     rounding: str = "keep",
+    relu_levels: int | None = None,
     attention: str = "dynamic",
     precision: str = "integer",
     weight_bits: int = 8,
@@ -68,12 +70,13 @@ def compile_graph(
     *calibration* is data in the model's layout, from which input ranges and state widths are measured; an
     analog input needs it, or *input_range* (low, high), unless *precision* is ``float``. *encoding* is
     ``spikes`` or ``graded`` (exact) or ``stream`` (approximate; *flush* extra ticks, *bias* ``spread`` or
-    ``v0``). *fold* puts batch normalization into ``weights`` or ``thresholds``. *rounding* ``half-up``
-    replaces half-to-even neurons (approximate at ties). *attention* ``static`` makes the gains of attention
-    modules constants, as they were on the calibration data (approximate). Weights get *weight_bits*, states
-    *state_bits* (16, 24, 32; None: what is needed), inputs *input_bits*; *overflow* is ``saturate``,
-    ``wrap`` or ``error``.
-    *passes* replaces the target's own pipeline.
+    ``v0``); None: spikes, or graded where a count can exceed 15. *fold* puts batch normalization into
+    ``weights`` or ``thresholds``. *rounding* ``half-up`` replaces half-to-even neurons (approximate at
+    ties). *relu_levels* makes plain rectifiers counts of so many levels (approximate). *attention*
+    ``static`` makes the gains of attention modules constants, as they were on the calibration data
+    (approximate). Weights get *weight_bits*, states *state_bits* (16, 24, 32; None: what is needed), inputs
+    *input_bits*; *overflow* is ``saturate``, ``wrap`` or ``error``. *passes* replaces the target's own
+    pipeline.
 
     *chip* (a shipped name, the path of a chip file, a `Chip`) places the compiled network on a chip, for
     timing and energy: *schedule* ``pipelined`` or ``layered`` (None: pipelined where the network allows it),
@@ -102,11 +105,12 @@ def compile_graph(
     if input_range is not None and not (np.all(np.isfinite(input_range)) and input_range[0] < input_range[1]):
         raise BadInput(f"the input range must be LOW < HIGH, not {input_range}")
     options = Options(
-        encoding=member(Encoding, encoding, "encoding"),
+        encoding=encoding_of(graph, encoding, relu_levels),
         flush=flush,
         bias=member(BiasTicks, bias, "bias"),
         fold=member(Into, fold, "fold"),
         rounding=member(Rounding, rounding, "rounding"),
+        relu_levels=relu_levels,
         attention=member(Attention, attention, "attention"),
         precision=member(Precision, precision, "precision"),
         weight_bits=weight_bits,
@@ -128,7 +132,7 @@ def compile_graph(
     stages = run_passes(graph, chosen.passes(options) if passes is None else tuple(passes))
     if passes is None:
         chosen.finish(stages[-1].graph)
-    is_approximate = options.encoding is Encoding.STREAM or readout == "spikes"
+    is_approximate = options.encoding is Encoding.STREAM or readout == "spikes" or relu_levels is not None
     found = losses(stages, data) if is_approximate else ()
     if where is None:
         return Program(chosen, stages, measured=found)
@@ -155,7 +159,7 @@ def check(
     graph: SpikeGraph,
     target: str = "sim",
     *,
-    encoding: str = "spikes",
+    encoding: str | None = None,
     precision: str = "integer",
     chip: str | Chip | None = None,
     readout: str = "potentials",
@@ -171,7 +175,7 @@ def check(
     chip = chosen.chip if chip is None else chip
     where = None if chip is None else chip_of(chip)
     options = Options(
-        encoding=member(Encoding, encoding, "encoding"),
+        encoding=encoding_of(graph, encoding),
         precision=member(Precision, precision, "precision"),
         timesteps=graph.timesteps,
         chip=where,
@@ -218,6 +222,15 @@ def with_settings(target: Target, stretch: int, readout: str, split_cores: bool)
     settings |= {"spiking_readout": 1} if readout == "spikes" else {}
     settings |= {"split_cores": 1} if split_cores else {}
     return target.with_settings(settings) if settings else target
+
+
+def encoding_of(graph: SpikeGraph, encoding: str | None, relu_levels: int | None = None) -> Encoding:
+    """The encoding called *encoding*, or the default of *graph*, whose rectifiers get *relu_levels*."""
+    return (
+        default_encoding(graph, relu_levels or 0)
+        if encoding is None
+        else member(Encoding, encoding, "encoding")
+    )
 
 
 def member(kind: Any, value: str, what: str) -> Any:

@@ -9,6 +9,7 @@ from snncc.backends.speck.split import SplitCores
 from snncc.backends.speck.stream import UnrollTicks
 from snncc.ir import Encoding
 from snncc.passes import (
+    CountRectifiers,
     ElideIdentities,
     ElideRectifier,
     ExpandCounts,
@@ -31,6 +32,7 @@ PASSES: tuple[Pass, ...] = (
     PlainNeurons(),
     FreezeSideOperations(1),
     FoldBatchNorm(),
+    CountRectifiers(15),
     RoundHalfUp(),
     ExpandCounts(),
     ExpandCounts(Encoding.STREAM),

@@ -1,11 +1,12 @@
-"""Networks for other frameworks: the Neuromorphic Intermediate Representation (NIR)."""
+"""Networks for other frameworks: the Neuromorphic Intermediate Representation (NIR), and ONNX."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from snncc.api.program import Program, load_program
-from snncc.errors import BadFile
+from snncc.errors import BadFile, MissingDependency
 from snncc.frontends import to_nir
 from snncc.ir import SpikeGraph, load_graph
 
@@ -29,6 +30,19 @@ def save_nir(
     if path.suffix != ".nir":
         raise BadFile(f"{path}: NIR graphs have names that end in .nir")
     return to_nir.save_nir(traced(network), path, dt=dt, lossy=lossy, version=version)
+
+
+def save_onnx(network: SpikeGraph | Program, path: str | Path) -> None:
+    """Write the dense equivalent of *network*, a program or its integer graph, to the ONNX file *path*.
+
+    Counts stand for spikes, so one run of the model is one inference. Raises `CannotLower` for what has no
+    dense equivalent: timesteps, neurons with a memory, streams; `BadFile`, `MissingDependency`.
+    """
+    if find_spec("onnx") is None:
+        raise MissingDependency("onnx", "onnx")
+    from snncc.frontends.to_onnx import save_onnx as save
+
+    save(network.graph if isinstance(network, Program) else network, path)
 
 
 def traced(network: SpikeGraph | Program) -> SpikeGraph:

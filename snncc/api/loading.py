@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".pt2")
 MAX_SIGNALS = 2**28
 """Inputs with more numbers than this are a typing error."""
-KNOWN_SUFFIXES = (".snn", ".nir", *TORCH_SUFFIXES)
+KNOWN_SUFFIXES = (".snn", ".nir", ".onnx", *TORCH_SUFFIXES)
 
 
 def trace(
@@ -82,12 +82,13 @@ def load(
     dt: float | None = None,
     **options: Any,
 ) -> SpikeGraph:
-    """Read a graph from ``.snn`` or ``.nir``, or trace the model in ``.pt``, ``.pth`` or ``.pt2``.
+    """Read a graph from ``.snn``, ``.nir`` or ``.onnx``, or trace the model in ``.pt``, ``.pth`` or ``.pt2``.
 
     A NIR graph needs *timesteps*, *dt* in seconds, and, where the file does not say it, *reset*:
     ``subtract``, ``zero``, ``value`` or ``none`` (`snncc.frontends.nir_neurons` has the equations).
 
-    A traced model needs *input_shape*, per sample and timestep, and *layout*. Code in a file never runs:
+    An ``.onnx`` model is one timestep, and needs *input_shape* only where the file leaves sizes open. A
+    traced model needs *input_shape*, per sample and timestep, and *layout*. Code in a file never runs:
     *factory* (``package.module:function``) builds the model for a state dict; *trust* unpickles a file of
     one's own. Raises `BadFile`, `BadInput`, `CannotTrace`.
     """
@@ -102,6 +103,8 @@ def load(
         raise BadInput(f"{path}: a reset and a step dt belong to NIR graphs (.nir)", hint="leave them out")
     if path.suffix == ".snn":
         return load_graph(path)
+    if path.suffix == ".onnx":
+        return load_onnx(path, input_shape, timesteps, layout)
     model = load_model(path, factory=factory, trust=trust)
     if input_shape is None:
         raise BadInput(
@@ -117,6 +120,19 @@ def load(
         raise BadInput(f"a network has at least one timestep, not {timesteps}")
     example = example_of(input_shape, timesteps, layout, options.get("input_kind", "analog"))
     return trace(model, example, timesteps, layout, **options)
+
+
+def load_onnx(
+    path: Path, input_shape: tuple[int, ...] | None, timesteps: int | None, layout: str | None
+) -> SpikeGraph:
+    """The graph of an ONNX model."""
+    if find_spec("onnx") is None:
+        raise MissingDependency("onnx", "onnx")
+    if timesteps not in (None, 1) or layout not in (None, "B"):
+        raise BadInput(f"{path}: an ONNX model is one timestep of layout B", hint="leave out both options")
+    from snncc.frontends.from_onnx import load_onnx as load
+
+    return load(path, input_shape)
 
 
 def read_nir(path: Path, *, over: str | None = None, **options: Any) -> SpikeGraph:

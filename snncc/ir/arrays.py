@@ -70,3 +70,14 @@ def simplest(scale: Array) -> Array:
     if scale.ndim and scale.size and np.all(scale == scale.flat[0]):
         return sealed(scale.flat[0])
     return scale
+
+
+def squeezed(steps: Array) -> Array:
+    """*steps* [count, *shape] without axes along which they are constant."""
+    for axis in range(1, steps.ndim):
+        first = steps.take([0], axis)
+        if np.all(first == steps):
+            steps = first
+    while steps.ndim > 1 and steps.shape[1] == 1:
+        steps = steps[:, 0]
+    return steps

@@ -216,7 +216,7 @@ def bound(node: Node, xs: Sequence[Array | None], graph: SpikeGraph, most: int) 
             return np.full(out.shape, int(np.ceil(largest / float(np.min(node.scale)))))
         case Dense() | Conv() | Sparse():
             bias = None if node.bias is None else np.abs(node.bias)
-            node = replace(node, weight=np.abs(node.weight), bias=bias, delay=None)
+            node = replace(node, weight=np.abs(node.weight.astype(np.int64)), bias=bias, delay=None)
         case Affine():
             gain, offset = np.abs(node.gain), np.abs(node.offset)
             if node.per_timestep:

@@ -1,5 +1,6 @@
 """Passes: each takes a graph and gives a graph, exact or measured."""
 
+from snncc.passes.counted import CountRectifiers
 from snncc.passes.elide import ElideIdentities
 from snncc.passes.expand import ExpandCounts
 from snncc.passes.fold import FoldBatchNorm, Into
@@ -14,6 +15,7 @@ from snncc.passes.rounding import RoundHalfUp
 from snncc.passes.thresholds import FoldThresholds
 
 __all__ = [
+    "CountRectifiers",
     "ElideIdentities",
     "ElideRectifier",
     "ExpandCounts",

@@ -38,6 +38,8 @@ from snncc.ir import (
 from snncc.passes.pipeline import Preserves
 from snncc.reference.nodes import evaluate
 
+MOST_TICKS = 15
+"""Counts beyond leave as graded spikes, unless an encoding is asked for."""
 LINEAR = (Dense, Conv, Sparse, Pool, Affine, Pad, Add, Reshape, Transpose, Concat, Slice)
 
 
@@ -95,6 +97,15 @@ class ExpandCounts:
                 node = with_parameters(node, encoding=Encoding.STREAM, ticks=ticks, bias_ticks=bias)
             nodes.append(node)
         return graph.with_nodes(nodes)
+
+
+def default_encoding(graph: SpikeGraph, least: int = 0) -> Encoding:
+    """How counts of *graph* leave where nobody says: as spikes, or graded where they need too many ticks.
+
+    Neurons that will count up to *least* are to come.
+    """
+    counts = [node.parameters.max_count or 0 for node in graph.neurons if has_counts(node)]
+    return Encoding.GRADED if max([*counts, least]) > MOST_TICKS else Encoding.SPIKES
 
 
 def has_counts(node: Node) -> bool:

@@ -35,6 +35,7 @@ from snncc.ir.rules import Misfit
 from snncc.passes.pipeline import Preserves
 from snncc.quantization.currents import current_bounds
 from snncc.quantization.neurons import integer_parameters, with_steps
+from snncc.quantization.owned import on_grid
 from snncc.quantization.ranges import Extremes, Ranges, bounded, measured
 from snncc.quantization.scales import Grid, Group, choose_scale, groups_of
 from snncc.quantization.skips import (
@@ -49,7 +50,7 @@ from snncc.reference.side import SIDES
 
 STATE_BITS = (16, 24, 32)
 LEAST_STEPS = 2
-"""A synapse whose largest weight has fewer steps than this would be lost, and is refused."""
+"""A synapse whose largest weight has fewer steps than this would be lost, and is refused, unless none is."""
 MARGIN = 2.0
 """Measured potentials are given this much room."""
 
@@ -58,8 +59,9 @@ MARGIN = 2.0
 class Quantize:
     """Turn a float graph into an integer graph.
 
-    Weights get *weight_bits* (2 to 16, symmetric), one scale for each output channel if *per_channel*. The
-    state gets *state_bits* (16, 24 or 32; None: the smallest that holds what was measured, times two, or
+    Weights get *weight_bits* (2 to 16, symmetric), one scale for each output channel if *per_channel*; where
+    they lie on a grid of their own already they keep it, and then may use the most negative number. The state
+    gets *state_bits* (16, 24 or 32; None: the smallest that holds what was measured, times two, or
     what the weights allow). Analog inputs get *input_bits*, unsigned where the data is not negative.
     *calibration* is data in the layout of `snncc.reference.run`; without it, *input_ranges* (node name to
     low, high) and static bounds are used. *overflow* says what a state does beyond its width, *grid* what
@@ -274,9 +276,11 @@ class Quantizer:
         shift = group.shifts[node.name]
         weight_scale = grid * 2.0**shift / self.in_scale(node.name)
         rows = row_scale(node, weight_scale, self.graph.edges[node.name].shape)
-        weight = np.rint(node.weight / rows)
+        steps = node.weight / rows
+        weight = np.rint(steps)
         least = min(LEAST_STEPS, 2 ** (self.options.weight_bits - 1) - 1)
-        if np.abs(weight).max(initial=0) < least and np.any(node.weight != 0):
+        is_lossless = on_grid(steps) and np.any(weight)
+        if np.abs(weight).max(initial=0) < least and np.any(node.weight != 0) and not is_lossless:
             raise CannotLower(
                 f"{place(node)}: its weights would have only {int(np.abs(weight).max(initial=0))} steps of "
                 f"{self.options.weight_bits} bits on the grid of the signal that it feeds",

@@ -33,6 +33,7 @@ from snncc.ir import (
     SpikeGraph,
     place,
 )
+from snncc.quantization.owned import own_grid
 
 SOURCES = (Dense, Conv, Sparse, Affine)
 CHANNELWISE = (Add, Pool, MaxPool, Pad, Neuron, Output)
@@ -165,10 +166,13 @@ def choose_scale(
 ) -> None:
     """Set the scale and the shifts of *group*; *carried* is the largest number that enters each source.
 
-    The grid is as fine as the smallest branch's weights need, no finer than the state's width holds, and
-    where all neurons of a channel share one reset amount, that amount is a whole number of steps.
+    Weights that lie on a grid of their own keep it. Otherwise the grid is as fine as the smallest branch's
+    weights need, no finer than the state's width holds, and where all neurons of a channel share one reset
+    amount, that amount is a whole number of steps.
     """
     top = 2 ** (weight_bits - 1) - 1
+    if keeps_own_grid(group, graph, in_scales, potentials, state_limit, top, grid):
+        return
     need: dict[str, Array] = {}
     for name in group.sources:
         shape = graph.edges[name].shape
@@ -202,6 +206,37 @@ def choose_scale(
     if resets is not None:
         scale = resets / np.maximum(np.floor(resets / scale * (1 + 1e-12)), 1)
     group.scale = np.maximum(scale, least)
+
+
+def keeps_own_grid(
+    group: Group,
+    graph: SpikeGraph,
+    in_scales: Mapping[str, Array],
+    potentials: Mapping[str, Array],
+    state_limit: float,
+    top: int,
+    grid: Grid,
+) -> bool:
+    """Give *group* the grid on which its weights lie, where they do and its neurons can read any grid."""
+    neurons = [graph.by_name[name] for name in group.neurons]
+    if grid.is_uniform or grid.finer or not all(isinstance(n, Neuron) and reads_any(n) for n in neurons):
+        return False
+    sources = {name: group.factors[name] for name in group.sources}
+    found = own_grid(sources, graph, in_scales, top, cells=group.is_per_channel)
+    if found is None:
+        return False
+    scale, shifts = found
+    if np.any(least_scale(group, graph, potentials, state_limit) > scale):
+        return False
+    group.scale, group.shifts = scale, shifts
+    return True
+
+
+def reads_any(node: Neuron) -> bool:
+    """Whether *node* only compares its input with steps of its own."""
+    p = node.parameters
+    has_memory = not p.stateless or any(np.any(a != 0) for a in (p.bias, p.v_init, p.i_init))
+    return p.steps is not None and not has_memory
 
 
 def finer_steps(scale: Array, resets: Array) -> int:

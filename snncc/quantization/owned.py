@@ -1,0 +1,125 @@
+"""Weights that lie on a grid already, as those of a network that was trained quantized: they keep it.
+
+Then nothing is rounded: whole weights are the network's own, and so are the sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from snncc.ir import Affine, Array, Conv, Dense, Node, Shape, Sparse, SpikeGraph
+
+NEAR = 2e-5
+"""A number this close to a step, in steps, lies on it: what float32 leaves of 16 bits of a product."""
+PARTS = 16
+"""Branches of a stream share a grid at most this many times finer than the finest branch's."""
+
+
+def own_grid(
+    sources: Mapping[str, float], graph: SpikeGraph, in_scales: Mapping[str, Array], top: int, *, cells: bool
+) -> tuple[Array, dict[str, int]] | None:
+    """The scale and the shifts of signals whose weights and biases lie on one grid, at most *top* steps.
+
+    *sources* are the synapses and affines that make the signals, with their factors; the scale is one number
+    for each channel if *cells*, else one. None where there is no such grid.
+    """
+    shape = graph.edges[next(iter(sources))].shape
+    tables: dict[str, tuple[Array, Array]] = {}
+    for name, factor in sources.items():
+        found = table_of(graph.by_name[name], graph.edges[name].shape, in_scales[name], cells=cells)
+        if found is None:
+            return None
+        tables[name] = (found[0] / factor, found[1] / factor)
+    steps = {name: coarsest(weights, biases, top) for name, (weights, biases) in tables.items()}
+    if any(step is None for step in steps.values()):
+        return None
+    scale = shared([step for step in steps.values() if step is not None])
+    if scale is None:
+        return None
+    shifts: dict[str, int] = {}
+    for name, (weights, biases) in tables.items():
+        shift = shift_of(weights / scale[:, None], top)
+        if shift is None or not on_grid(biases / scale[:, None]):
+            return None
+        shifts[name] = shift
+    if not cells:
+        return np.asarray(scale[0]), shifts
+    return (scale[:, None, None] if len(shape) == 3 else scale), shifts
+
+
+def table_of(node: Node, shape: Shape, in_scale: Array, *, cells: bool) -> tuple[Array, Array] | None:
+    """The weights [cells, n] and the biases [cells, m] of *node* in real units; None where they are many."""
+    match node:
+        case Dense() | Conv() if in_scale.ndim == 0:
+            weights = node.weight.reshape(len(node.weight), -1) * in_scale
+            added = node.bias
+        case Sparse() if in_scale.ndim == 0 and np.all(node.weight == node.weight[:1]) and node.weight.size:
+            weights = np.full((shape[0], 1), node.weight[0] * in_scale)
+            added = node.bias
+        case Affine() if not node.per_timestep:
+            weights = np.broadcast_to(node.gain * in_scale, shape).reshape(shape[0], -1)
+            added = node.offset
+        case _:
+            return None
+    biases = np.broadcast_to(0.0 if added is None else added, shape)
+    is_dense_on_more = isinstance(node, Dense) and len(shape) > 1
+    biases = biases.reshape(1, -1) if is_dense_on_more or not cells else biases.reshape(shape[0], -1)
+    if not cells:
+        weights = weights.reshape(1, -1)
+    if len(weights) != len(biases):
+        return None
+    return np.unique(weights, axis=1), np.unique(biases, axis=1)
+
+
+def coarsest(weights: Array, biases: Array, top: int) -> Array | None:
+    """For each row the largest step of which its *weights* are multiples up to *top*, its *biases* any.
+
+    As in two's complement, the most negative multiple is one more.
+    """
+    largest = np.abs(weights).max(axis=1)
+    reach = np.where(largest > 0, largest, np.abs(biases).max(axis=1))
+    reach = np.where(reach > 0, reach, np.inf)
+    result = np.zeros(len(weights))
+    for count in range(1, top + 2):
+        open_rows = np.flatnonzero(result == 0)
+        if not len(open_rows):
+            break
+        step = reach[open_rows] / count
+        fits = [rows_on_grid(table[open_rows] / step[:, None]) for table in (weights, biases)]
+        is_low = weights[open_rows].max(axis=1) / step <= top + NEAR
+        result[open_rows] = np.where(fits[0] & fits[1] & is_low, step, 0)
+    return result if np.all(result > 0) else None
+
+
+def rows_on_grid(multiples: Array) -> Array:
+    return np.asarray(np.all(np.abs(multiples - np.rint(multiples)) <= NEAR, axis=1))
+
+
+def on_grid(multiples: Array) -> bool:
+    """Whether all *multiples* are whole, but for rounding."""
+    return bool(np.all(np.abs(multiples - np.rint(multiples)) <= NEAR))
+
+
+def shared(steps: list[Array]) -> Array | None:
+    """For each row a step of which those of all *steps* are multiples; where a row is empty, 1."""
+    finest = np.min(steps, axis=0)
+    finest = np.where(np.isfinite(finest), finest, 1.0)
+    result = np.zeros(len(finest))
+    for part in range(1, PARTS + 1):
+        step = finest / part
+        ratios = np.stack([np.where(np.isfinite(one), one, step) / step for one in steps], axis=1)
+        result = np.where((result == 0) & rows_on_grid(ratios), step, result)
+    return result if np.all(result > 0) else None
+
+
+def shift_of(multiples: Array, top: int) -> int | None:
+    """The smallest shift that leaves *multiples* whole and at most *top*."""
+    for shift in range(24):
+        shifted = multiples / 2.0**shift
+        if not on_grid(shifted):
+            return None
+        if shifted.max(initial=0) <= top + NEAR and shifted.min(initial=0) >= -(top + 1) - NEAR:
+            return shift
+    return None
