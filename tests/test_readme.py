@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 
 from snncc.cli import parser
+from snncc.frontends.cells import FRAMEWORKS, supported
+from snncc.frontends.events.formats import FORMATS
+from snncc.frontends.from_onnx import RULES
+from snncc.frontends.nir_file import FIELDS
+from snncc.frontends.onnx_file import OPSETS
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -30,3 +35,29 @@ def test_commands_parse(page: str, least: int) -> None:
     assert len(commands) >= least
     for command in commands:
         parser().parse_args(command.split())
+
+
+TITLES = {
+    "norse": "Norse 1.1",
+    "sinabs": "sinabs 3.1",
+    "snntorch": "snnTorch 1.0",
+    "spikingjelly": "SpikingJelly 2.0",
+}
+
+
+def what_is_read() -> str:
+    """The README's table, from the code."""
+    rows = {"PyTorch": "any `nn.Module`; `snncc.nn`; neurons of one's own, by their behavior"}
+    for framework, title in TITLES.items():
+        rows[title] = ", ".join(supported(framework)[0])
+    rows["NIR up to 1.x"] = ", ".join([*FIELDS, "NIRGraph"])
+    rows["ONNX, opset {} to {}".format(*OPSETS)] = ", ".join(RULES)
+    rows["recordings of events"] = ", ".join(one.name for one in FORMATS)
+    lines = [f"| {source} | {taken} |" for source, taken in rows.items()]
+    return "\n".join(["| from | what is read |", "|---|---|", *lines])
+
+
+def test_the_table_of_what_is_read_is_the_code_s() -> None:
+    assert set(TITLES) == set(FRAMEWORKS)
+    (shown,) = re.findall(r"<!-- what is read -->\n(.*?)\n<!-- end -->", README, re.DOTALL)
+    assert shown == what_is_read()
