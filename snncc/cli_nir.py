@@ -33,5 +33,5 @@ def export_command(options: argparse.Namespace) -> int:
         return 0
     for loss in losses:
         print(f"lost to others: {loss}")
-    print(f"exported with dt = {options.dt:g} s: {options.output}")
+    print(f"exported as NIR {options.nir_version}, a timestep of {options.dt:g} s (--dt): {options.output}")
     return 0

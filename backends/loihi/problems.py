@@ -130,7 +130,8 @@ def of_neuron(node: Neuron, chip: Chip | None) -> Iterator[Problem]:
     if p.emit is not Emit.COUNT:
         yield Problem(where, "output of the neuron", "real numbers", "spikes", "use a neuron that spikes")
     if p.max_count is None:
-        yield Problem(where, "spikes in a timestep", "any number", "a bound", "give the neuron a max_count")
+        hint = "give the neuron a max_count (sinabs: spike_fn=MaxSpike(n) or SingleSpike)"
+        yield Problem(where, "spikes in a timestep", "any number", "a bound", hint)
     if plain(p).reset_at is not ResetAt.SAME:
         hint = "use a neuron that resets in the timestep of its spike"
         yield Problem(where, "reset", f"in the {p.reset_at} timestep", "in the same timestep", hint)

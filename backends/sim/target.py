@@ -60,7 +60,7 @@ class Simulator(WithoutSettings):
                     "spikes in a timestep",
                     "a bound",
                     "any number",
-                    "give the neuron a max_count",
+                    "give the neuron a max_count (sinabs: spike_fn=MaxSpike(n) or SingleSpike)",
                 )
             elif options.encoding is Encoding.STREAM and (reason := why_not_streaming(p)):
                 hint = "use the encoding spikes or graded"

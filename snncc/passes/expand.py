@@ -129,7 +129,7 @@ def check(node: Neuron, encoding: Encoding) -> None:
     if p.max_count is None:
         raise CannotLower(
             f"{place(node)}: sends any number of spikes in a timestep, so it has no number of ticks",
-            hint="give the neuron a max_count",
+            hint="give the neuron a max_count (sinabs: spike_fn=MaxSpike(n) or SingleSpike)",
         )
     if encoding is Encoding.STREAM and (reason := why_not_streaming(p)):
         raise CannotLower(f"{place(node)}: cannot stream: {reason}", hint="use the encoding spikes or graded")

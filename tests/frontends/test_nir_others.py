@@ -124,7 +124,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     code, text, _ = call(capsys, "export", tmp_path / "g.snn", "-o", file, "--lossy", "--dt", "1e-3")
     assert code == 0
     assert text.splitlines()[0].startswith("lost to others: lif (Neuron, model.py:7): reset: subtract")
-    assert text.splitlines()[-1] == f"exported with dt = 0.001 s: {file}"
+    assert text.splitlines()[-1] == f"exported as NIR 1.0.8, a timestep of 0.001 s (--dt): {file}"
     np.savez(tmp_path / "x.npz", x=data())
     code, text, _ = call(capsys, "compile", file, "--calibration", tmp_path / "x.npz", "-o", out)
     assert code == 0

@@ -230,7 +230,7 @@ def test_other_refusals() -> None:
         CannotLower, match="sends any number of spikes in a timestep, so it has no number of"
     ) as error:
         ExpandCounts()(unbounded)
-    assert error.value.hint == "give the neuron a max_count"
+    assert error.value.hint == "give the neuron a max_count (sinabs: spike_fn=MaxSpike(n) or SingleSpike)"
     twice = ExpandCounts()(SpikeGraph((x, sfa("n", "x"), y)))
     with pytest.raises(CannotLower, match="its counts are already encoded as spikes"):
         ExpandCounts(Encoding.GRADED)(twice)
