@@ -89,8 +89,8 @@ class Frame:
         if bool((((table & ROW) >> ADDRESS_BITS != self.rows[:, None]) & known).any()):
             raise Mixed(
                 "combines different timesteps or samples",
-                "a sample must not depend on its batch mates, and only a neuron sees other timesteps; instead "
-                "of a sum that grows in a loop over time, collect the outputs: torch.stack(outputs).sum(0)",
+                "a sample must not depend on its batch mates, and only a neuron sees other timesteps; "
+                "instead of a sum that grows in a loop over time, collect the outputs: torch.stack(outputs).sum(0)",
             )
         return np.asarray(cells.numpy()).reshape(self.shape)
 
