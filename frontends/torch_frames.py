@@ -90,7 +90,7 @@ class Frame:
             raise Mixed(
                 "combines different timesteps or samples",
                 "a sample must not depend on its batch mates, and only a neuron sees other timesteps; "
-                "instead of a sum that grows in a loop over time, collect the outputs: torch.stack(outputs).sum(0)",
+                "collect what a loop over time would add up, and add it once: torch.stack(values).sum(0)",
             )
         return np.asarray(cells.numpy()).reshape(self.shape)
 
