@@ -46,8 +46,12 @@ def run_chip(
         return time_and_energy(program, own, level)
 
     samples = range(len(next(iter(firings.values()))))
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        timings, energies = zip(*pool.map(one, samples), strict=True)
+    workers = min(len(samples), threads or os.cpu_count() or 1)
+    if workers == 1:  # a thread takes longer to start than a small sample to run
+        timings, energies = zip(*map(one, samples), strict=True)
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            timings, energies = zip(*pool.map(one, samples), strict=True)
     return ChipRun(placement, level, timings, energies, timesteps)
 
 
