@@ -47,9 +47,10 @@ TITLES = {
 
 def what_is_read() -> str:
     """The README's table, from the code."""
-    rows = {"PyTorch": "any `nn.Module`; `snncc.nn`; neurons of one's own, by their behavior"}
+    rows = {"PyTorch": "layers of `torch.nn` and their functions, `snncc.nn`, neurons by their behavior"}
     for framework, title in TITLES.items():
-        rows[title] = ", ".join(supported(framework)[0])
+        taken, _ = supported(framework)
+        rows[title] = ", ".join(name for name in taken if name[0].isupper())  # classes, not options
     rows["NIR up to 1.x"] = ", ".join([*FIELDS, "NIRGraph"])
     rows["ONNX, opset {} to {}".format(*OPSETS)] = ", ".join(RULES)
     rows["recordings of events"] = ", ".join(one.name for one in FORMATS)
