@@ -60,8 +60,8 @@ def save_nir(
 ) -> tuple[str, ...]:
     """Write *graph* to *path*; says what readers other than snncc will miss.
 
-    A timestep becomes *dt* seconds (default: `step_of`). Raises `CannotLower` for what NIR has no node for, and, unless *lossy*,
-    with every loss; `BadInput`, `BadFile`, `MissingDependency`.
+    A timestep becomes *dt* seconds (default: `step_of`). Raises `CannotLower` for what NIR has no node for,
+    and, unless *lossy*, with every loss; `BadInput`, `BadFile`, `MissingDependency`.
     """
     dt = step_of(graph) if dt is None else dt
     if not 0 < dt < np.inf:

@@ -22,15 +22,14 @@ def export_arguments(one: argparse.ArgumentParser) -> None:
 
 def export_command(options: argparse.Namespace) -> int:
     import snncc
-    from snncc.api import read_network
+    from snncc.api import read_network, step_of
 
     network = read_network(options.network)
-    dt = network.dt or STEP if options.dt is None else options.dt
-    losses = snncc.save_nir(
-        *(network, options.output), dt=dt, lossy=options.lossy, version=options.nir_version
-    )
+    dt = step_of(network) if options.dt is None else options.dt
+    losses = snncc.save_nir(network, options.output, dt=dt, lossy=options.lossy, version=options.nir_version)
     if options.json:
-        print(json.dumps({"output": str(options.output), "dt": dt, "network_dt": network.dt, "losses": list(losses)}))
+        said = {"output": str(options.output), "dt": dt, "network_dt": network.dt, "losses": list(losses)}
+        print(json.dumps(said))
         return 0
     for loss in losses:
         print(f"lost to others: {loss}")

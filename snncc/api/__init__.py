@@ -10,6 +10,7 @@ from snncc.api.program import Program, Result, load_program
 from snncc.api.proof import Claim, Difference, LayerCheck, Proof, StageCheck
 from snncc.api.recordings import read_input, read_labeled
 from snncc.api.verification import verify
+from snncc.frontends.to_nir import step_of
 
 __all__ = [
     "NEAR",
@@ -34,6 +35,7 @@ __all__ = [
     "read_network",
     "save_nir",
     "save_onnx",
+    "step_of",
     "trace",
     "verify",
 ]

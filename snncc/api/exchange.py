@@ -21,9 +21,9 @@ def save_nir(
 ) -> tuple[str, ...]:
     """Write *network* to the NIR file *path*; of a program the graph from which it was compiled.
 
-    A timestep becomes *dt* seconds (default: those of the network where it was read from NIR, else 1e-4), and
-    time constants are in its proportion. *version* is that of NIR, "1.0.8" (a spike resets to v_reset) or "1.0.4"
-    (it subtracts the threshold; what Sinabs reads). What NIR cannot say is refused, or, with *lossy*, kept in
+    A timestep becomes *dt* seconds (default: as the network was read from NIR, else 1e-4), and time constants
+    are in proportion to it. *version* is that of NIR, "1.0.8" (a spike resets to v_reset) or "1.0.4" (it
+    subtracts the threshold; what Sinabs reads). What NIR cannot say is refused, or, with *lossy*, kept in
     notes that snncc alone reads, and returned: other frameworks compute another network. Raises `CannotLower`
     with every such part, `BadInput`, `BadFile`, `MissingDependency`.
     """
