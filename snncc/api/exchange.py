@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
+from snncc.api.loading import need_onnx
 from snncc.api.program import Program, load_program
-from snncc.errors import BadFile, MissingDependency
+from snncc.errors import BadFile
 from snncc.frontends import to_nir
 from snncc.ir import SpikeGraph, load_graph
 
@@ -39,8 +39,7 @@ def save_onnx(network: SpikeGraph | Program, path: str | Path) -> None:
     Counts stand for spikes, so one run of the model is one inference. Raises `CannotLower` for what has no
     dense equivalent: timesteps, neurons with a memory, streams; `BadFile`, `MissingDependency`.
     """
-    if find_spec("onnx") is None:
-        raise MissingDependency("onnx", "onnx")
+    need_onnx()
     from snncc.frontends.to_onnx import save_onnx as save
 
     save(network.graph if isinstance(network, Program) else network, path)
