@@ -77,6 +77,13 @@ def test_a_wrong_beginning(name: str, tmp_path: Path) -> None:
         snncc.load_events(path, **options)
 
 
+def test_a_first_line_with_control_characters(tmp_path: Path) -> None:
+    """Found by damaged files: no line is a header line then."""
+    (tmp_path / "a.aedat").write_bytes(writers.aedat3(EVENTS).replace(b"DAT3.1", b"DAT3.1\x01", 1))
+    with pytest.raises(BadFile, match=r"its header \(until byte 0\) has no line #!END-HEADER"):
+        snncc.load_events(tmp_path / "a.aedat")
+
+
 BACK = [*EVENTS, (1, 1, 6999, 0)]
 
 
