@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 import signal
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 SECONDS = 60
 """A single file that takes longer hangs."""
+MOST = 100 << 20
+"""Bytes that reading a small damaged file may take: a packet of AEDAT 4 and its copy."""
 ENDS = [b"\xff" * 4, b"\xff\xff\xff\x7f", b"\0\0\0\x80", bytes(4)]
 
 
@@ -32,16 +35,20 @@ def mutated(draw: random.Random, data: bytes) -> bytes:
 
 
 @contextmanager
-def in_time(seconds: int = SECONDS) -> Iterator[None]:
-    """Fails where the body takes longer."""
+def limits(most: int = MOST, seconds: int = SECONDS) -> Iterator[None]:
+    """Fails where the body takes more than *most* bytes at a time, or longer than *seconds*."""
 
     def hangs(*_: object) -> None:
         raise AssertionError(f"a file takes longer than {seconds} s")
 
     before = signal.signal(signal.SIGALRM, hangs)
+    tracemalloc.start()
     signal.alarm(seconds)
     try:
         yield
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < most, f"a file takes {peak} bytes"

@@ -21,7 +21,7 @@ from snncc.frontends.exported import load_exported
 from snncc.ir import Numbers, dump, load_graph, save_graph
 from snncc.nn import LIF
 from tests.ir.every_node import every_node
-from tests.mutations import in_time, mutated
+from tests.mutations import limits, mutated
 
 GRAPH = every_node(Numbers.INTEGER)
 
@@ -104,7 +104,7 @@ def read_all(kind: str, seeds: range, folder: Path) -> tuple[int, int]:
     for content in damaged(whole, seeds):
         path.write_bytes(content)
         try:
-            with in_time():
+            with limits():
                 assert is_right(path)
             read += 1
         except SnnccError as problem:

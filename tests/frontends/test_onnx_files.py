@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 import snncc
 from snncc.errors import BadFile, BadInput, CannotTrace, SnnccError
 from tests.frontends.onnx_networks import random_net, saved, session
-from tests.mutations import in_time, mutated
+from tests.mutations import limits, mutated
 
 Change = Callable[[Any], None]
 
@@ -188,7 +188,7 @@ def check_mutations(tmp_path: Path, count: int, first: int) -> None:
         changed = mutated(random.Random(seed), data)
         path.write_bytes(changed)
         try:
-            with in_time():
+            with limits():
                 graph = snncc.load(path)
         except SnnccError as error:
             unnamed += not str(error).startswith(str(path))
@@ -207,7 +207,7 @@ def check_mutations(tmp_path: Path, count: int, first: int) -> None:
 
 
 def test_mutated_files(tmp_path: Path) -> None:
-    check_mutations(tmp_path, 200, 0)
+    check_mutations(tmp_path, 80, 0)
 
 
 @pytest.mark.slow
