@@ -77,17 +77,17 @@ class SpikeGraph:
         """Whether the graph computes with integers."""
         return self.numbers is Numbers.INTEGER
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Input, ...]:
         """Input nodes."""
         return tuple(node for node in self.nodes if isinstance(node, Input))
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[Output, ...]:
         """Output nodes."""
         return tuple(node for node in self.nodes if isinstance(node, Output))
 
-    @property
+    @cached_property
     def neurons(self) -> tuple[Neuron, ...]:
         """Neuron nodes."""
         return tuple(node for node in self.nodes if isinstance(node, Neuron))
