@@ -68,7 +68,7 @@ def trace(
             raise
         recording.graph.verify()
         check(recording, chosen)
-    return replace(recording.graph, notes=tuple(found.notes))
+    return replace(recording.graph, notes=tuple(found.notes), seen=chosen.timesteps)
 
 
 def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:

@@ -38,7 +38,8 @@ class SpikeGraph:
     A wire with delay k reads the value of timestep t - k, so only delayed wires may point backwards.
     *timesteps* and *layout* say how the network was trained and how its user's data lie; executors are
     given both explicitly. *notes* are what its reader should know of how it was made: which neurons were
-    recognized by their behavior, and on what evidence.
+    recognized by their behavior, and on what evidence. *seen* is the number of timesteps for which a model
+    was seen to do the same in each (None: for any number, as a file says what a network does).
     """
 
     nodes: tuple[Node, ...]
@@ -47,6 +48,7 @@ class SpikeGraph:
     timesteps: int = 1
     layout: Layout = Layout.TB
     notes: tuple[str, ...] = ()
+    seen: int | None = None
 
     @cached_property
     def by_name(self) -> Mapping[str, Node]:
