@@ -29,6 +29,8 @@ from snncc.ir import SpikeGraph
 
 SAMPLES = 2
 TIMESTEPS = 4
+MOST_TIMESTEPS = 256
+"""A longer train is not recorded only to say better what is refused."""
 
 
 def trace(
@@ -88,7 +90,7 @@ def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
             record(model, resized(x, chosen, 1, 1), chosen, chosen.calls, keeps_values=False)
         return base
     try:
-        base = record_sized(model, x, chosen, SAMPLES, TIMESTEPS)
+        base = record_short(model, x, chosen)
         length = TIMESTEPS
         compare_with(base, model, x, chosen, SAMPLES, TIMESTEPS - 1)
     except ModelFails:
@@ -99,6 +101,18 @@ def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
         compare_with(base, model, x, chosen, SAMPLES, chosen.timesteps)
     compare_with(base, model, x, chosen, SAMPLES + 1, length)
     return base
+
+
+def record_short(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
+    """Record with few timesteps; what then is refused is said in the user's own timesteps."""
+    try:
+        return record_sized(model, x, chosen, SAMPLES, TIMESTEPS)
+    except ModelFails:
+        raise
+    except CannotTrace:
+        if TIMESTEPS < chosen.timesteps <= MOST_TIMESTEPS:
+            record_sized(model, x, chosen, SAMPLES, chosen.timesteps)
+        raise
 
 
 def record_sized(
