@@ -105,7 +105,7 @@ def simulate_command(options: argparse.Namespace) -> int:
         check_timeline(program)
     data, lost = input_of(options, program, options.timesteps)
     if options.engine is not None:
-        print_notes(lost)
+        print_notes((*lost, *program.unseen(options.timesteps or program.timesteps)))
         return engine_command(options, program, data["x"])
     with progress_bar("simulate") as progress:
         result = program.run(
