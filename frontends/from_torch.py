@@ -30,6 +30,8 @@ from snncc.ir import SpikeGraph
 
 SAMPLES = 2
 TIMESTEPS = 4
+MOST_TIMESTEPS = 256
+"""A longer train is not recorded only to say better what is refused."""
 
 
 def trace(
@@ -69,7 +71,7 @@ def trace(
             raise
         recording.graph.verify()
         check(recording, chosen)
-    return replace(recording.graph, notes=tuple(found.notes))
+    return replace(recording.graph, notes=tuple(found.notes), seen=chosen.timesteps)
 
 
 def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
@@ -89,7 +91,7 @@ def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
             record(model, resized(x, chosen, 1, 1), chosen, chosen.calls, keeps_values=False)
         return base
     try:
-        base = record_sized(model, x, chosen, SAMPLES, TIMESTEPS)
+        base = record_short(model, x, chosen)
         length = TIMESTEPS
         compare_with(base, model, x, chosen, SAMPLES, TIMESTEPS - 1)
     except ModelFails:
@@ -100,6 +102,18 @@ def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
         compare_with(base, model, x, chosen, SAMPLES, chosen.timesteps)
     compare_with(base, model, x, chosen, SAMPLES + 1, length)
     return base
+
+
+def record_short(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
+    """Record with few timesteps; what then is refused is said in the user's own timesteps."""
+    try:
+        return record_sized(model, x, chosen, SAMPLES, TIMESTEPS)
+    except ModelFails:
+        raise
+    except CannotTrace:
+        if TIMESTEPS < chosen.timesteps <= MOST_TIMESTEPS:
+            record_sized(model, x, chosen, SAMPLES, chosen.timesteps)
+        raise
 
 
 def record_sized(

@@ -14,7 +14,7 @@ from snncc.frontends.cells import prepare
 from snncc.frontends.observation import first_difference
 from snncc.frontends.torch_build import Builder, Place
 from snncc.frontends.torch_codes import ADDRESS_BITS, NODE_SHIFT, Grid, Mixed, Signal, prod
-from snncc.frontends.torch_frames import Frame
+from snncc.frontends.torch_frames import PART_HINT, Frame, times_of
 from snncc.frontends.torch_neurons import check_turns, patch
 from snncc.frontends.torch_operations import HANDLERS
 from snncc.frontends.torch_options import Options
@@ -130,11 +130,8 @@ def output(recorder: Recorder, name: str, tensor: Tensor) -> Frame:
                 f"has the name {name!r}, as a module or another node has", "rename the key or the module"
             )
         is_last = signal.over is None and len(frame.rows) < builder.grid.rows
-        time, last = int(frame.rows[0]) // builder.grid.samples, builder.grid.timesteps - 1
-        if is_last and time != last:
-            raise Mixed(
-                f"has timestep {time} alone", "return all timesteps, the last, or a sum, mean or maximum"
-            )
+        if is_last and int(frame.rows[0]) // builder.grid.samples != builder.grid.timesteps - 1:
+            raise Mixed(f"has {times_of(frame.rows, builder.grid)} alone", PART_HINT)
         over = signal.over or (Over.LAST if is_last else Over.SEQUENCE)
         builder.add(Output(name=name, inputs=wires(source), over=over))
     except Mixed as problem:

@@ -82,6 +82,7 @@ def verify(
 
     if model is None:
         notes.append("the model was not given: model -> trace was not compared")
+        notes += program.unseen(program.timesteps)
     else:
         done(check_model(graph, model, data))
     before = run_all(graph, data)

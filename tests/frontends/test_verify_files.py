@@ -14,8 +14,7 @@ import snncc
 from snncc.api import Claim
 from snncc.cli import main
 from snncc.errors import BadFile, BadInput, MissingDependency, NotEqual
-from snncc.frontends import onnx_quantized
-from snncc.frontends.onnx_signals import Quantizer, Signal
+from snncc.frontends import onnx_quantized, staircase
 from snncc.ir import Array
 from tests.frontends.nir_files import chain, unit
 from tests.frontends.nir_networks import WEIGHT, N, T, data
@@ -48,10 +47,9 @@ def test_onnxruntime_is_the_model(seed: int, tmp_path: Path) -> None:
 
 def test_an_error_of_the_front_end_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A staircase half a code too late, in reading and in verifying."""
-    real = onnx_quantized.staircase
 
-    def late(source: Signal, quantizer: Quantizer) -> tuple[int, Array]:
-        least, steps = real(source, quantizer)
+    def late(code: staircase.Code, quantizer: staircase.Quantizer, *signal: Any) -> tuple[int, Array]:
+        least, steps = staircase.staircase(code, quantizer, *signal)
         return least, steps + quantizer.scale / 2
 
     monkeypatch.setattr(onnx_quantized, "staircase", late)
