@@ -84,8 +84,11 @@ def compare_with_model(
             layers.append(compare_counts(neurons[node.name], need_of, record_of, same, is_float32=is_float32))
         elif node.name in values:
             have = run.records[node.name].train.sum(axis=2) * graph.edges[node.name].scale
+            value = values[node.name]
             layers.append(
-                compare_values(node.name, node.origin, values[node.name], have, exactly=False, what="value")
+                compare_values(
+                    *(node.name, node.origin, value, have), exactly=False, what="value", within=within
+                )
             )
     whole = run_all(graph, data)
     need, single = (outputs_of(graph, outputs) for outputs in (seen.outputs, seen.outputs32))

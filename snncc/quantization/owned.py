@@ -17,6 +17,8 @@ PARTS = 16
 """Branches of a stream share a grid at most this many times finer than the finest branch's."""
 MOST_PARTS = 1 << 12
 """Parts of a step that are tried where no grid is shared."""
+FEW = 16
+"""A branch that would take less than 1 of so many steps that its weights could have has lost too much."""
 
 
 def own_grid(
@@ -42,13 +44,13 @@ def own_grid(
     scale = shared(list(own.values()))
     if scale is None:
         main = max(own, key=lambda name: fan_in(graph.by_name[name]))
-        weights = {name: table[0] for name, table in tables.items()}
-        scale, shifts = nearest(main, own[main], weights, top)
+        grid = nearest(main, own[main], {name: table[0] for name, table in tables.items()}, top)
     else:
-        found_shifts = shifts_of(tables, scale, top)
-        if found_shifts is None:
-            return None
-        shifts = found_shifts
+        shifts = shifts_of(tables, scale, top)
+        grid = None if shifts is None else (scale, shifts)
+    if grid is None:
+        return None
+    scale, shifts = grid
     if not cells:
         return np.asarray(scale[0]), shifts
     return (scale[:, None, None] if len(shape) == 3 else scale), shifts
@@ -74,16 +76,23 @@ def fan_in(node: Node) -> int:
             return 1
 
 
-def nearest(main: str, step: Array, weights: Mapping[str, Array], top: int) -> tuple[Array, dict[str, int]]:
-    """The scale and the shifts on which *main*, whose weights are multiples of *step*, loses nothing.
+def nearest(
+    main: str, step: Array, weights: Mapping[str, Array], top: int
+) -> tuple[Array, dict[str, int]] | None:
+    """The scale and the shifts on which *main* loses nothing, and the weights of the others little.
 
-    In each row the step is divided by the whole number, up to what *top* leaves, with which the weights of
-    the others come nearest to the grid; and by a power of two, so that they have as many bits as *main*.
+    The weights of *main* are multiples of *step*, infinite in rows without any. In each row it is divided by
+    the whole number, up to what *top* leaves, with which the others come nearest to the grid; and by a power
+    of two, so that they have as many bits as *main*. None where they would have few in some row: rows differ
+    widely then.
     """
-    step = np.where(np.isfinite(step), step, 1.0)
-    multiples = np.abs(weights[main]).max(axis=1) / step
-    parts = min(max(1, int((top + NEAR) / max(1.0, float(multiples.max())))), MOST_PARTS)
-    reach = {name: float((np.abs(w).max(axis=1) * parts / step).max()) for name, w in weights.items()}
+    largest = {name: np.abs(w).max(axis=1) for name, w in weights.items()}
+    most = np.max([one for name, one in largest.items() if name != main], axis=0)
+    live = np.isfinite(step)
+    usual = float(np.max(most[live] / step[live], initial=0.0)) or float(top)
+    step = np.where(live, step, np.where(most > 0, most / usual, 1.0))
+    parts = min(max(1, int((top + NEAR) / max(1.0, float((largest[main] / step).max())))), MOST_PARTS)
+    reach = {name: float((most * parts / step).max()) for name, most in largest.items()}
     others = [name for name in weights if name != main and reach[name] > 0]
     finer = max((int(np.floor(np.log2(top / reach[name]))) for name in others), default=0)
     shifts = dict.fromkeys(weights, 0) | {main: max(0, finer)}
@@ -95,9 +104,12 @@ def nearest(main: str, step: Array, weights: Mapping[str, Array], top: int) -> t
         error = np.zeros(len(step))
         for name in others:
             steps = weights[name] / (unit * 2.0 ** shifts[name])[:, None]
-            off = np.abs(steps - np.rint(steps)).max(axis=1)
-            error += off * unit * 2.0 ** shifts[name]
+            error += np.abs(steps - np.rint(steps)).max(axis=1) * unit * 2.0 ** shifts[name]
         best, errors = np.where(error < errors, unit, best), np.minimum(error, errors)
+    for name in others:
+        steps = largest[name] / (best * 2.0 ** shifts[name])
+        if np.any((steps > 0) & (steps < top / FEW)):
+            return None
     return best, shifts
 
 

@@ -212,7 +212,7 @@ def test_mutated_files(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_many_mutated_files(tmp_path: Path) -> None:
-    check_mutations(tmp_path, 3000, 1000)
+    check_mutations(tmp_path, 2000, 1000)
 
 
 def test_documentation_lists_every_operator() -> None:

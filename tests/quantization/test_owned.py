@@ -80,12 +80,16 @@ def test_branches_share_a_grid() -> None:
 def test_the_nearest_grid(seed: int) -> None:
     """The main branch loses nothing; of another the largest weight has nearly all the steps there are."""
     rng = np.random.default_rng(seed)
-    step, top = rng.uniform(0.001, 0.1, 3), int(rng.choice([7, 127, 32767]))
-    whole = rng.integers(-(2 ** int(rng.integers(1, 4))) + 1, 8, (3, 9))
-    whole = np.clip(whole, -top, top)
+    step, top = rng.uniform(0.03, 0.1, 4), int(rng.choice([7, 127, 32767]))
+    whole = rng.integers(-(2 ** int(rng.integers(1, 4))) + 1, 8, (4, 9))
     whole[:, 0] = 1
-    weights = {"main": whole * step[:, None], "other": rng.normal(0, 1, (3, 4)), "none": np.zeros((3, 1))}
-    scale, shifts = nearest("main", step, weights, top)
+    whole[3] = 0  # a channel that this branch leaves alone
+    other = rng.uniform(0.5, 1, (4, 4)) * rng.choice([-1, 1], (4, 4))
+    weights = {"main": whole * step[:, None], "other": other, "none": np.zeros((4, 1))}
+    step[3] = np.inf
+    found = nearest("main", step, weights, top)
+    assert found is not None
+    scale, shifts = found
     for name, values in weights.items():
         unit = scale[:, None] * 2.0 ** shifts[name]
         steps = np.rint(values / unit)
@@ -94,3 +98,12 @@ def test_the_nearest_grid(seed: int) -> None:
             np.testing.assert_allclose(steps * unit, values, rtol=1e-12)
         if name == "other":
             assert np.abs(steps).max() >= top // 4
+            assert np.all(np.abs(steps).max(axis=1) >= top // 16)
+
+
+def test_rows_that_differ_widely_have_no_nearest_grid() -> None:
+    """Found in review: one shift for all rows would have rounded a skip to zero in some of them."""
+    step = np.array([1e-3, 1.0])
+    weights = {"main": 100 * step[:, None], "skip": np.full((2, 1), 0.3)}
+    assert nearest("main", step, weights, 127) is None
+    assert nearest("main", np.full(2, 0.1), weights | {"main": np.full((2, 1), 9.0)}, 127) is not None
