@@ -58,7 +58,7 @@ def run(
         nonlocal done
         start, stop = bound
         before = None if state is None else state_part(state, start, stop)
-        part = run_chunk(plan, data, start, stop, timesteps, before, keep_state=keep_state, firing=firing)
+        part = run_chunk(plan, data, start, stop, timesteps, before, keep_state, firing)
         if progress is not None:
             with lock:
                 done += stop - start
