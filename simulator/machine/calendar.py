@@ -14,6 +14,7 @@ from snncc.chips import Chip
 from snncc.ir.arrays import Array
 from snncc.mapping.placement import Part, Placement
 from snncc.mapping.schedule import steps_of
+from snncc.simulator.timing import check_time
 
 Ints = NDArray[np.int64]
 
@@ -63,6 +64,8 @@ def calendar_of(placement: Placement, offsets: Mapping[str, int], timesteps: int
     visits[:, -1] = 0  # the port visits nothing
     unit = np.array([one.core for one in parts])
     macs = macs_of(placement, of, steps, timesteps)
+    lead = [host_time(placement.chip, int(n)) for n in macs]
+    check_time(placement.chip, sum(lead))
     return Calendar(
         steps=steps,
         of=of,
@@ -78,7 +81,7 @@ def calendar_of(placement: Placement, offsets: Mapping[str, int], timesteps: int
         visits=visits,
         total=visits.sum(axis=0),
         macs=macs,
-        lead=np.array([host_time(placement.chip, int(n)) for n in macs], np.int64),
+        lead=np.array(lead, np.int64),
     )
 
 

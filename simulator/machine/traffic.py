@@ -13,6 +13,7 @@ from snncc.ir.arrays import Array
 from snncc.simulator.firing import Firing
 from snncc.simulator.jit import kernel
 from snncc.simulator.machine.calendar import Calendar, calendar_of
+from snncc.simulator.machine.longest import check_run
 from snncc.simulator.machine.program import MachineProgram
 from snncc.simulator.machine.run_kernel import Sweeps
 from snncc.simulator.machine.touch import ALL, Touches, touches_of
@@ -21,11 +22,13 @@ Ints = NDArray[np.int64]
 
 
 def calendar(program: MachineProgram, firings: Mapping[str, Firing]) -> Calendar:
-    """The calendar of a run of *program* with *firings*; kept for the next sample."""
+    """The calendar of a run of *program* with *firings*; kept for the next sample. Raises `CannotLower`."""
     name, one = next(iter(firings.items()))
     timesteps = one.length // program.placement.network.populations[name].ticks
     if timesteps not in program.calendars:
-        program.calendars[timesteps] = calendar_of(program.placement, program.offsets, timesteps)
+        plan = calendar_of(program.placement, program.offsets, timesteps)
+        check_run(program, timesteps, plan.steps, int(plan.lead.sum()))
+        program.calendars[timesteps] = plan
     return program.calendars[timesteps]
 
 
