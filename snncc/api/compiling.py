@@ -131,7 +131,7 @@ def compile_graph(
         raise BadInput("schedule, cores and profile need a chip", hint="chip='mesh', --chip mesh")
     stages = run_passes(graph, chosen.passes(options) if passes is None else tuple(passes))
     if passes is None:
-        chosen.finish(stages[-1].graph)
+        finish(chosen, stages[-1].graph, where)
     is_approximate = options.encoding is Encoding.STREAM or readout == "spikes" or relu_levels is not None
     found = losses(stages, data) if is_approximate else ()
     if where is None:
@@ -146,6 +146,33 @@ def compile_graph(
         traffic = spikes_of(chosen, stages[-1].graph, to_graph(stages[-1].graph, profile), steps)
     placement = placed(stages[-1].graph, where, schedule, cores, traffic, seed)
     return Program(chosen, stages, placement, measured=found)
+
+
+def finish(target: Target, graph: SpikeGraph, chip: Chip | None) -> None:
+    """`Target.finish` of the compiled *graph*; where it refuses, limits of *chip* are in the same list."""
+    try:
+        target.finish(graph)
+    except DoesNotFit as refusal:
+        if chip is None or isinstance(target, OwnPlacement):
+            raise
+        try:
+            placed(graph, chip, None, None, None, 0)
+        except DoesNotFitChip as error:
+            raise DoesNotFit(target.name, (*refusal.problems, *limits_of(error))) from None
+        except CannotLower:
+            pass  # as the refusal says
+        raise
+
+
+def limits_of(error: DoesNotFitChip) -> list[Problem]:
+    """The limits of a chip that are broken, as misfits."""
+    return [
+        Problem(
+            *(one.where, one.resource.replace("_", " "), str(one.need), str(one.have)),
+            HINTS.get(one.resource, ""),
+        )
+        for one in error.usages
+    ]
 
 
 def losses(stages: tuple[Stage, ...], data: Array | None) -> tuple[str, ...]:
@@ -201,13 +228,7 @@ def check(
     except DoesNotFit as error:
         return [one if ranges is None else one.assuming(*ranges) for one in error.problems]
     except DoesNotFitChip as error:
-        return [
-            Problem(
-                *(one.where, one.resource.replace("_", " "), str(one.need), str(one.have)),
-                HINTS.get(one.resource, ""),
-            )
-            for one in error.usages
-        ]
+        return limits_of(error)
     except CannotLower as error:
         place, _, what = error.message.partition(": ")
         return [Problem(place, what, "a core", where.name, error.hint)]
