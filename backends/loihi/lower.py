@@ -61,11 +61,11 @@ class Program:
 def lower(graph: SpikeGraph, stretch: int = 1) -> Program:
     """The program of a compiled integer *graph*. Raises `DoesNotFit` with every limit that is broken."""
     network = network_of(graph)
+    found = tuple(misfits(graph, network))
     try:
         timing = timing_of(network, stretch)
     except NoTiming as error:
-        raise DoesNotFit("loihi", error.problems) from None
-    found = tuple(misfits(graph, network))
+        raise DoesNotFit("loihi", (*error.problems, *found)) from None
     if found:
         raise DoesNotFit("loihi", found)
     return Lowering(graph, network, timing).program()
@@ -88,13 +88,16 @@ def misfits(graph: SpikeGraph, network: Network) -> Iterator[Problem]:
                 hint = "fold batch normalization into the weights (fold='weights')"
                 yield Problem(where, name, "one for each neuron", "one for the layer", hint)
         if float(np.max(p.theta)) > THRESHOLD_MOST * UNIT:
-            yield Problem(where, "threshold", f"{int(np.max(p.theta))}", f"{THRESHOLD_MOST * UNIT}")
+            hint = "a lower threshold, or larger weights beside it"
+            yield Problem(where, "threshold", f"{int(np.max(p.theta))}", f"{THRESHOLD_MOST * UNIT}", hint)
         mantissa = int(np.abs(p.bias).max()) >> bias_exponent(p)
         if mantissa > BIAS_MANTISSA_MOST:
             hint = "smaller biases, or larger weights beside them"
             yield Problem(where, "mantissa of the bias", str(mantissa), str(BIAS_MANTISSA_MOST), hint)
         if p.has_current and np.any(p.bias):
-            yield Problem(where, "bias of a current with memory", "into the current", "into the potential")
+            hint = "leave out the bias, or the memory of the current"
+            need, have = "into the current", "into the potential"
+            yield Problem(where, "bias of a current with memory", need, have, hint)
     for population in network.populations.values():
         if population.role not in (Role.INPUT, Role.NEURON, Role.READOUT):
             need = f"a {population.role} of {population.name}"
@@ -111,7 +114,9 @@ def misfits(graph: SpikeGraph, network: Network) -> Iterator[Problem]:
             yield Problem(path(c), "events without a synapse", "a weight", "none", hint)
         elif not 0 <= c.node.shift - STEP_SHIFT <= WEIGHT_EXPONENT_MOST:
             need = f"2**{c.node.shift - STEP_SHIFT}"
-            yield Problem(path(c), "exponent of the weights", need, f"2**0 to 2**{WEIGHT_EXPONENT_MOST}")
+            have = f"2**0 to 2**{WEIGHT_EXPONENT_MOST}"
+            hint = "bring the layers that add to one neuron, or to one output, nearer to each other in size"
+            yield Problem(path(c), "exponent of the weights", need, have, hint)
 
 
 class Lowering:
@@ -121,9 +126,10 @@ class Lowering:
         self.graph, self.network, self.timing = graph, network, timing
         self.arrays: dict[str, Array] = {}
         self.late = {c.source for c in network.connections if c.delay}
+        self.too_large: list[Problem] = []
 
     def program(self) -> Program:
-        """Everything."""
+        """Everything. Raises `DoesNotFit` where paths of one connection add up to weights that are over."""
         by_role = {role: [p for p in self.network.populations.values() if p.role is role] for role in Role}
         structure = {
             "format": FORMAT,
@@ -141,7 +147,19 @@ class Lowering:
             ],
             "readouts": [self.readout(node) for node in self.graph.outputs],
         }
+        if self.too_large:
+            raise DoesNotFit("loihi", tuple(self.too_large))
         return Program(structure, self.arrays)
+
+    def in_weight_units(self, steps: Array, c: Connection) -> Array:
+        """Weights in steps as even numbers of weight units."""
+        units = 2 * steps.astype(np.int64)
+        low, high = int(units.min(initial=0)), int(units.max(initial=0))
+        if low < WEIGHT_LOW or high > WEIGHT_HIGH:
+            hint = "paths of one connection add up: put a neuron between them, or use fewer weight bits"
+            need, have = f"{low} to {high}", f"{WEIGHT_LOW} to {WEIGHT_HIGH}"
+            self.too_large.append(Problem(path(c), "weights", need, have, hint))
+        return units
 
     def keep(self, key: str, value: Array) -> str:
         """Put an array into the program; returns its name."""
@@ -213,7 +231,7 @@ class Lowering:
             "weight_exp": c.node.shift - STEP_SHIFT,
         }
         if isinstance(c.node, Conv) and not delay and is_plain(c):
-            self.keep(f"{name}.weight", in_weight_units(c.node.weight, c).astype(np.int16))
+            self.keep(f"{name}.weight", self.in_weight_units(c.node.weight, c).astype(np.int16))
             return common | {
                 "kind": "conv",
                 "shape": list(c.shape),
@@ -224,7 +242,7 @@ class Lowering:
                 "groups": c.node.groups,
             }
         matrix = matrix_of(c, self.network.populations[c.target].size)
-        matrix = replace(matrix, weights=in_weight_units(matrix.weights, c))
+        matrix = replace(matrix, weights=self.in_weight_units(matrix.weights, c))
         if len(matrix.weights) > DENSE_FROM * matrix.shape[0] * matrix.shape[1]:
             self.keep(f"{name}.weight", matrix.whole().astype(np.int16))
             return common | {"kind": "dense"}
@@ -323,17 +341,6 @@ def matrix_of(c: Connection, targets: int) -> Matrix:
     rows = np.bincount(keys // c.sources, minlength=targets)
     offsets = np.concatenate([[0], np.cumsum(rows)])
     return Matrix((targets, c.sources), offsets, keys % c.sources, summed)
-
-
-def in_weight_units(steps: Array, c: Connection) -> Array:
-    """Weights in steps as even numbers of weight units. Raises `DoesNotFit` where a sum of paths is over."""
-    units = 2 * steps.astype(np.int64)
-    low, high = int(units.min(initial=0)), int(units.max(initial=0))
-    if low < WEIGHT_LOW or high > WEIGHT_HIGH:
-        hint = "several paths of one connection add up: put a neuron between them, or use fewer weight bits"
-        problem = Problem(path(c), "weights", f"{low} to {high}", f"{WEIGHT_LOW} to {WEIGHT_HIGH}", hint)
-        raise DoesNotFit("loihi", (problem,))
-    return units
 
 
 def silent_sum(graph: SpikeGraph, node: Output) -> Array:

@@ -155,16 +155,18 @@ def of_neuron(node: Neuron, chip: Chip | None) -> Iterator[Problem]:
         hint = "use a neuron that resets in the timestep of its spike"
         yield Problem(where, "reset", f"in the {p.reset_at} timestep", "in the same timestep", hint)
     if plain(p).order is not Order.LEAK_FIRST:
-        yield Problem(where, "order", "a leak after the input", "a leak before the input")
+        hint = "let the potential leak before its input is added"
+        yield Problem(where, "order", "a leak after the input", "a leak before the input", hint)
     if p.refractory:
         yield Problem(where, "refractory time", str(p.refractory), "0", "leave it out")
     if p.leak_rounding is not LeakRounding.ZERO:
-        yield Problem(where, "rounding of the leak", "down", "toward zero")
+        hint = "compile the float graph, or let the leak round toward zero"
+        yield Problem(where, "rounding of the leak", "down", "toward zero", hint)
     for name, leak in (("leak of the potential", p.leak), ("leak of the current", p.leak_i)):
         if not is_one(leak):
             yield Problem(where, name, "one for each neuron", "one for the layer", "use one leak a layer")
         elif not 0 <= leak.flat[0] <= 1:
-            yield Problem(where, name, f"{leak.flat[0]:g}", "0 to 1")
+            yield Problem(where, name, f"{leak.flat[0]:g}", "0 to 1", "keep a share from 0 to 1")
     if chip is not None and not chip.limits.payload_bits and not is_stock(p):
         need = "one whole spike" if p.max_count != 1 else f"a reset by {p.reset}, or a clamp"
         hint = "use neurons with a hard reset to 0, or --chip loihi2"

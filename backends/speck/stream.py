@@ -101,7 +101,7 @@ def stream_obstacles(graph: SpikeGraph, options: Options) -> Iterator[Problem]:
     if graph.timesteps != 1:
         hint = (
             "the chip's timesteps are the ticks of one timestep of the network: compile it for one timestep, "
-            "and give each frame as a sample"
+            "and give each frame as a sample (the same if its neurons keep nothing between timesteps)"
         )
         yield Problem(graph.name, "timesteps of a stream", str(graph.timesteps), "1", hint)
     for node in graph.inputs:
