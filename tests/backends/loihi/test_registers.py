@@ -14,8 +14,22 @@ import snncc
 from snncc.backends.loihi.limits import BIAS_MANTISSA_MOST, DELAY_MOST, STATE_MOST, THRESHOLD_MOST, UNIT
 from snncc.backends.loihi.lower import lower
 from snncc.backends.target import DoesNotFit, Problem
-from snncc.ir import Dense, Input, Kind, Neuron, NeuronParameters, Output, Over, SpikeGraph, Wire, wires
+from snncc.ir import (
+    Conv,
+    Dense,
+    Input,
+    Kind,
+    Neuron,
+    NeuronParameters,
+    Output,
+    Over,
+    Reset,
+    SpikeGraph,
+    Wire,
+    wires,
+)
 from tests.backends.loihi.graphs import KINDS, case
+from tests.backends.loihi.live import lava_python
 from tests.backends.loihi.test_compiled import compiled
 
 Edit = Callable[[SpikeGraph], SpikeGraph]
@@ -58,6 +72,7 @@ def refused(graph: SpikeGraph) -> list[Problem]:
 
 LARGE = np.array((THRESHOLD_MOST + 1) * UNIT)
 ALL = np.full((10, 14), 127)
+NEARLY = np.array([127] * 8 + [9] + [0] * 5)[None].repeat(10, axis=0)
 CASES: list[tuple[Edit, str, str, int | str, int | str]] = [
     (neuron("n1", theta=LARGE, rho=LARGE), "n1", "threshold", int(LARGE), THRESHOLD_MOST * UNIT),
     (neuron("n1", bias=np.array(2**20)), "n1", "mantissa of the bias", 2**13, BIAS_MANTISSA_MOST),
@@ -76,6 +91,12 @@ CASES: list[tuple[Edit, str, str, int | str, int | str]] = [
         14 * 127 * 2**14 + 6848,
         f"{STATE_MOST} (24",
     ),
+    (
+        # The current alone; the bias, which would make room, is added to the potential.
+        lambda graph: neuron("n1", bias=np.array(-(4000 << 7)))(dense("w1", weight=NEARLY, shift=13)(graph)),
+        *("n1", "synaptic current", 1025 * 2**13, f"{STATE_MOST} (24"),
+    ),
+    (dense("head", weight=np.full((4, 8), 2**27)), "head (n2 -> y)", "sum of a timestep", 2**31, 2**31 - 1),
     (
         dense("w1", weight=ALL // 127, shift=15),
         "w1 (x -> n1)",
@@ -128,6 +149,42 @@ def test_a_loop_is_refused_beside_the_rest() -> None:
 )
 def test_what_is_just_within_is_taken(edit: Edit) -> None:
     assert lower(edit(legal())).arrays
+
+
+def summing(channels: int) -> SpikeGraph:
+    """One output is the sum of *channels* counts of up to 255, by a convolution; another reads neurons."""
+    few = np.where(np.arange(channels) < 40, 1 / 40 / 255, 0)
+    fires = NeuronParameters(theta=np.array(0.7), rho=np.array(0.7), reset=Reset.VALUE)
+    nodes = (
+        Input(name="x", shape=(channels, 2, 2), kind=Kind.COUNT, max_count=255),
+        Conv(name="w", inputs=wires("x"), weight=few.reshape(1, -1, 1, 1)),
+        Neuron(name="n", inputs=wires("w"), parameters=fires),
+        Output(name="s", inputs=wires("n"), over=Over.SUM),
+        Conv(name="head", inputs=wires("x"), weight=np.ones((1, channels, 1, 1))),
+        Output(name="y", inputs=wires("head"), over=Over.SEQUENCE),
+    )
+    return SpikeGraph(nodes, timesteps=3)
+
+
+@pytest.mark.parametrize(("channels", "kind"), [(129, "conv"), (130, "sparse")])
+def test_sums_of_an_output_that_a_convolution_of_lava_would_wrap(channels: int, kind: str) -> None:
+    """254 x 255 x 130 is beyond 24 bits, in which Lava's Conv wraps without a word; a matrix has 32."""
+    program = snncc.compile(summing(channels), target="loihi")
+    kinds = {c["layer"]: c["kind"] for c in lower(program.graph).structure["connections"]}
+    assert kinds == {"w": "conv", "head": kind}
+
+
+@pytest.mark.slow
+def test_live_lava_sums_what_is_beyond_24_bits() -> None:
+    python = lava_python()
+    program = snncc.compile(summing(150), target="loihi")
+    x = np.full((3, 2, 150, 2, 2), 255.0)
+    x[1] = 100
+    ours, theirs = program.run(x).run, program.run_engine("lava", x, python=python)
+    assert ours.outputs["y"].max() == 150 * 255
+    assert ours.outputs["s"].any()
+    for name, value in ours.outputs.items():
+        np.testing.assert_array_equal(theirs.outputs[name], value)
 
 
 @pytest.mark.parametrize("layers", [DELAY_MOST + 1, DELAY_MOST + 2])
