@@ -189,6 +189,7 @@ def check(
     encoding: str | None = None,
     precision: str = "integer",
     chip: str | Chip | None = None,
+    stretch: int = 1,
     readout: str = "potentials",
     split_cores: bool = False,
 ) -> list[Problem]:
@@ -198,7 +199,7 @@ def check(
     at for analog inputs of 0 to 1.
     """
     graph.verify()
-    chosen = with_settings(target_named(target), 1, readout, split_cores)
+    chosen = with_settings(target_named(target), stretch, readout, split_cores)
     chip = chosen.chip if chip is None else chip
     where = None if chip is None else chip_of(chip)
     options = Options(
@@ -222,6 +223,7 @@ def check(
             precision=precision,
             input_range=ranges,
             chip=where,
+            stretch=stretch,
             readout=readout,
             split_cores=split_cores,
         )

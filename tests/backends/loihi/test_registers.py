@@ -131,8 +131,12 @@ def test_all_are_refused_together(first: Edit, second: Edit) -> None:
 
 
 def test_a_loop_is_refused_beside_the_rest() -> None:
-    graph = compiled(case(KINDS.index("stretched"))).graph
+    one = case(KINDS.index("stretched"))
+    graph = compiled(one).graph
     (loop,) = refused(graph)
+    (said,) = snncc.check(one.graph, "loihi")
+    assert (said.what, said.need, said.have) == (loop.what, "2", "1")
+    assert snncc.check(one.graph, "loihi", stretch=2) == []
     assert loop.what == "delays of the loop in chip steps"
     both = refused(neuron("n1", theta=LARGE, rho=LARGE)(graph))
     assert [one.what for one in both] == [loop.what, "threshold"]
