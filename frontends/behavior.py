@@ -20,7 +20,7 @@ from snncc.errors import CannotTrace, InvalidGraph
 from snncc.frontends.behavior_fit import GOOD, Fit, Form, fit
 from snncc.frontends.behavior_forms import Reading, forms, read
 from snncc.frontends.behavior_measure import Edges, Staircase, edges, sites_of, staircase
-from snncc.frontends.behavior_member import described, member_of, said
+from snncc.frontends.behavior_member import NEVER, described, in_words, member_of, said
 from snncc.frontends.behavior_probe import UNSTEADY, UNSTEADY_HINT, Probe, Unfit, prepared
 from snncc.frontends.behavior_snap import known
 from snncc.frontends.behavior_verify import Difference, Member, Verdict, simplest, verify
@@ -151,7 +151,7 @@ def stateless(reading: Reading, stairs: Staircase) -> Fit:
 def mute(probe: Probe, where: str, kind: str) -> Unrecognized:
     """The refusal of a module whose first output does not depend on its input."""
     unit = np.ones(sites_of(probe))
-    never = NeuronParameters(theta=np.full_like(unit, np.finfo(float).max), leak=0 * unit, reset=Reset.NONE)
+    never = NeuronParameters(theta=np.full_like(unit, NEVER), leak=0 * unit, reset=Reset.NONE)
     member = Member(never, unit)
     verdict = verify(probe, member, unit, FEW)
     out = probe.run(np.random.default_rng(4).normal(size=(64, 8, len(unit))))
@@ -181,7 +181,7 @@ def refusal(where: str, kind: str, member: Member, verdict: Verdict, probe: Prob
         raise Unfit(UNSTEADY.format(where), hint=UNSTEADY_HINT)
     site = np.unravel_index(d.site, probe.sites) if probe.sites else ()
     at = f" at {tuple(int(k) for k in site)}" if probe.sites and max(probe.sites) > 1 else ""
-    inputs, told = ", ".join(f"{v:.9g}" for v in d.inputs), said(described(member, probe.sites))
+    inputs, told = ", ".join(f"{v:.9g}" for v in d.inputs), in_words(member, probe.sites)
     error = Unrecognized(
         f"{where}: {kind} is no member of the one neuron's family; the closest ({told}) "
         f"first differs{at} on the inputs [{inputs}]: it sends {d.member:.9g}, the module {d.module:.9g}",

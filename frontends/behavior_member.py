@@ -17,6 +17,8 @@ from snncc.reference.neuron import initial_state, step
 DEFAULTS = NeuronParameters()
 NUMBERS = ("theta", "rho", "leak", "leak_i", "bias", "v_reset", "v_init", "i_init", "clamp_low", "clamp_high")
 TINY = 1e-300
+NEVER = np.finfo(np.float64).max
+"""The threshold of a neuron that never fires."""
 
 
 def member_of(fit: Fit, stairs: Staircase, unit: Array, own: Known) -> Member:
@@ -158,7 +160,16 @@ def described(member: Member, sites: Shape) -> dict[str, Any]:
 
 def said(told: Mapping[str, Any]) -> str:
     """A description in one line."""
-    return ", ".join(f"{name} {shown(value)}" for name, value in told.items())
+    return ", ".join(name if value is True else f"{name} {shown(value)}" for name, value in told.items())
+
+
+def in_words(member: Member, sites: Shape) -> str:
+    """A member that is not the module, as a refusal names it: with its threshold, also where that is 1."""
+    p = member.parameters
+    if p.emit is Emit.COUNT and bool((p.theta >= NEVER).all()):
+        return "one that never fires"
+    told = described(member, sites)
+    return said({"theta": 1.0} | told if p.emit is Emit.COUNT else told)
 
 
 def shown(value: Any) -> str:

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from snncc.errors import CannotTrace
 from snncc.frontends.behavior import Recognized, recognize
-from snncc.frontends.behavior_probe import Probe, prepared
+from snncc.frontends.behavior_probe import prepared
+from snncc.frontends.behavior_state import batches, changes, check_fresh, state_of
 from snncc.frontends.cells import RECOGNIZED, Cell, Time, call_reset, cell_of, prepare
 from snncc.frontends.torch_neurons import STATE_HINT
 from snncc.frontends.torch_operations import HANDLERS
@@ -36,8 +37,12 @@ OVER_TIME = ("select", "unbind", "slice", "index")
 FOREIGN = ("torch", "snncc")
 """Packages whose classes are recorded as they are."""
 RESULTS = ("relu", "potential")
-First = tuple[Shape, frozenset[str], bool, tuple[str, ...]]
-"""What a module was given first, what it did, whether its state changed, what was left over in it."""
+HANDED_HINT = (
+    "a neuron that is given its state and returns it is not probed: keep the state in an attribute that "
+    "reset() sets to 0.0, take the input alone and return the spikes alone; what it does is then recognized"
+)
+First = tuple[Shape, frozenset[str], bool]
+"""What a module was given first, what it did, whether its state changed."""
 
 
 @dataclass(slots=True)
@@ -46,17 +51,30 @@ class Found:
 
     notes: list[str] = field(default_factory=list)
     refused: dict[str, CannotTrace] = field(default_factory=dict)
+    held: list[str] = field(default_factory=list)
+    """States that may be why the model does not run with other numbers of samples."""
+    handed: set[str] = field(default_factory=set)
+    """Modules that take more than their input: a state, as most do."""
 
     def explained(self, problem: CannotTrace) -> CannotTrace:
         """*problem*, or the refusal of the neuron at which it arose; each names the other."""
+        for said in self.held:
+            problem.add_note(said)
+        if problem.hint == NEURON and any(is_at(problem, path) for path in self.handed):
+            problem.hint = HANDED_HINT
         for path, refusal in self.refused.items():
-            start = path or "the model"
-            if problem.message.startswith((f"{start} (", f"{start}:", f"{start}.")):
+            if is_at(problem, path):
                 if problem.hint == NEURON:
                     refusal.add_note(f"as plain operations: {problem.message}")
                     return refusal
                 problem.add_note(f"as a neuron: {refusal.message}")
         return problem
+
+
+def is_at(problem: CannotTrace, path: str) -> bool:
+    """Whether *problem* arose in the module *path*."""
+    start = path or "the model"
+    return problem.message.startswith((f"{start} (", f"{start}:", f"{start}."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +86,11 @@ class Seen:
     samples: int
     operations: frozenset[str]
     keeps: bool
-    left: tuple[str, ...] = ()
-    """Of the state that it was found with, what no fresh module has: values that differ by element."""
+
+    @property
+    def axis(self) -> int | None:
+        """The axis of the timesteps in what it is given, if there is one."""
+        return {Time.TRAIN: 0, Time.BATCHES: 1}.get(self.time)
 
     @property
     def is_plain(self) -> bool:
@@ -99,25 +120,32 @@ def with_recognized(model: nn.Module, sized: Sized, chosen: Options) -> tuple[nn
         return model, found
     fresh = copied(model)
     for path in names:
-        call_reset(fresh.get_submodule(path))
+        module = fresh.get_submodule(path)
+        call_reset(module)
+        if len(signature(module.forward).parameters) > 1:
+            found.handed.add(path)
     try:
         seen = observed(fresh, names, sized, chosen)
-    except CannotTrace:
-        return model, found  # the recording will say the same, in its place
+    except CannotTrace:  # the recording will say the same, in its place
+        for path in names:
+            module = fresh.get_submodule(path)
+            found.held += batches(module, path or type(module).__name__)
+        return model, found
     twin = copied(model)
     done: list[str] = []
     for path, module in candidates(twin):
         if path not in seen or seen[path].is_plain or any(inside(path, one) for one in done):
             continue
+        was, where = seen[path], path or type(module).__name__
+        check_fresh(module, was.shape, was.samples, was.axis, where)
         try:
-            one = recognized(module, path, seen[path])
+            one = recognized(module, where, was)
         except CannotTrace as refusal:
             found.refused[path] = refusal
             continue
         if one is not None:
             done.append(path)
             found.notes.append(str(one))
-            found.notes += [f"{path or type(module).__name__}: {left}" for left in seen[path].left]
     return (twin, found) if done else (model, found)
 
 
@@ -138,26 +166,23 @@ def candidates(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield path, module
 
 
-def recognized(module: nn.Module, path: str, seen: Seen) -> Recognized | None:
+def recognized(module: nn.Module, where: str, seen: Seen) -> Recognized | None:
     """What *module* is, made a cell of it; None for what sends reals and keeps nothing."""
-    where = path or type(module).__name__
-    axis = {Time.TRAIN: 0, Time.BATCHES: 1}.get(seen.time)
+    axis = seen.axis
     one = recognize(module, seen.shape, time_axis=axis, where=where, samples=seen.samples)
     told = dict(one.description)
     is_stateless = bool(told.get("stateless", False))
     if is_stateless and told.get("emit") in RESULTS:
         return None
-    forgets = axis is not None and repeats(prepared(module, seen.shape, time_axis=axis, samples=seen.samples))
+    forgets = axis is not None and (
+        prepared(module, seen.shape, time_axis=axis, samples=seen.samples).repeats()
+    )
     if axis is not None and is_stateless and not forgets:
         raise CannotTrace(
             f"{where}: keeps a state from call to call, but receives all timesteps at once", hint=STATE_HINT
         )
     setattr(module, RECOGNIZED, Cell(lambda _: told, time=lambda _: seen.time, forgets=forgets))
     return one
-
-
-def repeats(probe: Probe) -> bool:
-    return probe.repeats()
 
 
 def observed(model: nn.Module, names: list[str], sized: Sized, chosen: Options) -> dict[str, Seen]:
@@ -216,59 +241,9 @@ def watch(module: nn.Module, path: str, seen: dict[str, First]) -> None:
         before = state_of(module)
         with Watch() as operations:
             out = original(*args, **kwargs)
-        after = state_of(module)
-        keeps = set(before) != set(after) or any(not same(before[k], after[k]) for k in before)
         if isinstance(out, Tensor) and out.shape == x.shape:
-            seen[path] = tuple(x.shape), frozenset(operations.names), keeps, tuple(left_over(before, after))
+            keeps = changes(before, state_of(module))
+            seen[path] = tuple(x.shape), frozenset(operations.names), keeps
         return out
 
     module.forward = forward
-
-
-def state_of(module: nn.Module) -> dict[str, Any]:
-    """Whatever a module may remember: a copy of its tensors, its numbers, and what its lists hold."""
-    found: dict[str, Any] = {}
-    for path, part in module.named_modules():
-        held = {k: v for k, v in vars(part).items() if k not in ("_modules", "_parameters", "forward")}
-        for name, value in held.items():
-            found[f"{path}.{name}"] = snapshot(value)
-    return found
-
-
-def left_over(before: Any, after: Any, name: str = "") -> Iterator[str]:
-    """What a module remembers of earlier calls: it changes, and was not the same for all elements."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in before.keys() & after.keys():
-            yield from left_over(before[key], after[key], key.rpartition(".")[2])
-    elif isinstance(before, Tensor) and before.numel() and not same(before, after):
-        low, high = float(before.min()), float(before.max())
-        if low < high:
-            yield (
-                f"starts with its {name} as it was found, {low:.6g} to {high:.6g}; if an earlier call left "
-                "it, reset the module before tracing"
-            )
-
-
-def snapshot(value: Any) -> Any:
-    match value:
-        case Tensor():
-            return value.detach().clone()
-        case dict():
-            return {k: snapshot(v) for k, v in value.items()}
-        case list() | tuple():
-            return [snapshot(v) for v in value]
-        case bool() | int() | float() | str() | None:
-            return value
-        case _:
-            return id(value)
-
-
-def same(left: Any, right: Any) -> bool:
-    """Whether two snapshots are alike."""
-    if isinstance(left, Tensor) and isinstance(right, Tensor):
-        return left.shape == right.shape and torch.equal(left, right)
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same(left[k], right[k]) for k in left)
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(same(a, b) for a, b in zip(left, right, strict=True))
-    return type(left) is type(right) and bool(left == right)

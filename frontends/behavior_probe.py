@@ -94,8 +94,11 @@ class Probe:
 
     def call(self, x: Array) -> Array:
         """What a fresh copy of the module makes of *x* [timesteps, samples, *shape]."""
-        twin = copy.deepcopy(self.module)
         self.calls[0] += 1
+        return self.drive(copy.deepcopy(self.module), x)
+
+    def drive(self, twin: nn.Module, x: Array) -> Array:
+        """What *twin* makes of *x* [timesteps, samples, *shape]; it keeps the state that it then has."""
         given = torch.from_numpy(np.ascontiguousarray(x))
         with torch.no_grad(), Recorder.silent():
             if self.time_axis is None:
@@ -111,9 +114,8 @@ class Probe:
     def repeats(self) -> bool:
         """Whether a second train is answered as the first one was: nothing is left in the module."""
         x = noise(np.random.default_rng(6), (8, self.batch or 8, *self.shape))
-        twin, given = copy.deepcopy(self.module), torch.from_numpy(x)
-        with torch.no_grad(), Recorder.silent():
-            return same(self.train(twin, given), self.train(twin, given))
+        twin = copy.deepcopy(self.module)
+        return same(self.drive(twin, x), self.drive(twin, x))
 
     def answer(self, twin: nn.Module, x: Tensor) -> Array:
         """The output of *twin* for *x* as numbers, if it is one tensor of the shape of *x*."""

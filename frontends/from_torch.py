@@ -18,17 +18,20 @@ from torch import Tensor, nn
 from snncc.errors import BadInput, CannotTrace
 from snncc.frontends.behavior_models import with_recognized
 from snncc.frontends.cells import prepare
+from snncc.frontends.observation import first_difference
 from snncc.frontends.torch_check import check
 from snncc.frontends.torch_codes import RepeatsInput
-from snncc.frontends.torch_observe import Observation, observe
+from snncc.frontends.torch_observe import observe
 from snncc.frontends.torch_options import Options, example, options, repeating_inside, resized
 from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_run import ModelFails, call_model_of_the_user, copied, untouched
-from snncc.frontends.torch_session import Recording, first_difference, record
+from snncc.frontends.torch_session import Recording, record
 from snncc.ir import SpikeGraph
 
 SAMPLES = 2
 TIMESTEPS = 4
+MOST_TIMESTEPS = 256
+"""A longer train is not recorded only to say better what is refused."""
 
 
 def trace(
@@ -68,7 +71,7 @@ def trace(
             raise
         recording.graph.verify()
         check(recording, chosen)
-    return replace(recording.graph, notes=tuple(found.notes))
+    return replace(recording.graph, notes=tuple(found.notes), seen=chosen.timesteps)
 
 
 def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
@@ -88,7 +91,7 @@ def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
             record(model, resized(x, chosen, 1, 1), chosen, chosen.calls, keeps_values=False)
         return base
     try:
-        base = record_sized(model, x, chosen, SAMPLES, TIMESTEPS)
+        base = record_short(model, x, chosen)
         length = TIMESTEPS
         compare_with(base, model, x, chosen, SAMPLES, TIMESTEPS - 1)
     except ModelFails:
@@ -99,6 +102,18 @@ def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
         compare_with(base, model, x, chosen, SAMPLES, chosen.timesteps)
     compare_with(base, model, x, chosen, SAMPLES + 1, length)
     return base
+
+
+def record_short(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
+    """Record with few timesteps; what then is refused is said in the user's own timesteps."""
+    try:
+        return record_sized(model, x, chosen, SAMPLES, TIMESTEPS)
+    except ModelFails:
+        raise
+    except CannotTrace:
+        if TIMESTEPS < chosen.timesteps <= MOST_TIMESTEPS:
+            record_sized(model, x, chosen, SAMPLES, chosen.timesteps)
+        raise
 
 
 def record_sized(
@@ -150,4 +165,4 @@ def compare_with(
         )
 
 
-__all__ = ["Observation", "observe", "trace"]
+__all__ = ["observe", "trace"]

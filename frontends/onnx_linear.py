@@ -7,12 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from snncc.frontends.onnx_file import Constant
-from snncc.frontends.onnx_signals import Refused, Signal, Value, Walk, common_unit, per_sample
+from snncc.frontends.onnx_signals import Refused, Signal, Value, Walk, per_sample
+from snncc.frontends.staircase import NEAR, common_unit, whole
 from snncc.ir import Add, Affine, Array, Conv, Dense, wires
 from snncc.ir.arrays import simplest
-
-NEAR = 1e-6
-"""A bias this close to the grid of its sum, relative to itself, was meant to lie on it."""
 
 
 def conv(walk: Walk) -> Value:
@@ -69,9 +67,8 @@ def biases(given: Constant | None, unit: Array | None, shape: tuple[int, ...]) -
     values = values.reshape(shape) if values.ndim else values
     if unit is None:
         return values, none
-    whole = np.rint(values / unit) * unit
-    if np.all(np.abs(values - whole) <= NEAR * np.minimum(np.abs(values), unit)):
-        return whole, none
+    if (near := whole(values, unit)) is not None:
+        return near, none
     if given.step is not None:  # as integers: their scale is the unit but for its rounding to float32
         step = given.step.reshape(shape) if given.step.ndim else given.step
         if np.all(np.abs(step - unit) <= NEAR * unit):

@@ -10,7 +10,8 @@ import numpy as np
 
 from snncc.frontends.onnx_file import Constant
 from snncc.frontends.onnx_linear import window
-from snncc.frontends.onnx_signals import Refused, Signal, Value, Walk, common_unit, sample_axis
+from snncc.frontends.onnx_signals import Refused, Signal, Value, Walk, sample_axis
+from snncc.frontends.staircase import common_unit
 from snncc.ir import Array, Concat, MaxPool, Node, Pad, Pool, Reshape, Shape, Transpose, wires
 from snncc.ir.arrays import simplest
 

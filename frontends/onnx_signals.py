@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from snncc.errors import CannotTrace
 from snncc.frontends.onnx_file import MAXIMUM_SIGNALS, Call, Constant
+from snncc.frontends.staircase import Quantizer
 from snncc.ir import Affine, Array, Edge, Emit, Neuron, NeuronParameters, Node, Shape, wires
 from snncc.ir.arrays import simplest
 from snncc.ir.infer import edge_after
@@ -54,16 +54,6 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Quantizer:
-    """How reals become codes: ``clip(round_half_even(x / scale) + zero, low, high)``, in float32."""
-
-    scale: Array
-    zero: Array
-    low: int
-    high: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Codes:
     """The codes of a quantized signal, before DequantizeLinear gives them their meaning.
 
@@ -78,6 +68,15 @@ class Codes:
 Value = Constant | Signal | Codes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Where a runtime yields what a neuron counts: the ONNX value *name* is ``(n + shift) scale``."""
+
+    name: str
+    scale: Array
+    shift: Array
+
+
 @dataclass
 class Walk:
     """The graph so far, and the ONNX values by name."""
@@ -88,6 +87,8 @@ class Walk:
     batch: int | None = None
     call: Call | None = None
     made: dict[Any, Signal] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
+    """By neuron."""
 
     def value(self, index: int) -> Value:
         """Input *index* of the current node."""
@@ -215,23 +216,3 @@ def sample_axis(axis: int, rank: int) -> int:
 def refusal(where: str, call: Call, problem: Refused) -> CannotTrace:
     """The error of a node that no rule can take."""
     return CannotTrace(f"{where}: {call}: {problem.reason}", hint=problem.hint)
-
-
-def common_unit(units: Sequence[Array | None]) -> Array | None:
-    """The coarsest unit of which all *units* are whole multiples; None where none is near."""
-    result: Array | None = None
-    for unit in units:
-        if unit is None:
-            return None
-        if result is None:
-            result = unit
-            continue
-        for part in range(1, 17):
-            finer = np.minimum(result, unit) / part
-            ratios = np.stack(np.broadcast_arrays(result / finer, unit / finer))
-            if np.all(np.abs(ratios - np.rint(ratios)) <= 1e-12 * ratios):
-                result = finer
-                break
-        else:
-            return None
-    return result

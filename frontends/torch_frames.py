@@ -143,6 +143,20 @@ def frame_of_layout(layout: Layout, over: Over | None, grid: Grid) -> Frame:
     return Frame(places.reshape(len(rows), -1)[order], rows, layout.data_shape, over)
 
 
+PART_HINT = (
+    "outputs are of all timesteps, of the last, or their sum, mean or maximum: return all timesteps, and "
+    "take the part behind the program"
+)
+
+
+def times_of(rows: Tensor, grid: Grid) -> str:
+    """The timesteps of *rows* in words."""
+    times = torch.unique(rows // grid.samples)
+    which = "timestep" if len(times) == 1 else f"{len(times)} timesteps,"
+    last = "" if len(times) == 1 else f" to {int(times[-1])}"
+    return f"{which} {int(times[0])}{last} of 0 to {grid.timesteps - 1}"
+
+
 def check_rows(rows: Tensor, over: Over | None, grid: Grid) -> None:
     """Raise `Mixed` unless *rows* (ascending) are all samples, at all timesteps or at one of them."""
     wanted = torch.arange(grid.samples if over is not None else grid.rows)
@@ -155,9 +169,6 @@ def check_rows(rows: Tensor, over: Over | None, grid: Grid) -> None:
             "where that axis is time, it comes first: trace with layout='B', timesteps=T and multi-step "
             "neurons, or let the model take one timestep",
         )
-    times = sorted(set((rows // grid.samples).tolist()))
-    if len(times) < grid.timesteps and over is None:
-        raise Mixed(
-            f"works on timesteps {times[0]} to {times[-1]} alone", "give the model these timesteps only"
-        )
+    if over is None and len(torch.unique(rows // grid.samples)) < grid.timesteps:
+        raise Mixed(f"works on {times_of(rows, grid)} alone", PART_HINT)
     raise Mixed("works on some samples of the batch alone", "a sample must not depend on its batch mates")

@@ -6,6 +6,7 @@ import torch
 
 from snncc.frontends.torch_arithmetic import check_commutes, result
 from snncc.frontends.torch_codes import ADDRESS_BITS, CELL, ROW, Mixed, Signal, layout_of, prod
+from snncc.frontends.torch_frames import PART_HINT, times_of
 from snncc.frontends.torch_operand import Operand, operand
 from snncc.frontends.torch_pools import traced
 from snncc.frontends.torch_record import Call
@@ -139,7 +140,8 @@ def reduce_time(call: Call, signal: Signal, axes: list[int], over: Over) -> Sign
     row = (codes & ROW) >> ADDRESS_BITS
     codes = (codes & CELL) | (row % grid.samples << ADDRESS_BITS)
     if len(torch.unique(signal.codes & ROW)) != grid.rows:
-        raise Mixed("reduces over some timesteps only", "reduce over all of them")
+        rows = torch.unique(signal.codes & ROW) >> ADDRESS_BITS
+        raise Mixed(f"reduces over {times_of(rows, grid)} alone", PART_HINT)
     if not torch.equal(torch.unique(row % grid.samples), torch.arange(grid.samples)):
         raise Mixed("reduces over the samples of the batch", "a sample must not depend on its batch mates")
     return Signal(codes, over)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
 from snncc.frontends.cells import prepare
+from snncc.frontends.observation import first_difference
 from snncc.frontends.torch_build import Builder, Place
 from snncc.frontends.torch_codes import ADDRESS_BITS, NODE_SHIFT, Grid, Mixed, Signal, prod
-from snncc.frontends.torch_frames import Frame
+from snncc.frontends.torch_frames import PART_HINT, Frame, times_of
 from snncc.frontends.torch_neurons import check_turns, patch
 from snncc.frontends.torch_operations import HANDLERS
 from snncc.frontends.torch_options import Options
@@ -21,8 +22,7 @@ from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_refusals import refuse
 from snncc.frontends.torch_run import call_model_of_the_user, copied, named_outputs, unwrapped
 from snncc.frontends.torch_sequences import patch_sequences
-from snncc.ir import Array, Layout, NeuronParameters, Node, Output, Over, SpikeGraph, Wire, wires
-from snncc.ir.arrays import same
+from snncc.ir import Array, Layout, Output, Over, SpikeGraph, wires
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,54 +130,10 @@ def output(recorder: Recorder, name: str, tensor: Tensor) -> Frame:
                 f"has the name {name!r}, as a module or another node has", "rename the key or the module"
             )
         is_last = signal.over is None and len(frame.rows) < builder.grid.rows
-        time, last = int(frame.rows[0]) // builder.grid.samples, builder.grid.timesteps - 1
-        if is_last and time != last:
-            raise Mixed(
-                f"has timestep {time} alone", "return all timesteps, the last, or a sum, mean or maximum"
-            )
+        if is_last and int(frame.rows[0]) // builder.grid.samples != builder.grid.timesteps - 1:
+            raise Mixed(f"has {times_of(frame.rows, builder.grid)} alone", PART_HINT)
         over = signal.over or (Over.LAST if is_last else Over.SEQUENCE)
         builder.add(Output(name=name, inputs=wires(source), over=over))
     except Mixed as problem:
         raise problem.at(f"{name}: the output of the model") from None
     return replace(frame, shape=frame.shape or (1,))
-
-
-def first_difference(left: SpikeGraph, right: SpikeGraph) -> str:
-    """The first node in which two graphs differ, as a diagnostic names it; empty if they are one."""
-    for a, b in zip(left.nodes, right.nodes, strict=False):
-        if not equal(a, b):
-            return f"{b.name} ({b.origin})" if b.origin else b.name
-    if len(left.nodes) != len(right.nodes):
-        longer = max(left, right, key=lambda graph: len(graph.nodes))
-        node = longer.nodes[min(len(left.nodes), len(right.nodes))]
-        return f"{node.name} ({node.origin})" if node.origin else node.name
-    return ""
-
-
-def equal(left: Node, right: Node) -> bool:
-    """Whether two nodes are the same in every field, numbers up to rounding."""
-    if type(left) is not type(right):
-        return False
-    return all(
-        equal_values(getattr(left, f.name), getattr(right, f.name))
-        for f in fields(left)
-        if f.name != "origin"
-    )
-
-
-def equal_values(left: object, right: object) -> bool:
-    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
-        return same(left, right) or (
-            left.shape == right.shape and bool(np.allclose(left, right, 1e-12, 1e-15))
-        )
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
-        return set(left) == set(right) and all(equal_values(left[name], right[name]) for name in left)
-    if isinstance(left, NeuronParameters) and isinstance(right, NeuronParameters):
-        return all(equal_values(getattr(left, f.name), getattr(right, f.name)) for f in fields(left))
-    if (
-        isinstance(left, tuple)
-        and isinstance(right, tuple)
-        and all(isinstance(w, Wire) for w in (*left, *right))
-    ):
-        return [(w.source, w.delay) for w in left] == [(w.source, w.delay) for w in right]
-    return bool(left == right)

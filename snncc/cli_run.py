@@ -36,7 +36,7 @@ def simulate_arguments(one: argparse.ArgumentParser) -> None:
 
 def verify_arguments(one: argparse.ArgumentParser) -> None:
     program_arguments(one)
-    one.add_argument("--model", type=Path, help="the model that was compiled")
+    one.add_argument("--model", type=Path, help="the model that was compiled: .pt, .pt2, .onnx or .nir")
     model_flags(one)
     event_arguments(one)
     one.add_argument("--samples", type=int, default=64, metavar="N", help="compare the first N (default: 64)")
@@ -105,7 +105,7 @@ def simulate_command(options: argparse.Namespace) -> int:
         check_timeline(program)
     data, lost = input_of(options, program, options.timesteps)
     if options.engine is not None:
-        print_notes(lost)
+        print_notes((*lost, *program.unseen(options.timesteps or program.timesteps)))
         return engine_command(options, program, data["x"])
     with progress_bar("simulate") as progress:
         result = program.run(
@@ -183,12 +183,13 @@ def save_outputs(path: Path, outputs: Any) -> None:
 
 def verify_command(options: argparse.Namespace) -> int:
     import snncc
+    from snncc.api import load_oracle
     from snncc.api.tables import proof_table
 
     program = snncc.load_program(options.program)
     model = None
     if options.model is not None:
-        model = snncc.load_model(options.model, factory=options.factory, trust=options.trust)
+        model = load_oracle(options.model, factory=options.factory, trust=options.trust)
     data, lost = input_of(options, program)
     with progress_bar("verify") as progress:
         proof = snncc.verify(

@@ -49,7 +49,8 @@ class UnrollTicks:
             return graph
         ticks = streams[0].ticks
         nodes = (unrolled(graph, node, ticks) for node in graph.nodes)
-        return replace(graph, nodes=tuple(nodes), timesteps=ticks)
+        dt = None if graph.dt is None else graph.dt / ticks
+        return replace(graph, nodes=tuple(nodes), timesteps=ticks, dt=dt)
 
 
 def unrolled(graph: SpikeGraph, node: Node, ticks: int) -> Node:

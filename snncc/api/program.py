@@ -108,6 +108,17 @@ class Program:
         """Timesteps with which the network was traced."""
         return self.graph.timesteps
 
+    def unseen(self, timesteps: int) -> list[str]:
+        """A warning, where a run of so many *timesteps* is longer than what was seen of the model."""
+        traced = self.stages[0].graph
+        if traced.seen is None or timesteps * traced.timesteps <= traced.seen * self.timesteps:
+            return []
+        longer = timesteps * traced.timesteps // self.timesteps
+        return [
+            f"WARNING: runs for {longer} timesteps; the model was traced with {traced.seen}, and whether it "
+            "goes on in the same way was not seen (trace it with as many)"
+        ]
+
     def run(
         self,
         x: ArrayLike,
@@ -177,7 +188,7 @@ class Program:
             if node.over.value == "sequence" and self.graph.layout is Layout.BT:
                 outputs[node.name] = np.swapaxes(outputs[node.name], 0, 1)
         chip = together(timings) if timings else None
-        notes = (*clipping(self.graph, data), *(chip.notes if chip is not None else ()))
+        notes = (*self.unseen(steps), *clipping(self.graph, data), *(chip.notes if chip is not None else ()))
         if chip is not None and isinstance(self.target, OwnPlacement):
             notes += tuple(self.target.loads(self.graph, run))
         return Result(outputs, costs(self.graph, run, prices), run.records, run, notes, chip)

@@ -20,7 +20,7 @@ from snncc.frontends.from_torch import observe, trace
 from snncc.ir import Emit, load_graph, save_graph
 from tests.frontends import behavior_members as members
 from tests.frontends import behavior_trains as trains
-from tests.frontends.behavior_strangers import AdaptiveThreshold, BatchMates
+from tests.frontends.behavior_strangers import AdaptiveThreshold, BatchMates, Delayed
 from tests.frontends.torch_networks import assert_alive, execute, noise
 
 GENERATOR = torch.Generator().manual_seed(3)
@@ -178,6 +178,40 @@ def test_a_stranger_shows_the_closest_member() -> None:
         trace(model, noise(GENERATOR, 3, 2, 2, 2), 5, "B")
     assert e.value.difference is not None
     assert "as plain operations: 1 (behavior_strangers.py:" in str(e.value)
+
+
+class Handed(nn.Module):
+    """``lif(x, v) -> (spikes, v)``: the state goes through the caller's hands."""
+
+    def forward(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        v = 0.9 * v + x
+        spikes = (v > 1).to(x.dtype)
+        return spikes, v * (1 - spikes)
+
+
+def test_a_state_that_is_handed_on_has_a_way_out() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.lif = nn.Linear(4, 3), Handed()
+
+        def forward(self, x: Tensor) -> Tensor:
+            v, out = torch.zeros(x.shape[1], 3), []
+            for now in x:
+                spikes, v = self.lif(self.fc(now), v)
+                out.append(spikes)
+            return torch.stack(out)
+
+    with pytest.raises(CannotTrace, match=r"lif \(test_behavior_models.py:\d+\): gt compares") as caught:
+        trace(Net(), noise(GENERATOR, 6, 3, 4), layout="TB")
+    assert "keep the state in an attribute that reset() sets to 0.0" in caught.value.hint
+
+
+def test_a_closest_member_that_never_fires_is_said_in_words() -> None:
+    with pytest.raises(Unrecognized) as caught:
+        trace(network(Delayed(rng())), noise(GENERATOR, 3, 2, 2, 2), 5, "B")
+    said = "the closest (one that never fires) first differs on the inputs [2, 1]: it sends 0, the module 1"
+    assert said in str(caught.value)
 
 
 def test_a_module_that_mixes_samples() -> None:

@@ -65,16 +65,114 @@ def test_what_can_be_reset_is_reset(samples: int) -> None:
 
 
 @pytest.mark.parametrize("neuron", [Leaky, ResetsToABatch])
-def test_what_cannot_be_reset_starts_as_it_was_found_and_a_note_says_so(neuron: Any) -> None:
+def test_what_an_earlier_call_left_is_refused(neuron: Any) -> None:
     assert len(trace(used(neuron(), 0), torch.rand(2, 3), 8, "B").notes) == 1
     model = used(neuron(), 1)
-    _, note = trace(model, torch.rand(2, 3), 8, "B").notes
     left: Any = model[1]
     low, high = float(left.v.min()), float(left.v.max())
-    assert note == (
-        f"1: starts with its v as it was found, {low:.6g} to {high:.6g}; if an earlier call left it, "
-        "reset the module before tracing"
-    )
+    with pytest.raises(CannotTrace) as caught:
+        trace(model, torch.rand(2, 3), 8, "B")
+    said = f"1: {neuron.__name__} is found with v from {low:.6g} to {high:.6g}, which an earlier call may"
+    assert caught.value.message.startswith(said)
+    assert "give it a reset() method" in caught.value.hint
+    left.v = 0.0
+    assert len(trace(model, torch.rand(2, 3), 8, "B").notes) == 1
+
+
+@pytest.mark.parametrize("samples", [2, 5])
+def test_the_number_of_samples_of_the_earlier_call_does_not_matter(samples: int) -> None:
+    with pytest.raises(CannotTrace) as caught:
+        trace(used(Leaky(), samples), torch.rand(2, 3), 8, "B")
+    said = f"1 holds v of shape ({samples}, 4): if an earlier call left it, reset it before it is traced"
+    assert said in str(caught.value)
+
+
+def test_what_is_left_may_be_the_same_everywhere() -> None:
+    """As after a call on zeros, or where there is one neuron."""
+    model = used(Leaky(), 0)
+    left: Any = model[1]
+    left.v = torch.full((1, 4), 0.3)
+    with pytest.raises(CannotTrace, match=r"1: Leaky is found with v = 0.3, which an earlier call"):
+        trace(model, torch.rand(2, 3), 8, "B")
+
+
+class Counted(Leaky):
+    """Counts its calls, and has a higher threshold in the first ones."""
+
+    calls, warm = 0, 3
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(x - float(self.calls <= self.warm))
+
+
+class Watched(Leaky):
+    """Remembers what it has no use for."""
+
+    calls = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+        self.rate = torch.zeros(())
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes = super().forward(x)
+        self.calls += 1
+        self.seen.append(spikes.detach())
+        self.rate = 0.9 * self.rate + spikes.detach().mean()
+        return spikes
+
+
+def test_a_number_is_a_state_as_well() -> None:
+    model = used(Counted(), 2)
+    left: Any = model[1]
+    left.v = 0.0
+    assert left.calls == 3
+    with pytest.raises(CannotTrace, match=r"1: Counted is found with calls = 3, which an earlier call"):
+        trace(model, torch.rand(2, 3), 8, "B")
+
+
+def test_what_is_left_but_changes_nothing_is_taken() -> None:
+    model = used(Watched(), 2)
+    left: Any = model[1]
+    left.v, left.rate = 0.0, torch.tensor(0.2)
+    assert left.calls == len(left.seen) == 3
+    (note,) = trace(model, torch.rand(2, 3), 8, "B").notes
+    assert ": leak 0.75, reset value;" in note
+
+
+class Rests(nn.Module):
+    """Starts at rest, which is not zero, in a buffer with an axis for the samples."""
+
+    def __init__(self, rest: float, literal: float | None = None) -> None:
+        super().__init__()
+        self.rest = rest
+        self.v: Tensor
+        self.register_buffer("v", torch.full((1, 4), rest if literal is None else literal))
+
+    def forward(self, x: Tensor) -> Tensor:
+        v = 0.5 * (self.v - self.rest) + self.rest + x
+        spikes = (v >= 1).to(x.dtype)
+        self.v = torch.where(spikes > 0, self.rest, v)
+        return spikes
+
+
+class RestsAgain(Rests):
+    def reset(self) -> None:
+        self.v = torch.full((1, 4), 0.25)
+
+
+def test_a_number_of_the_module_s_own_is_an_initial_state() -> None:
+    (note,) = trace(used(Rests(-0.5), 0), torch.rand(2, 3), 8, "B").notes
+    assert ": theta 1.5, leak 0.5, reset value;" in note
+    with pytest.raises(CannotTrace, match=r"1: Rests is found with v = 0.25, which an earlier call"):
+        trace(used(Rests(-0.5, 0.25), 0), torch.rand(2, 3), 8, "B")
+
+
+def test_what_reset_brings_back_is_an_initial_state() -> None:
+    (note,) = trace(used(RestsAgain(-0.5, 0.9), 0), torch.rand(2, 3), 8, "B").notes
+    assert ": theta 0.75, leak 0.5, bias -0.375, v_reset -0.75, reset value;" in note
 
 
 def test_a_reset_that_fails() -> None:

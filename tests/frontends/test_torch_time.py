@@ -166,10 +166,10 @@ WRONG: dict[str, tuple[Callable[..., Any], str, str]] = {
     "loop backward": (
         lambda x, a, n, h: torch.stack([h(n(a(x_t))) for x_t in x.flip(0)]),
         "s",
-        "is given timestep 3 of its input in its call number 1",
+        "is given timestep 4 of its input in its call number 1",
     ),
-    "first": (lambda x, a, n, h: h(n(a(x))[0]), "m", "has timestep 0 alone"),
-    "some": (lambda x, a, n, h: n(a(x))[2:].mean(0), "m", "some timesteps only"),
+    "first": (lambda x, a, n, h: h(n(a(x))[0]), "m", "has timestep 0 of 0 to 4 alone"),
+    "some": (lambda x, a, n, h: n(a(x))[2:].mean(0), "m", "reduces over 3 timesteps, 2 to 4 of 0 to 4 alone"),
     "layer after the sum": (
         lambda x, a, n, h: h(n(a(x)).sum(0)),
         "m",
@@ -213,9 +213,23 @@ def test_a_wrong_layout_is_refused() -> None:
 
 def test_what_happens_only_in_long_trains_is_seen() -> None:
     model = net(lambda s, h: h(s[:8]).mean(0))
-    with pytest.raises(CannotTrace, match="works on timesteps 0 to 7 alone"):
+    with pytest.raises(CannotTrace, match="works on 8 timesteps, 0 to 7 of 0 to 9 alone"):
         trace(model, noise(GENERATOR, 10, 2, 6), layout="TB")
     assert_traced(model, TRAIN, layout="TB")
+
+
+@pytest.mark.parametrize(
+    ("cut", "words"),
+    [
+        (lambda s: s[5:], "the output of the model works on 4 timesteps, 5 to 8 of 0 to 8 alone"),
+        (lambda s: s[5:].mean(0), "mean: reduces over 4 timesteps, 5 to 8 of 0 to 8 alone"),
+        (lambda s: s[5], "the output of the model has timestep 5 of 0 to 8 alone"),
+    ],
+)
+def test_a_part_of_the_timesteps_is_said_in_the_model_s_own(cut: Callable[..., Any], words: str) -> None:
+    with pytest.raises(CannotTrace, match=words) as caught:
+        trace(net(lambda s, h: cut(h(s))), noise(GENERATOR, 9, 2, 6), layout="TB")
+    assert "take the part behind the program" in caught.value.hint
 
 
 def test_missing_arguments_are_named() -> None:
