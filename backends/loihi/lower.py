@@ -291,4 +291,5 @@ def silent_sum(graph: SpikeGraph, node: Output) -> Array:
     quiet = {one.name: np.zeros((*lead[one.name], *one.shape)) for one in graph.inputs}
     none = {n.name: np.zeros((1, 1, *graph.edges[n.name].shape), np.int64) for n in graph.neurons}
     source = node.inputs[0].source
-    return run(graph, quiet, timesteps=1, record=[source], force=none).records[source].train.sum(axis=2)[0, 0]
+    found = run(graph, quiet, timesteps=1, record=[source], count=False, force=none)
+    return found.records[source].train.sum(axis=2)[0, 0]
