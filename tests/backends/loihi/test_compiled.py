@@ -107,7 +107,7 @@ def test_live_lava_equals_our_simulator(number: int) -> None:
     assert_lively(run)
     structure = lower(program.graph, one.stretch).structure
     per_sample = structure["timesteps"] * structure["frame"] + structure["depth"]
-    assert per_sample * one.x.shape[1] >= 200 or one.kind in ("sfa", "graded")
+    assert per_sample * one.x.shape[1] >= 200
     lava = program.run_engine("lava", one.x, record=names(program), python=python)
     assert_equal(outcome(run), outcome(lava))
 

@@ -13,6 +13,7 @@ import snncc
 from examples.seeds import razor
 from snncc.backends.loihi.lower import lower
 from snncc.backends.target import DoesNotFit
+from snncc.chips import Chip, load_chip
 from snncc.ir import (
     Add,
     Affine,
@@ -20,6 +21,7 @@ from snncc.ir import (
     Dense,
     Input,
     Kind,
+    Mul,
     Neuron,
     NeuronParameters,
     Node,
@@ -111,6 +113,22 @@ def test_what_an_output_reads_is_listed_beside_the_rest() -> None:
         Add(name="twice", inputs=wires("n", "n")),
     )
     assert refusal(graph) == [("y", "output")]
+
+
+def small_chip(cores: int, neurons: int) -> Chip:
+    chip = load_chip("loihi2")
+    fabric = replace(chip.fabric, columns=cores, rows=1, cores_per_tile=1)
+    return replace(chip, fabric=fabric, cores=(replace(chip.cores[0], neurons=neurons),) * cores)
+
+
+def test_limits_of_the_chip_are_listed_beside_the_rest() -> None:
+    """What an output reads is only seen when numbers are chosen, a product before: both with the size."""
+    graph = network(conv("a", "x", 2), fires("n", "a"), Add(name="twice", inputs=wires("n", "n")))
+    small, large, size = small_chip(2, 30), small_chip(4, 100), ("the", "neurons")
+    assert {("y", "output"), size} <= set(refusal(graph, chip=small))
+    assert refusal(graph, chip=large) == [("y", "output")]
+    product = network(conv("a", "x", 2), fires("n", "a"), Mul(name="m", inputs=wires("n", "n")))
+    assert refusal(product, chip=small) == [*refusal(product, chip=large), size]
 
 
 def test_pools_become_convolutions_of_the_program() -> None:
