@@ -24,6 +24,7 @@ from snncc.frontends.cells import RECOGNIZED, Cell, Time, call_reset, cell_of, p
 from snncc.frontends.torch_neurons import STATE_HINT
 from snncc.frontends.torch_operations import HANDLERS
 from snncc.frontends.torch_options import Options
+from snncc.frontends.torch_quantized import LIMITS
 from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_refusals import NEURON, REFUSED
 from snncc.frontends.torch_run import ModelFails, call_model_of_the_user, copied
@@ -97,7 +98,7 @@ class Seen:
         """Whether its operations can be recorded one by one."""
         names = {name.removesuffix("_") for name in self.operations} | self.operations
         walks = self.time is not Time.STEP and not names.isdisjoint(OVER_TIME)
-        return not self.keeps and not walks and names.isdisjoint(set(REFUSED) - set(HANDLERS))
+        return not self.keeps and not walks and names.isdisjoint(set(REFUSED) - set(HANDLERS) | set(LIMITS))
 
 
 class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
