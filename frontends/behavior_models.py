@@ -19,9 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from snncc.errors import CannotTrace
 from snncc.frontends.behavior import Recognized, recognize
 from snncc.frontends.behavior_probe import prepared
-from snncc.frontends.behavior_state import batches, changes, check_fresh, state_of
+from snncc.frontends.behavior_state import batches, changes, left_by_calls, state_of
 from snncc.frontends.cells import RECOGNIZED, Cell, Time, call_reset, cell_of, prepare
-from snncc.frontends.torch_neurons import STATE_HINT
+from snncc.frontends.torch_known import STATE_HINT
 from snncc.frontends.torch_operations import HANDLERS
 from snncc.frontends.torch_options import Options
 from snncc.frontends.torch_quantized import LIMITS
@@ -138,12 +138,17 @@ def with_recognized(model: nn.Module, sized: Sized, chosen: Options) -> tuple[nn
         if path not in seen or seen[path].is_plain or any(inside(path, one) for one in done):
             continue
         was, where = seen[path], path or type(module).__name__
-        check_fresh(module, was.shape, was.samples, was.axis, where)
+        left = left_by_calls(module, was.shape, was.samples, was.axis, where)
         try:
             one = recognized(module, where, was)
         except CannotTrace as refusal:
+            if left is not None:
+                refusal.add_note(left.message)
+                raise
             found.refused[path] = refusal
             continue
+        if left is not None:
+            raise left
         if one is not None:
             done.append(path)
             found.notes.append(str(one))
