@@ -52,6 +52,8 @@ class Found:
 
     notes: list[str] = field(default_factory=list)
     refused: dict[str, CannotTrace] = field(default_factory=dict)
+    left: list[CannotTrace] = field(default_factory=list)
+    """What to say of those with a state of unknown origin, if they are recorded as plain operations."""
     held: list[str] = field(default_factory=list)
     """States that may be why the model does not run with other numbers of samples."""
     handed: set[str] = field(default_factory=set)
@@ -142,10 +144,8 @@ def with_recognized(model: nn.Module, sized: Sized, chosen: Options) -> tuple[nn
         try:
             one = recognized(module, where, was)
         except CannotTrace as refusal:
-            if left is not None:
-                refusal.add_note(left.message)
-                raise
             found.refused[path] = refusal
+            found.left += [] if left is None else [left]
             continue
         if left is not None:
             raise left
