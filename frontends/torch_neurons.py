@@ -30,6 +30,7 @@ from snncc.frontends.torch_parameters import parameters_of
 from snncc.frontends.torch_record import Recorder, State
 from snncc.ir import (
     Affine,
+    Array,
     Neuron,
     Over,
     Wire,
@@ -65,6 +66,9 @@ def patch_one(module: nn.Module, path: str, recorder: Recorder) -> None:
             out = original(*args, **kwargs)
         if recorder.inside_leaf:
             return out
+        if (layer := cell.before(module)) is not None:
+            with torch.no_grad():
+                call = replace(call, x=layer(call.x))
         use = Use(recorder, module, cell, call, cell.result(module, out), place)
         with recorder.leaf(), torch.no_grad():
             names = use.fire()
@@ -234,9 +238,7 @@ class Use:
         builder, place = self.recorder.builder, self.place
         parameters, gain = parameters_of(found, frame, self.call.x.shape, place)
         is_main = operation == "neuron"
-        if np.any(gain != 1):
-            name = builder.name(place, "input_gain", is_main=False)
-            source = builder.add(Affine(name=name, inputs=wires(source), origin=str(place), gain=gain))
+        source = self.gained(source, gain)
         name = builder.name(place, operation, is_main=is_main)
         node = Neuron(name=name, inputs=wires(source), origin=str(place), parameters=parameters)
         key, known = (place.path, operation), self.recorder.looped
@@ -249,6 +251,14 @@ class Use:
         ):
             raise Mixed(f"is another one in timestep {self.turn} of a loop than in timestep 0", TURN_HINT)
         return first.name
+
+    def gained(self, source: str, gain: Array) -> str:
+        """*source* times the factor on the input."""
+        if not np.any(gain != 1):
+            return source
+        name = self.recorder.builder.name(self.place, "input_gain", is_main=False)
+        node = Affine(name=name, inputs=wires(source), origin=str(self.place), gain=gain)
+        return self.recorder.builder.add(node)
 
     @property
     def is_in_loop(self) -> bool:
@@ -263,16 +273,23 @@ class Use:
             return
         recorder, out = self.recorder, self.result.out
         with torch.no_grad():
-            fed = recurrence.module(out)
-        signal = recorder.signal(fed)
-        if signal is None or fed.numel() != out.numel():
+            sent = out.flatten(0, 1) if takes_trains(self.module) else out
+            fed = recurrence.module(sent)
+        if fed.numel() != out.numel():
             raise CannotTrace(f"{self.place}: what it feeds back to itself has not the shape of its input")
         frame = recorder.frame(recorder.signals[out])
         fed = fed.reshape(out.shape)
+        signal = recorder.signal(fed)
+        if signal is None:
+            raise CannotTrace(f"{self.place}: feeds back to itself what does not depend on its spikes")
         with recorder.leaf(), torch.no_grad():
             wire = recorder.source(signal, frame, out.shape, self.place)
+            _, gain = parameters_of(description(self.module, str(self.place)), frame, out.shape, self.place)
+            wire = self.gained(wire, gain)
             before = recurrence.module(torch.zeros_like(out)) if recurrence.starts else None
-        initial = None if before is None or not bool(before.any()) else frame.constant(before, out.shape)
+        initial = None
+        if before is not None and bool(before.any()):
+            initial = np.asarray(frame.constant(before, out.shape) * gain)
         for name in names:
             recorder.builder.feed_back(name, Wire(wire, 1, initial))
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
-from snncc.frontends.cells import cell_of, running
+from snncc.frontends.cells import cell_of, copies, running
 from snncc.frontends.torch_quantized import check_quantizers, of_observers
 from snncc.frontends.torch_record import shown_file
 
@@ -29,8 +29,10 @@ def copied(model: nn.Module) -> nn.Module:
     """A copy of *model* on the CPU, in evaluation mode, its neurons reset."""
     model = unwrapped(model)
     check_quantizers(model)
+    memo = detached(model)
     try:
-        twin = copy.deepcopy(model, detached(model))
+        copies(model, memo)
+        twin = copy.deepcopy(model, memo)
     except Exception as problem:
         raise CannotTrace(
             f"{type(model).__name__} cannot be copied: {problem}",
