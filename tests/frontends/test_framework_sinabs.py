@@ -74,6 +74,46 @@ def test_alone(kind: str, seed: int) -> None:
         assert near_ties(model, x, "BT") <= 1
 
 
+def recurrent(kind: str, seed: int) -> nn.Module:
+    """A recurrent layer between others; its weights lead from every neuron to every other."""
+    torch.manual_seed(seed)
+    draw = random.Random(seed)
+    if kind == "IAFRecurrent":
+        both = options(draw, 6)
+        layer = sl.IAFRecurrent(rec_connect=nn.Linear(6, 6, bias=seed % 2 > 0), **both)
+    else:
+        both = lif_options(draw, 6)
+        inner = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 6)) if seed % 3 == 0 else nn.Linear(6, 6)
+        layer = sl.LIFRecurrent(rec_connect=inner, **both)
+    return nn.Sequential(nn.Linear(7, 6), layer, nn.Linear(6, 4), sl.LIF(tau_mem=5.0, norm_input=False))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kind", ["IAFRecurrent", "LIFRecurrent"])
+def test_recurrent_layers(kind: str, seed: int) -> None:
+    """sinabs itself cannot copy them: what is compared with is made anew."""
+    x = drive(torch.Generator().manual_seed(seed), 3, 7) * 2
+    model = recurrent(kind, seed)
+    result = assert_same_spikes(model, x, "BT", needs_spikes=False, twin=recurrent(kind, seed))
+    assert 0 < (result.records["1"].train != 0).mean() < 1
+    graph = trace(model, x[:8].transpose(0, 1), layout="BT")
+    assert [wire.delay for wire in graph.neurons[0].inputs] == [0, 1]
+
+
+def test_recurrent_maps() -> None:
+    def made() -> nn.Module:
+        torch.manual_seed(0)
+        layer = sl.LIFRecurrent(
+            tau_mem=6.0,
+            rec_connect=nn.Conv2d(3, 3, 3, padding=1),
+            spike_threshold=torch.tensor(0.4),
+            norm_input=False,
+        )
+        return nn.Sequential(sl.FlattenTime(), nn.Conv2d(2, 3, 3), sl.UnflattenTime(2), layer)
+
+    assert_same_spikes(made(), drive(torch.Generator().manual_seed(0), 2, 2, 6, 6) * 3, "BT", twin=made())
+
+
 def network(draw: random.Random, samples: int | None, timesteps: int | None) -> nn.Module:
     """Convolutions and squeezed layers; biases and time constants are as they were learned."""
     sizes = {"batch_size": samples, "num_timesteps": timesteps}
