@@ -34,6 +34,7 @@ from snncc.reference.side import SIDES
 
 Extremes = tuple[float, float, float]
 
+UNBOUNDED = "give calibration data (calibration=, --calibration x.npz)"
 CHUNK = 32
 """Samples that are held at once while ranges are measured."""
 
@@ -119,8 +120,7 @@ def bounded(
     potentials: dict[str, Array] = {}
     for node in graph.nodes:
         ins = edges_into(node, graph.edges)
-        sources = [w.source for w in node.inputs]
-        xs = [signals[s] if s in signals else largest(graph.edges[s]) for s in sources]
+        xs = [signals[s] if s in signals else ahead(graph, s, signals, extremes) for s in sources_of(node)]
         signals[node.name] = bound_after(node, xs, ins, graph.edges[node.name], extremes)
         if isinstance(node, Neuron):
             potentials[node.name] = potential_bound(node, np.asarray(sum(xs)), timesteps)
@@ -129,9 +129,40 @@ def bounded(
     return Ranges(extremes, potentials, is_measured=False)
 
 
-def largest(edge: Edge) -> Array:
+def sources_of(node: Node) -> list[str]:
+    return [wire.source for wire in node.inputs]
+
+
+def ahead(
+    graph: SpikeGraph,
+    name: str,
+    signals: Mapping[str, Array],
+    extremes: Mapping[str, Extremes],
+    behind: tuple[str, ...] = (),
+) -> Array:
+    """The largest value that leaves a later node *name*, from which a wire leads back.
+
+    What a neuron sends is bounded whatever enters it. *behind* are the nodes between.
+    """
+    node, edge = graph.by_name[name], graph.edges[name]
+    if name in signals:
+        return signals[name]
+    if edge.is_events:
+        return largest(node, edge)
+    if name in behind:
+        raise BadInput(
+            f"{place(node)}: feeds back to itself without a neuron, which has no static bound", hint=UNBOUNDED
+        )
+    xs = [ahead(graph, s, signals, extremes, (*behind, name)) for s in sources_of(node)]
+    return bound_after(node, xs, edges_into(node, graph.edges), edge, extremes)
+
+
+def largest(node: Node, edge: Edge) -> Array:
     if edge.max_count is None:
-        raise BadInput("a neuron without max_count has no static bound", hint="give calibration data")
+        raise BadInput(
+            f"{place(node)}: sends any number of spikes in a timestep, which has no static bound",
+            hint=UNBOUNDED,
+        )
     return np.full(edge.shape, float(edge.max_count)) * edge.scale
 
 
@@ -140,14 +171,14 @@ def bound_after(
     xs: list[Array],
     ins: list[Edge],
     out: Edge,
-    extremes: Mapping[str, tuple[float, float, float]],
+    extremes: Mapping[str, Extremes],
 ) -> Array:
     """The largest absolute value that can leave *node* in one timestep."""
     if isinstance(node, Input) and node.kind is Kind.ANALOG:
         low, high, _ = extremes[node.name]
         return np.full(out.shape, max(abs(low), abs(high)))
     if out.is_events and (out.max_count is not None or isinstance(node, Neuron | Input)):
-        return largest(out)
+        return largest(node, out)
     if isinstance(node, Neuron):
         return np.zeros(out.shape)
     match node:
@@ -182,7 +213,7 @@ def potential_bound(node: Neuron, x: Array, timesteps: int | None) -> Array:
     if not np.all(np.isfinite(total)):
         raise BadInput(
             f"{place(node)}: a neuron without leak has no static bound over unknown time",
-            hint="give calibration data, or the number of timesteps",
+            hint=f"{UNBOUNDED}, or give the number of timesteps",
         )
     return total
 
