@@ -103,7 +103,9 @@ def left_by_calls(
     left = {
         key: value
         for key, value in before.items()
-        if key in after and left_over(value, after[key], own) and not is_reset(value, again[key], after[key])
+        if key in after
+        and left_over(value, after[key], own)
+        and not is_reset(value, again.get(key), after[key])
     }
     if not left or all(same_answers(probe, replaced(probe, left, factor), x) for factor in FACTORS):
         return None
