@@ -11,9 +11,10 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from snncc.chips import Chip
 from snncc.errors import BadInput, SnnccError
-from snncc.ir import Array, BiasTicks, Encoding, Overflow, SpikeGraph
+from snncc.ir import Array, BiasTicks, Encoding, Neuron, Overflow, SpikeGraph, place
 from snncc.mapping import Placement
 from snncc.passes import Into, Pass
+from snncc.passes.expand import GIVE_A_BOUND
 from snncc.reference import Run
 from snncc.reference.inputs import Data
 
@@ -86,6 +87,16 @@ class Problem:
         """The same of numbers that were chosen for inputs that are assumed to be *low* to *high*."""
         said = f"this is for inputs of {low:g} to {high:g}: compiling with calibration data tells for others"
         return replace(self, hint=f"{self.hint}; {said}" if self.hint else said)
+
+
+def unbounded(node: Neuron) -> Problem:
+    """That any number of spikes may leave *node* in a timestep."""
+    return Problem(place(node), "spikes in a timestep", "any number", "a bound", GIVE_A_BOUND)
+
+
+def not_streaming(node: Neuron, reason: str, hint: str) -> Problem:
+    """That the counts of *node* cannot leave tick by tick."""
+    return Problem(place(node), "streaming", reason, "plain integrators", hint)
 
 
 class DoesNotFit(SnnccError):

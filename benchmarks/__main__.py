@@ -13,6 +13,7 @@ import torch
 from benchmarks.climit import c_scatter, compiled, kernels, simulated
 from benchmarks.dense import DenseNetwork, differing
 from benchmarks.measure import first_call, help_seconds, in_turns, machine
+from benchmarks.tables import table
 from benchmarks.workloads import WORKLOADS, Workload
 from snncc import simulator
 
@@ -131,10 +132,7 @@ def report(results: list[Result], help_time: float, about: str) -> str:
         "Python and without listing the input's events. *First call*: one sample in a new process, after the",
         "imports.",
         "",
-        f"| {' | '.join(head)} |",
-        f"|{'-|' * len(head)}",
-        *(f"| {' | '.join(row)} |" for row in rows),
-        "",
+        *table(head, rows),
         f"`snncc --help`: {help_time:.2f} s of processor time.",
     ]
     return "\n".join(lines) + "\n"

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measure import in_turns, machine
+from benchmarks.tables import table
 from benchmarks.workloads import WORKLOADS, Workload, w1, w1_small
 from snncc import simulator
 from snncc.chips import Chip, CoreLimits, Discipline, Entry, load_chip
@@ -220,15 +221,6 @@ def placement_rows(name: str) -> list[list[str]]:
             ]
         )
     return rows
-
-
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    return [
-        f"| {' | '.join(head)} |",
-        f"|{'-|' * len(head)}",
-        *(f"| {' | '.join(row)} |" for row in rows),
-        "",
-    ]
 
 
 def draw(found: Mapping[str, list[tuple[int, int, float, float]]]) -> None:

@@ -15,6 +15,7 @@ from benchmarks.workloads import Workload
 from snncc.simulator.layer_kernel import MAP_ROWS, OF_NEXT, TO_NEXT, UNIT, UNITS
 from snncc.simulator.layer_run import run_layer
 from snncc.simulator.layer_table import WIDTHS, aligned, layer_table
+from snncc.simulator.layer_weights import arranged
 from snncc.simulator.plan import plan_of
 from snncc.simulator.sheet import Sheet
 from snncc.simulator.simd import lanes_of
@@ -56,14 +57,14 @@ def c_scatter(sheet: Sheet, library: ctypes.CDLL) -> Callable[[], None]:
             starts = stream.starts.copy()
             events = stream.events[: starts[-1]].copy()
             sums = aligned(np.zeros(table.input_size), "i2")
-            n = arrays.numbers
+            weights, n = aligned(arranged(source, prepared.layer.grid, 16), "i1"), arrays.numbers
             about = Source(
                 *(events.ctypes.data, starts.ctypes.data, arrays.rows.ctypes.data, arrays.codes.ctypes.data),
                 *(stream.batch * stream.timesteps, int(n[MAP_ROWS]), int(n[TO_NEXT]), int(n[OF_NEXT])),
             )
-            kept.append((events, starts, arrays, sums, about))
+            kept.append((events, starts, arrays, sums, weights, about))
             run = ctypes.c_int64(int(max(n[UNIT], 1) * n[UNITS]) * lanes_of(16))
-            addresses = (ctypes.c_void_p(a.ctypes.data) for a in (sums, arrays.weights))
+            addresses = (ctypes.c_void_p(a.ctypes.data) for a in (sums, weights))
             calls.append((run, ctypes.byref(about), *addresses))
 
     def scatter() -> None:

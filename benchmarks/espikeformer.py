@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 import snncc
 from benchmarks.measure import machine
+from benchmarks.tables import table
 from snncc import measure
 from snncc.api.program import Program
 from snncc.ir import DynamicSynapse
@@ -119,6 +120,20 @@ def run_apart(part: str) -> dict[str, Any]:
     return found
 
 
+HEAD = (
+    *("rounding", "spiking layers", "lowest rate", "numbers compared", "differing, stage by stage"),
+    *("largest error of a logit", "exact ties"),
+)
+
+
+def exact_row(one: dict[str, Any]) -> list[object]:
+    """One rounding, for the table with `HEAD`."""
+    return [
+        *(one["rounding"], one["layers"], f"{one['lowest rate']:.2f}", f"{one['compared']:,}"),
+        *(", ".join(map(str, one["differing"])), f"{one['largest output error']:.3g}", one["ties"]),
+    ]
+
+
 def report(about: str, exact: list[dict[str, Any]], cost: dict[str, Any]) -> str:
     """Everything, in Markdown."""
     trace, compile_time, first, second = cost["seconds"]
@@ -129,18 +144,7 @@ def report(about: str, exact: list[dict[str, Any]], cost: dict[str, Any]) -> str
         "",
         "## E-SpikeFormer t: PyTorch (float64) against the compiled graph of spikes",
         "",
-        "| rounding | spiking layers | lowest rate | numbers compared | differing, stage by stage "
-        "| largest error of a logit | exact ties |",
-        "|-|-|-|-|-|-|-|",
-    ]
-    for one in exact:
-        differing = ", ".join(map(str, one["differing"]))
-        lines.append(
-            f"| {one['rounding']} | {one['layers']} | {one['lowest rate']:.2f} | {one['compared']:,} | "
-            f"{differing} | {one['largest output error']:.3g} | {one['ties']} |"
-        )
-    lines += [
-        "",
+        *table(HEAD, map(exact_row, exact)),
         "## E-SpikeFormer s: 8-bit weights, on the simulator",
         "",
         f"- trace {trace:.1f} s, compile {compile_time:.1f} s, first run {first:.1f} s, second "
@@ -154,14 +158,15 @@ def report(about: str, exact: list[dict[str, Any]], cost: dict[str, Any]) -> str
         "",
         "Layer by layer (a `skip` is a synapse of weight one, which brings a signal onto a grid):",
         "",
-        "| layer | M AC | M MAC | uJ |",
-        "|-|-|-|-|",
-        *(
-            f"| {name} | {ac / 1e6:,.2f} | {mac / 1e6:,.2f} | {joules * 1e6:,.2f} |"
-            for name, ac, mac, joules in cost["layers"]
+        *table(
+            ["layer", "M AC", "M MAC", "uJ"],
+            [
+                [name, *(f"{number / 1e6:,.2f}" for number in (ac, mac)), f"{joules * 1e6:,.2f}"]
+                for name, ac, mac, joules in cost["layers"]
+            ],
         ),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,31 +21,42 @@ TURN = 0.005
 """Seconds that a turn of a short job lasts at least: it is run again and again, as one that is in use."""
 
 
-def in_turns(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each job, after one round that does not count.
+class Turn(NamedTuple):
+    """Seconds of one run of a job.
 
-    One round gives each job a turn: it is run once untimed where it is short (what the job before it left in
-    the caches is none of its own), then as often as `TURN` needs.
+    *cold*: of the first in its turn, which finds in the caches what the job before it has left there. *hot*:
+    the mean of those that follow; a job that fills its turn has one run, which is both.
     """
-    times: dict[str, list[float]] = {name: [] for name in jobs}
+
+    cold: float
+    hot: float
+
+
+def in_turns(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of each job, hot; each has a turn in every round, and one before that does not count."""
     repeats = {name: repeats_of(job) for name, job in jobs.items()}
-    for _ in range(rounds):
-        for name, job in jobs.items():
-            if repeats[name] > 1:
-                job()
-            start = time.perf_counter()
-            for _ in range(repeats[name]):
-                job()
-            times[name].append((time.perf_counter() - start) / repeats[name])
-    return {name: median(values) for name, values in times.items()}
+    turns = [{name: turn(job, repeats[name]) for name, job in jobs.items()} for _ in range(rounds)]
+    return {name: median(one[name].hot for one in turns) for name in jobs}
+
+
+def turn(job: Callable[[], object], repeats: int) -> Turn:
+    """Run *job* once, and *repeats* times again if these are several."""
+    cold = seconds_of(job)
+    return Turn(cold, cold if repeats == 1 else seconds_of(job, repeats))
 
 
 def repeats_of(job: Callable[[], object]) -> int:
-    """How often *job* is run in a turn."""
+    """How often *job* is run in a turn, so that it takes `TURN`."""
     job()
+    return max(1, round(TURN / max(seconds_of(job), 1e-6)))
+
+
+def seconds_of(job: Callable[[], object], repeats: int = 1) -> float:
+    """The time of one run of *job*, the mean of *repeats*."""
     start = time.perf_counter()
-    job()
-    return max(1, round(TURN / max(time.perf_counter() - start, 1e-6)))
+    for _ in range(repeats):
+        job()
+    return (time.perf_counter() - start) / repeats
 
 
 FIRST_CALL = """

@@ -9,206 +9,41 @@ everywhere, and the page shows what follows from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import sqrt
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from snncc.chips import Chip, load_chip
-from snncc.ir import (
-    Dense,
-    Input,
-    Kind,
-    LeakRounding,
-    Neuron,
-    NeuronParameters,
-    Node,
-    Numbers,
-    Output,
-    Over,
-    SpikeGraph,
-    wires,
+from benchmarks.published_figures import (
+    BRANCH_W,
+    CEOLINI,
+    IDLE_W,
+    INFERENCE_J,
+    PER_SECOND,
+    REST_W,
+    RUNNING_W,
+    SYNAPSES,
+    X86_W,
+    YAO,
+    consistency,
+    joules_per_spike,
+    joules_per_synapse,
 )
-from snncc.mapping import map_network, network_of
-from snncc.simulator.machine import Level, MachineProgram, energy_of, program_of, run_machine
+from benchmarks.published_keyword import (
+    BRANCH_LAYERS,
+    BRANCH_WIDTH,
+    BRANCHES,
+    LOIHI,
+    RATES,
+    TIMESTEPS,
+    branch_watts,
+    inference,
+    line,
+    rate_at,
+    static_watts,
+)
+from snncc.chips import Chip, load_chip
 
 RESULTS = Path(__file__).with_name("PUBLISHED.md")
-TIMESTEPS = 10
-RATES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2)
-LOIHI = ("loihi1-sanafe2025", "loihi1-davies2018")
-SAMPLES = 3
-BRANCHES, BRANCH_LAYERS, BRANCH_WIDTH = 4, 10, 256
-
-IDLE_W, RUNNING_W, PER_SECOND, INFERENCE_J = 0.029, 0.110, 296, 0.27e-3
-"""Keyword spotting on Loihi 1 (Applied Brain Research)."""
-BRANCH_W = 1.85e-3
-"""Power of each added branch in the same measurement (slope, R2 0.9998)."""
-X86_W = 0.065
-"""The x86 cores of a chip (Frady et al. 2020)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One network of Ceolini et al. 2020: mean power, time and energy of an inference."""
-
-    name: str
-    watts: float
-    seconds: float
-    joules: float
-
-
-CEOLINI = (
-    Task("EMG", 29.4e-3, 5.89e-3, 173.2e-6),
-    Task("DVS", 109.0e-3, 7.48e-3, 815.3e-6),
-    Task("fusion", 137.2e-3, 8.05e-3, 1104.5e-6),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """One column of Table 1 of Yao et al. 2024: a window of 540 ms on Speck."""
-
-    name: str
-    watts: float
-    spikes: float
-
-
-YAO = (
-    Window("Gesture, vanilla", 9.5e-3, 1.0e6),
-    Window("Gesture, dynamic", 3.8e-3, 0.4e6),
-    Window("Gait-day, vanilla", 16.1e-3, 2.9e6),
-    Window("Gait-day, dynamic", 7.3e-3, 1.2e6),
-    Window("Gait-night, vanilla", 46.8e-3, 3.3e6),
-    Window("Gait-night, dynamic", 12.3e-3, 1.5e6),
-)
-REST_W, WINDOW_S = 0.42e-3, 0.54
-SYNAPSES = (72, 288)
-"""The fewest and most synaptic operations of a spike in that network, as the chip file takes them."""
-
-
-def keyword_network(branches: int, seed: int = 7) -> SpikeGraph:
-    """390-256-256-29, leaky, all to all; each branch is 10 layers of 256 behind the second hidden one."""
-    rng = np.random.default_rng(seed)
-    nodes: list[Node] = [Input(name="x", shape=(390,), kind=Kind.SPIKE)]
-    sizes = {"x": 390}
-
-    def layer(name: str, source: str, size: int) -> str:
-        weight = np.clip(np.rint(rng.normal(0, 20, (size, sizes[source]))), -127, 127).astype(np.int8)
-        p = NeuronParameters(
-            theta=np.array(300),
-            rho=np.array(300),
-            leak=np.array(15),
-            leak_shift=4,
-            leak_rounding=LeakRounding.FLOOR,
-            v_bits=24,
-        )
-        nodes.append(Dense(name=f"{name} synapses", inputs=wires(source), weight=weight))
-        nodes.append(Neuron(name=name, inputs=wires(f"{name} synapses"), parameters=p))
-        sizes[name] = size
-        return name
-
-    second = layer("hidden 2", layer("hidden 1", "x", 256), 256)
-    ends = [layer("classes", second, 29)]
-    for branch in range(branches):
-        end = second
-        for depth in range(BRANCH_LAYERS):
-            end = layer(f"branch {branch + 1}.{depth + 1}", end, BRANCH_WIDTH)
-        ends.append(end)
-    nodes += [Output(name=f"out {end}", inputs=wires(end), over=Over.SUM) for end in ends]
-    graph = SpikeGraph(tuple(nodes), Numbers.INTEGER, "keyword spotting")
-    graph.verify()
-    return graph
-
-
-@dataclass(frozen=True, slots=True)
-class Inference:
-    """Means of one inference on a chip: events in joules by kind, synaptic operations, time."""
-
-    kinds: Mapping[str, float]
-    synapses: float
-    seconds: float
-    cores: int
-
-    @property
-    def joules(self) -> float:
-        """All events."""
-        return float(sum(self.kinds.values()))
-
-
-@cache
-def placed(chip: str, branches: int) -> MachineProgram:
-    """The network with *branches* on *chip*."""
-    return program_of(map_network(network_of(keyword_network(branches)), load_chip(chip)))
-
-
-@cache
-def inference(chip: str, branches: int, rate: float) -> Inference:
-    """An inference of T = 10 in which every neuron and input fires at *rate*, a mean over samples."""
-    program, found = placed(chip, branches), []
-    populations = program.placement.network.populations
-    for sample in range(SAMPLES):
-        rng = np.random.default_rng([sample, round(rate * 1e9)])
-        trains: dict[str, NDArray[np.int64]] = {
-            name: (rng.random((TIMESTEPS, 1, populations[name].size)) < rate).astype(np.int64)
-            for name in program.placement.network.senders
-        }
-        timing, _ = run_machine(program, trains, Level.CYCLE)
-        fired = {name: train.sum(axis=(0, 1)) for name, train in trains.items()}
-        energy = energy_of(program, timing, fired)
-        found.append((energy.kinds, timing.events["dense"].sum(), timing.total))
-    kinds = {name: float(np.mean([one[0][name] for one in found])) for name in found[0][0]}
-    unit = program.placement.chip.time_unit
-    synapses, ticks = (float(np.mean([one[k] for one in found])) for k in (1, 2))
-    cores = len({part.core for part in program.placement.parts})
-    return Inference(kinds, synapses, ticks * unit, cores)
-
-
-def branch_watts(chip: str, rate: float) -> float:
-    """What a branch adds to the power at 296 inferences a second."""
-    added = inference(chip, BRANCHES, rate).joules - inference(chip, 0, rate).joules
-    return added / BRANCHES * PER_SECOND
-
-
-def line(xs: Sequence[float], ys: Sequence[float]) -> tuple[float, float]:
-    """Offset and slope of the line of least squares.
-
-    >>> [round(number, 6) for number in line([0, 1, 2], [1, 3, 5])]
-    [1.0, 2.0]
-    """
-    slope, offset = np.polyfit(xs, ys, 1)
-    return float(offset), float(slope)
-
-
-def rate_at(watts: float, rates: Sequence[float], found: Sequence[float]) -> float:
-    """The rate at which the line through *found* has *watts*."""
-    offset, slope = line(rates, found)
-    return (watts - offset) / slope
-
-
-def static_watts(chip: Chip) -> tuple[float, float]:
-    """Static power of *chip*, low and high."""
-    low, high = (chip.static.per_chip[k] + chip.static.per_core[k] * chip.fabric.cores for k in (0, 1))
-    return low, high
-
-
-def consistency(task: Task) -> float:
-    """Power x time over the energy that is published beside them."""
-    return task.watts * task.seconds / task.joules
-
-
-def joules_per_spike(window: Window) -> float:
-    """Dynamic energy of a window over its spikes."""
-    return (window.watts - REST_W) * WINDOW_S / window.spikes
-
-
-def joules_per_synapse(windows: Sequence[Window] = YAO) -> tuple[float, float]:
-    """The least and most that a synaptic operation can have taken, if a spike causes 72 to 288 of them."""
-    each = [joules_per_spike(window) for window in windows]
-    return min(each) / max(SYNAPSES), max(each) / min(SYNAPSES)
 
 
 @dataclass(frozen=True, slots=True)

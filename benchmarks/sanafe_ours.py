@@ -14,7 +14,15 @@ from benchmarks.sanafe_oracle import their_core
 from snncc import simulator
 from snncc.chips import Chip
 from snncc.mapping import Placement, Role
-from snncc.simulator.machine import Energy, Level, MachineProgram, energy_of, program_of, run_machine
+from snncc.simulator.machine import (
+    Energy,
+    Level,
+    MachineProgram,
+    class_counts,
+    energy_of,
+    program_of,
+    run_machine,
+)
 from snncc.simulator.timing import Timing
 
 Ints = NDArray[np.int64]
@@ -37,7 +45,7 @@ class Ours:
     def energy(self, timing: Timing) -> Energy:
         """Joules of a run."""
         fired = {name: train.sum(axis=(0, 1)) for name, train in self.trains.items()}
-        return energy_of(self.program, timing, fired)
+        return energy_of(self.program, timing, class_counts(self.program, fired))
 
     @property
     def cores(self) -> int:

@@ -83,8 +83,11 @@ SPEED = """\
 ### Speed
 
 One thread each, in turns, medians. Ours: functional simulation and machine with energies, as a user calls
-it; theirs: `sim()` alone, without traces. Their file for Loihi has 1,024 units for inputs on each of 128
-cores, which take about 1.7 GB and hardly any time; in the measured runs a core has as many as it has
-inputs. Memory: peak of a process of its own with one run (theirs with reading the network as lists, which
-its Python interface takes). The machine was shared with other work: single times vary, ratios less so.
+it; theirs: `sim()` alone, without traces, on a chip just loaded. Ours are given twice, hot / cold
+(`benchmarks/measure.py`): cold is the first run after the job before it in the turn, hot the mean of those
+that follow for 5 ms, as every benchmark here takes it; a run that fills its turn is both. Their file for
+Loihi has 1,024 units for inputs on each of 128 cores, which take about 1.7 GB and hardly any time; in the
+measured runs a core has as many as it has inputs. Memory: peak of a process of its own with one run (theirs
+with reading the network as lists, which its Python interface takes). The machine was shared with other
+work: single times vary, ratios less so.
 """

@@ -113,7 +113,7 @@ class Builder:
             for gain in self.waiting.pop(name, ()):
                 self.add(gain)
         title = text_note(self.nir.notes, "name") or "nir"
-        return SpikeGraph(tuple(self.nodes), name=title, timesteps=timesteps, layout=layout)
+        return SpikeGraph(tuple(self.nodes), name=title, timesteps=timesteps, layout=layout, dt=self.dt)
 
     def sender(self, name: str) -> str:
         return self.fresh(f"{name}.out") if self.nir.units[name].kind == "Conv1d" else name

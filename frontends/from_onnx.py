@@ -17,7 +17,7 @@ from snncc.errors import BadFile, BadInput, CannotTrace, InvalidGraph
 from snncc.frontends import onnx_linear, onnx_moves, onnx_quantized
 from snncc.frontends.archive import shortened
 from snncc.frontends.onnx_file import CODES, MAXIMUM_SIGNALS, Constant, Entry, OnnxModel, read_onnx
-from snncc.frontends.onnx_signals import RESERVED, Codes, Refused, Signal, Value, Walk, refusal
+from snncc.frontends.onnx_signals import RESERVED, Codes, Reading, Refused, Signal, Value, Walk, refusal
 from snncc.ir import Input, Kind, Layout, Output, Over, Presence, Shape, SpikeGraph, wires
 
 
@@ -27,19 +27,26 @@ def load_onnx(path: str | Path, input_shape: Shape | None = None) -> SpikeGraph:
     *input_shape* is that of one sample, needed where the file leaves it open. Raises `BadFile` for damage,
     `CannotTrace`, naming the node, for what has no image in the graph.
     """
-    model = read_onnx(Path(path))
+    return read_graph(Path(path), input_shape)[1]
+
+
+def read_graph(
+    path: Path, input_shape: Shape | None = None
+) -> tuple[OnnxModel, SpikeGraph, Mapping[str, Reading]]:
+    """As `load_onnx`: what the file holds, its graph, and what of the model each neuron counts."""
+    model = read_onnx(path)
     try:
-        graph = graph_of(model, input_shape)
+        graph, readings = graph_of(model, input_shape)
         graph.verify()
     except InvalidGraph as problem:
         raise CannotTrace(f"{path}: {problem.message}", hint=problem.hint) from None
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as problem:
         raise BadFile(f"{path}: is damaged ({shortened(problem)})") from None
-    return graph
+    return model, graph, readings
 
 
-def graph_of(model: OnnxModel, input_shape: Shape | None = None) -> SpikeGraph:
-    """The graph of *model*."""
+def graph_of(model: OnnxModel, input_shape: Shape | None) -> tuple[SpikeGraph, Mapping[str, Reading]]:
+    """The graph of *model*, and what of the model its neurons count."""
     where = str(model.path)
     if len(model.inputs) != 1:
         names = ", ".join(entry.name for entry in model.inputs) or "none"
@@ -65,7 +72,8 @@ def graph_of(model: OnnxModel, input_shape: Shape | None = None) -> SpikeGraph:
         if isinstance(node, Output) or node.name in needed:
             needed |= {node.name, *(wire.source for wire in node.inputs)}
     nodes = [node for node in walk.nodes if node.name in needed]
-    return SpikeGraph((*nodes, *outputs), name=model.path.stem, timesteps=1, layout=Layout.B)
+    graph = SpikeGraph((*nodes, *outputs), name=model.path.stem, timesteps=1, layout=Layout.B)
+    return graph, {name: one for name, one in walk.readings.items() if name in needed}
 
 
 def enter(walk: Walk, entry: Entry, where: str, given: Shape | None) -> Signal:
@@ -108,7 +116,7 @@ def output_of(walk: Walk, where: str, name: str, number: int, count: int) -> Out
     try:
         if isinstance(value, Codes):
             one, zero = np.ones((), np.float32), np.zeros((), np.int64)
-            value = onnx_quantized.dequantized(walk, value, one, zero)
+            value = onnx_quantized.dequantized(walk, value, one, zero, name)
         if isinstance(value, Constant):
             raise CannotTrace(f"{where}: its output {name!r} is a constant, nothing of the input reaches it")
         if not value.is_plain:

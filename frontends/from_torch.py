@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from snncc.errors import BadInput, CannotTrace
 from snncc.frontends.behavior_models import with_recognized
 from snncc.frontends.cells import prepare
+from snncc.frontends.observation import first_difference
 from snncc.frontends.torch_check import check
 from snncc.frontends.torch_codes import RepeatsInput
-from snncc.frontends.torch_observe import Observation, observe
+from snncc.frontends.torch_observe import observe
 from snncc.frontends.torch_options import Options, example, options, repeating_inside, resized
 from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_run import ModelFails, call_model_of_the_user, copied, untouched
-from snncc.frontends.torch_session import Recording, first_difference, record
+from snncc.frontends.torch_session import Recording, record
 from snncc.ir import SpikeGraph
 
 SAMPLES = 2
@@ -166,4 +167,4 @@ def compare_with(
         )
 
 
-__all__ = ["Observation", "observe", "trace"]
+__all__ = ["observe", "trace"]

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from snncc.frontends.onnx_file import CODES, Constant
-from snncc.frontends.onnx_signals import Codes, Refused, Signal, Value, Walk, sample_axis
+from snncc.frontends.onnx_signals import Codes, Reading, Refused, Signal, Value, Walk, sample_axis
 from snncc.frontends.staircase import (
     SCALES,
     NoStaircase,
@@ -51,7 +51,7 @@ def dequantize_linear(walk: Walk) -> Value:
         after = walk.add(Affine(name=walk.name(), inputs=wires(value.node), gain=real))
         return shifted(replace(after, unit=real, least=0.0), 0, real, along(walk, zero, rank))
     rank = len(value.source.shape)
-    return dequantized(walk, value, along(walk, scale, rank), along(walk, zero, rank))
+    return dequantized(walk, value, along(walk, scale, rank), along(walk, zero, rank), walk.now.outputs[0])
 
 
 def code_kind(value: Value) -> int | None:
@@ -115,8 +115,8 @@ def code_of(x: Array, quantizer: Quantizer) -> Array:
     return np.asarray(np.clip(level, quantizer.low, quantizer.high))
 
 
-def dequantized(walk: Walk, codes: Codes, scale: Array, zero: Array) -> Signal:
-    """The neuron that yields *codes* of its input, times *scale*."""
+def dequantized(walk: Walk, codes: Codes, scale: Array, zero: Array, value: str) -> Signal:
+    """The neuron that yields *codes* of its input, times *scale*: the ONNX value *value*."""
     quantizer, source = codes.quantizer, codes.source
     if quantizer.high <= quantizer.low:
         raise Refused(f"has the codes {quantizer.low} to {quantizer.high}: nothing of the input is left")
@@ -135,6 +135,7 @@ def dequantized(walk: Walk, codes: Codes, scale: Array, zero: Array) -> Signal:
         name = walk.name(call=codes.made_by)
         p = counting(steps, quantizer, scale)
         neuron = walk.add(Neuron(name=name, inputs=wires(source.node), parameters=p), codes.made_by)
+        walk.readings[name] = Reading(value, p.scale, np.asarray(least - zero, np.float64))
         walk.made[key] = shifted(replace(neuron, unit=p.scale, least=0.0), least, p.scale, zero)
     return walk.made[key]
 

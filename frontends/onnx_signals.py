@@ -68,6 +68,15 @@ class Codes:
 Value = Constant | Signal | Codes
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Where a runtime yields what a neuron counts: the ONNX value *name* is ``(n + shift) scale``."""
+
+    name: str
+    scale: Array
+    shift: Array
+
+
 @dataclass
 class Walk:
     """The graph so far, and the ONNX values by name."""
@@ -78,6 +87,8 @@ class Walk:
     batch: int | None = None
     call: Call | None = None
     made: dict[Any, Signal] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
+    """By neuron."""
 
     def value(self, index: int) -> Value:
         """Input *index* of the current node."""

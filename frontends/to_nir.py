@@ -50,19 +50,20 @@ from snncc.ir import (
 VERSIONS = ("1.0.8", "1.0.4")
 """Of the file: since 1.0.6 a spike resets to v_reset, before it subtracts the threshold."""
 STEP = 1e-4
-"""Seconds of a timestep, where nothing else is said: what most frameworks take."""
+"""Seconds of a timestep, where neither the network nor the user says it: what most frameworks take."""
 MOST_DIAGONAL = 1 << 11
 NOTHING: Mapping[str, Value] = {}
 
 
 def save_nir(
-    graph: SpikeGraph, path: Path, *, dt: float = STEP, lossy: bool = False, version: str = VERSIONS[0]
+    graph: SpikeGraph, path: Path, *, dt: float | None = None, lossy: bool = False, version: str = VERSIONS[0]
 ) -> tuple[str, ...]:
     """Write *graph* to *path*; says what readers other than snncc will miss.
 
-    A timestep becomes *dt* seconds. Raises `CannotLower` for what NIR has no node for, and, unless *lossy*,
-    with every loss; `BadInput`, `BadFile`, `MissingDependency`.
+    A timestep becomes *dt* seconds (default: `step_of`). Raises `CannotLower` for what NIR has no node for,
+    and, unless *lossy*, with every loss; `BadInput`, `BadFile`, `MissingDependency`.
     """
+    dt = step_of(graph) if dt is None else dt
     if not 0 < dt < np.inf:
         raise BadInput(f"dt is a time in seconds, more than 0, not {dt}")
     if version not in VERSIONS:
@@ -82,6 +83,11 @@ def save_nir(
         raise listed("NIR cannot say", exporter.losses, hint)
     write_nir(nir, path)
     return tuple(exporter.losses)
+
+
+def step_of(graph: SpikeGraph) -> float:
+    """Seconds of a timestep of *graph*: those it was read with, or `STEP`."""
+    return STEP if graph.dt is None else graph.dt
 
 
 def listed(what: str, items: list[str], hint: str) -> CannotLower:

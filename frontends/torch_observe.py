@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,31 +12,19 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from snncc.errors import BadInput, NotEqual
+from snncc.errors import BadInput
 from snncc.frontends.behavior_models import with_recognized
 from snncc.frontends.cells import prepare
+from snncc.frontends.observation import Observation, check_is_one
 from snncc.frontends.torch_codes import RepeatsInput
 from snncc.frontends.torch_options import Options, repeating_inside, repeats_inside, resized
 from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_run import call_model_of_the_user, copied, named_outputs, untouched
-from snncc.frontends.torch_session import Recording, first_difference, output_values, record
+from snncc.frontends.torch_session import Recording, output_values, record
 from snncc.ir import Array, Output, Over, Presence, SpikeGraph
 
 CHUNK = 16
 """Samples that are recorded together: the recording keeps every value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """Real values in the graph's own order.
-
-    *values* [T, B, *shape] by node, for those nodes that are a tensor in PyTorch; *outputs* of the model in
-    float64, *outputs32* in its own type: [T, B, *shape], or [B, *shape] where they are reduced over time.
-    """
-
-    values: Mapping[str, Array]
-    outputs: Mapping[str, Array]
-    outputs32: Mapping[str, Array]
 
 
 def observe(model: nn.Module, graph: SpikeGraph, data: ArrayLike) -> Observation:
@@ -113,11 +101,7 @@ def observe_chunk(
     except RepeatsInput as problem:
         chosen = repeating_inside(model, chosen, problem) or chosen
         recording = record(model, chosen.swapped(given), chosen, chosen.calls)
-    if difference := first_difference(without_reduction(graph), without_reduction(recording.graph)):
-        raise NotEqual(
-            f"{difference}: the model is not the one that the graph was traced from",
-            hint="trace and compile the model again",
-        )
+    check_is_one(without_reduction(graph), without_reduction(recording.graph), "the model")
     outputs, outputs32 = dict(recording.outputs), plain(model, recording, chosen, given, in_float64=False)
     if is_short:
         # A reduction over two timesteps is not that over one, whose axes cannot be told apart.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
 from snncc.frontends.cells import prepare
+from snncc.frontends.observation import first_difference
 from snncc.frontends.torch_build import Builder, Place
 from snncc.frontends.torch_codes import ADDRESS_BITS, NODE_SHIFT, Grid, Mixed, Signal, prod
 from snncc.frontends.torch_frames import PART_HINT, Frame, times_of
@@ -22,8 +23,7 @@ from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_refusals import refuse
 from snncc.frontends.torch_run import call_model_of_the_user, copied, named_outputs, unwrapped
 from snncc.frontends.torch_sequences import patch_sequences
-from snncc.ir import Array, Layout, NeuronParameters, Node, Output, Over, SpikeGraph, Wire, wires
-from snncc.ir.arrays import same
+from snncc.ir import Array, Layout, Output, Over, SpikeGraph, wires
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,44 +138,3 @@ def output(recorder: Recorder, name: str, tensor: Tensor) -> Frame:
     except Mixed as problem:
         raise problem.at(f"{name}: the output of the model") from None
     return replace(frame, shape=frame.shape or (1,))
-
-
-def first_difference(left: SpikeGraph, right: SpikeGraph) -> str:
-    """The first node in which two graphs differ, as a diagnostic names it; empty if they are one."""
-    for a, b in zip(left.nodes, right.nodes, strict=False):
-        if not equal(a, b):
-            return f"{b.name} ({b.origin})" if b.origin else b.name
-    if len(left.nodes) != len(right.nodes):
-        longer = max(left, right, key=lambda graph: len(graph.nodes))
-        node = longer.nodes[min(len(left.nodes), len(right.nodes))]
-        return f"{node.name} ({node.origin})" if node.origin else node.name
-    return ""
-
-
-def equal(left: Node, right: Node) -> bool:
-    """Whether two nodes are the same in every field, numbers up to rounding."""
-    if type(left) is not type(right):
-        return False
-    return all(
-        equal_values(getattr(left, f.name), getattr(right, f.name))
-        for f in fields(left)
-        if f.name != "origin"
-    )
-
-
-def equal_values(left: object, right: object) -> bool:
-    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
-        return same(left, right) or (
-            left.shape == right.shape and bool(np.allclose(left, right, 1e-12, 1e-15))
-        )
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
-        return set(left) == set(right) and all(equal_values(left[name], right[name]) for name in left)
-    if isinstance(left, NeuronParameters) and isinstance(right, NeuronParameters):
-        return all(equal_values(getattr(left, f.name), getattr(right, f.name)) for f in fields(left))
-    if (
-        isinstance(left, tuple)
-        and isinstance(right, tuple)
-        and all(isinstance(w, Wire) for w in (*left, *right))
-    ):
-        return [(w.source, w.delay) for w in left] == [(w.source, w.delay) for w in right]
-    return bool(left == right)

@@ -17,7 +17,7 @@ from snncc.reference import enter
 from snncc.reference.inputs import Data, by_input, check_tables
 from snncc.reference.side import check_trains
 from snncc.simulator.chunk import run_chunk
-from snncc.simulator.dense_synapse import one_thread
+from snncc.simulator.dense_synapse import ONE_THREAD
 from snncc.simulator.plan import Plan, plan_of
 from snncc.simulator.result import Part, Run, run_of, state_part
 
@@ -58,7 +58,7 @@ def run(
         nonlocal done
         start, stop = bound
         before = None if state is None else state_part(state, start, stop)
-        part = run_chunk(plan, data, start, stop, timesteps, before, keep_state=keep_state, firing=firing)
+        part = run_chunk(plan, data, start, stop, timesteps, before, keep_state, firing)
         if progress is not None:
             with lock:
                 done += stop - start
@@ -66,7 +66,7 @@ def run(
         return part
 
     try:
-        with one_thread() if plan.multiplies else nullcontext():
+        with ONE_THREAD if plan.multiplies else nullcontext():
             if workers == 1 or len(bounds) == 1:
                 parts = [one(bound) for bound in bounds]
             else:

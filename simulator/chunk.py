@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from snncc.ir import Array
-from snncc.simulator.counting import Tally, plain
+from snncc.simulator.counting import Counts, Tally, plain
 from snncc.simulator.layer_run import Workspace
 from snncc.simulator.neuron_table import NeuronState
 from snncc.simulator.plan import Plan
+from snncc.simulator.replay import replay_of, replayed
 from snncc.simulator.result import Part
 from snncc.simulator.sheet import Sheet
 
@@ -22,10 +23,9 @@ def run_chunk(
     start: int,
     stop: int,
     timesteps: int,
-    state: Mapping[str, Any] | None = None,
-    *,
-    keep_state: bool = False,
-    firing: Collection[str] = (),
+    state: Mapping[str, Any] | None,
+    keep_state: bool,
+    firing: Collection[str],
 ) -> Part:
     """Execute *plan* on samples *start* to *stop* of [T or 1, B, *shape] of each input."""
     space = plan.spaces.pop() if plan.spaces else Workspace()
@@ -33,16 +33,22 @@ def run_chunk(
     if state is not None:
         sheet.elapsed, sheet.past = state["elapsed"], state["past"]
         sheet.states = {name: resumed(plan, name, values) for name, values in state["states"].items()}
-    for part in plan.parts:
-        sheet.run_part(part)
+    size = stop - start, timesteps
+    replay = space.replays.get(size)
+    if replay is None or not replayed(replay, sheet):
+        if replay is not None:
+            sheet = Sheet(plan, timesteps, stop - start, data, start, space)
+        for part in plan.parts:
+            sheet.run_part(part)
+        space.replays[size] = replay_of(sheet)
     outputs = {node.name: sheet.output(node) for node in plan.outputs}
     firings = {name: sheet.firings(name) for name in firing}
     plan.spaces.append(space)
     return Part(
         batch=stop - start,
         outputs=outputs,
-        spikes=sheet.spikes,
-        active=sheet.active,
+        spikes=Counts(sheet.counted, "spikes"),
+        active=Counts(sheet.counted, "active"),
         operations=Tally(sheet.operations),
         saturations=sheet.saturations,
         records=sheet.records,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -11,26 +11,75 @@ from numpy.typing import NDArray
 
 from snncc.ir import Array
 from snncc.reference import Operations
+from snncc.simulator.layer_run import LayerRun
+from snncc.simulator.stream import sums_between
 from snncc.simulator.synapse_kernel import weigh
 from snncc.simulator.synapse_table import Fan
 
 Ints = NDArray[np.int64]
 
 
-class Met(NamedTuple):
-    """What the spikes into a node met; *counts* [3, B] are synapses, those of nonzero weight, the spikes."""
+def accumulations(synapses: int, counts: Ints) -> Operations:
+    """An accumulation for each synapse that spikes met.
 
-    synapses: int
-    counts: Ints
-
-    def operations(self) -> Operations:
-        """The same, an accumulation for each synapse met."""
-        every, nonzero, received = self.counts
-        none = np.zeros(len(every), np.int64)
-        return Operations(self.synapses, received, every, nonzero, none, none, none)
+    *counts* [3, B] are synapses, those of nonzero weight, the spikes.
+    """
+    every, nonzero, received = counts
+    none = np.zeros(len(every), np.int64)
+    return Operations(synapses, received, every, nonzero, none, none, none)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+Met = tuple[int, LayerRun, int]
+"""How many synapses a node has, and in which layer, as which source, spikes met them."""
+
+
+class Fired(NamedTuple):
+    """How often the neurons of a node fired [B, T, ticks], and how many of them [B, T]."""
+
+    spikes: Ints
+    active: Ints
+
+
+class Sent(NamedTuple):
+    """What an input sent of which only the events are known; *ends* is where each timestep's events end."""
+
+    ends: Ints
+    batch: int
+    timesteps: int
+
+    @property
+    def active(self) -> Ints:
+        """How many neurons sent, [B, T]."""
+        return sums_between(self.ends, self.batch, self.timesteps)
+
+    @property
+    def spikes(self) -> Ints:
+        """How often they did, [B, T, 1]."""
+        return self.active[:, :, None]
+
+
+@dataclass(slots=True, eq=False)
+class Counts(Mapping[str, Ints]):
+    """One number (*what*) of those that were counted of each node, made when it is first looked at."""
+
+    counted: Mapping[str, Fired | Sent | LayerRun]
+    what: str
+    known: dict[str, Ints] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Ints:
+        found = self.known.get(name)
+        if found is None:
+            found = self.known[name] = getattr(self.counted[name], self.what)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.counted)
+
+    def __len__(self) -> int:
+        return len(self.counted)
+
+
+@dataclass(slots=True, eq=False)
 class Tally(Mapping[str, Operations]):
     """The operations of each node; what spikes met becomes `Operations` when it is first looked at."""
 
@@ -38,8 +87,9 @@ class Tally(Mapping[str, Operations]):
 
     def __getitem__(self, name: str) -> Operations:
         found = self.counted[name]
-        if isinstance(found, Met):
-            found = self.counted[name] = found.operations()
+        if isinstance(found, tuple):
+            synapses, layer, which = found
+            found = self.counted[name] = accumulations(synapses, layer.counts[which])
         return found
 
     def __iter__(self) -> Iterator[str]:

@@ -6,9 +6,10 @@ so every partial sum, in whatever order, is an integer that the float holds.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[Any]
 
 BREAK_EVEN = {np.float32: 0.4, np.float64: 0.6}
-"""From which share of nonzero numbers on the product is faster (`benchmarks/dense_share.py`)."""
+"""From which share of nonzero numbers on the product is faster (benchmarks/DENSE_SHARE.md)."""
 WORTH = 1 << 16
 """Multiplications below which nothing is gained."""
 BLOCK_BYTES = 1 << 21
@@ -44,6 +45,11 @@ class Matrix:
         kind = self.exact_kind(int(np.abs(x).max(initial=0)))
         if kind is None or np.count_nonzero(x) < BREAK_EVEN[kind] * x.size:
             return None
+        with ONE_THREAD:
+            return self.multiplied(x, kind)
+
+    def multiplied(self, x: Ints, kind: type[np.floating[Any]]) -> Ints:
+        """The product in floats of *kind*."""
         weight = self.weights.get(kind)
         if weight is None:
             weight = self.weights.setdefault(kind, arranged(self.node).astype(kind))
@@ -102,10 +108,29 @@ def windows_of(node: Conv, size: tuple[int, int], x: Ints, kind: Any) -> Floats:
     return np.lib.stride_tricks.as_strided(padded, shape, strides, writeable=False)
 
 
-def one_thread() -> AbstractContextManager[object]:
-    """Inside, the matrix product of NumPy takes one thread: a run shares out samples over its own."""
-    limit: AbstractContextManager[object] = controller().limit(limits=1, user_api="blas")
-    return limit
+class OneThread:
+    """Inside, the matrix product of NumPy takes one thread: a run shares out samples over its own.
+
+    That holds for the whole process: the first that enters says so, the last that leaves takes it back.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.limit = Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.limit.enter_context(controller().limit(limits=1, user_api="blas"))
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.limit.close()
+
+
+ONE_THREAD = OneThread()
 
 
 @cache

@@ -33,9 +33,12 @@ from snncc.simulator.simd_neuron import START, fire_block, settle_block
 NUMBERS = (
     *("timesteps", "samples", "rows", "row_blocks", "pitch", "origin", "plane_pitch", "ticks"),
     *("keep", "to_zero", "low", "high", "input_pitch", "input_origin", "settles"),
+    *("plane_bytes", "planes", "own_events"),
 )
+"""Of a layer; *own_events* and *planes* are addresses. The numbers of two sources follow."""
 TIMESTEPS, SAMPLES, ROWS, ROW_BLOCKS, PITCH, ORIGIN, PLANE_PITCH, TICKS = range(8)
-KEEP, TO_ZERO, LOW, HIGH, INPUT_PITCH, INPUT_ORIGIN, SETTLES = range(8, len(NUMBERS))
+KEEP, TO_ZERO, LOW, HIGH, INPUT_PITCH, INPUT_ORIGIN, SETTLES = range(8, 15)
+PLANE_BYTES, PLANES_AT, OWN_EVENTS_AT = range(15, len(NUMBERS))
 
 SOURCE = (
     *("map_rows", "follows", "early", "late", "unit", "units", "limit", "to_next", "of_next"),
@@ -126,10 +129,13 @@ def gather(
         at, there = to + block * BLOCK, of + block * weight_block
         total = gather_blocks(*((0, 0, 0, 0, 0, 0, 0, 0), sums, weights, at, there, event, end, codes, costs))
         block += 8
-    while block < blocks:
+    while blocks - block >= 2:
+        at, there = to + block * BLOCK, of + block * weight_block
+        total = gather_blocks(*((0, 0), sums, weights, at, there, event, end, codes, costs))
+        block += 2
+    if block < blocks:
         at, there = to + block * BLOCK, of + block * weight_block
         total = gather_blocks(*((0,), sums, weights, at, there, event, end, codes, costs))
-        block += 1
     return total
 
 
@@ -191,19 +197,8 @@ def charge(
 
 
 @kernel
-def run_kernel(
-    numbers: Any,
-    planes: Any,
-    state: Any,
-    inputs: Any,
-    weights: Any,
-    sources: Any,
-    events: Any,
-    starts: Any,
-    spikes: Any,
-    active: Any,
-    counts: Any,
-) -> int:
+def run_kernel(numbers: Any, state: Any, inputs: Any, weights: Any, starts: Any, results: Any) -> int:
+    # results: spikes [B, T, ticks], neurons that fired [B, T], what events of two sources met [2, 3, B]
     timesteps, rows, row_blocks = numbers[TIMESTEPS], numbers[ROWS], numbers[ROW_BLOCKS]
     settles = numbers[SETTLES]
     # zeros that stand for their types: to pass the arrays themselves on would count references
@@ -216,11 +211,15 @@ def run_kernel(
     base = inputs.ctypes.data
     first = state.ctypes.data + numbers[ORIGIN]
     arriving = base + numbers[INPUT_ORIGIN]
-    plane, plane_bytes = planes.ctypes.data, planes.shape[1] * state_bytes
-    out = events.ctypes.data
-    most_late = max(sources[0, LATE], sources[1, LATE])
+    plane, plane_bytes, out = numbers[PLANES_AT], numbers[PLANE_BYTES], numbers[OWN_EVENTS_AT]
+    one = numbers.ctypes.data + 8 * len(NUMBERS)
+    two = one + 8 * len(SOURCE)
+    samples = numbers[SAMPLES]
+    fired_at = samples * timesteps * ticks
+    met_at = fired_at + samples * timesteps
+    most_late = max(entry(one, LATE), entry(two, LATE))
     place = np.int64(0)
-    for b in range(numbers[SAMPLES]):
+    for b in range(samples):
         for block in range(inputs.size * inputs.itemsize // BLOCK):
             clear_block(base + block * BLOCK)
         for y in range(rows):
@@ -229,20 +228,21 @@ def run_kernel(
                 copy_block(here + block * BLOCK, there + block * BLOCK)
         for t in range(timesteps + most_late):
             for which in range(2):
-                sent = t - sources[which, EARLY] - sources[which, LATE]
+                source = two if which else one
+                sent = t - entry(source, EARLY) - entry(source, LATE)
                 is_over = t >= timesteps  # what is still on its way is counted, not added
-                if sources[which, MAP_ROWS] == 0 or sent < 0:
+                if entry(source, MAP_ROWS) == 0 or sent < 0:
                     continue
-                if is_over and t - timesteps >= sources[which, LATE]:
+                if is_over and t - timesteps >= entry(source, LATE):
                     continue
-                frame = b * timesteps + sent if sources[which, FOLLOWS] else b
-                source = sources.ctypes.data + 8 * sources.shape[1] * which
+                frame = b * timesteps + sent if entry(source, FOLLOWS) else b
                 every, nonzero, received = charge(
                     *(kind, sums, added, source, frame, is_over, base, first, numbers.ctypes.data)
                 )
-                counts[which, 0, b] += every
-                counts[which, 1, b] += nonzero
-                counts[which, 2, b] += received
+                met = met_at + 3 * samples * which + b
+                results[met] += every
+                results[met + samples] += nonzero
+                results[met + 2 * samples] += received
             if t >= timesteps:
                 continue
             beyond, fired = np.int64(0), np.int64(0)
@@ -272,7 +272,7 @@ def run_kernel(
                         n = found & 0xFFFFFFFF
                         if tick == 0:
                             fired += n
-                        spikes[b, t, tick] += n
+                        results[(b * timesteps + t) * ticks + tick] += n
                         place += n
                         beyond_block = found >> 32
                         if n == 0:
@@ -285,8 +285,8 @@ def run_kernel(
                 if ticks == 1:
                     fired += place - before
             if ticks == 1:
-                spikes[b, t, 0] = fired
-            active[b, t] = fired
+                results[b * timesteps + t] = fired
+            results[fired_at + b * timesteps + t] = fired
             starts[(b * timesteps + t + 1) * rows] = place
             if beyond and t + 1 < timesteps:
                 return 1

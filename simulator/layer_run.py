@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -11,8 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snncc.ir import Array
-from snncc.simulator.layer_kernel import EVENTS_AT, FOLLOWS, SAMPLES, STARTS_AT, TIMESTEPS, run_kernel
-from snncc.simulator.layer_match import Layer
+from snncc.simulator.layer_kernel import (
+    EVENTS_AT,
+    FOLLOWS,
+    OWN_EVENTS_AT,
+    SAMPLES,
+    STARTS_AT,
+    TIMESTEPS,
+    run_kernel,
+)
+from snncc.simulator.layer_match import Layer, Source
 from snncc.simulator.layer_table import WIDTHS, LayerTable, layer_table
 from snncc.simulator.simd import BLOCK
 from snncc.simulator.stream import Grid, Stream
@@ -20,6 +29,7 @@ from snncc.simulator.stream import Grid, Stream
 Ints = NDArray[np.int64]
 Size = tuple[int, int, int]
 """Samples, timesteps, ticks."""
+LONG = np.dtype(np.int64)
 MOST_STREAMS = 1000
 """Streams that a thread keeps, of all sizes together; with each layer's stream its `Job`."""
 
@@ -32,6 +42,21 @@ class Prepared:
     tables: dict[int, LayerTable | None] = field(default_factory=dict)
     narrowest: int = 0
     lock: Any = field(default_factory=Lock)
+    name: str = field(init=False)
+    ticks: int = field(init=False)
+    entering: tuple[str, ...] = field(init=False)
+    """The sources but for the layer itself."""
+    met: tuple[tuple[int, str], ...] = field(init=False)
+    """The number of each source and its synapse node."""
+    pools: tuple[Source, ...] = field(init=False)
+    """Sources with pools before their synapses."""
+
+    def __post_init__(self) -> None:
+        neuron, sources = self.layer.neuron, self.layer.sources
+        self.name, self.ticks = neuron.name, neuron.parameters.max_count or 1
+        self.entering = tuple(source.name for source in sources if source.name != neuron.name)
+        self.met = tuple((k, source.synapse.name) for k, source in enumerate(sources))
+        self.pools = tuple(source for source in sources if source.chain)
 
     def table(self, k: int) -> LayerTable | None:
         """The table for the *k*-th of `WIDTHS`, None where that cannot hold the layer's potentials."""
@@ -54,6 +79,8 @@ class Job:
     size: Size
     stream: Stream
     arguments: tuple[Array, ...]
+    counted: int
+    """Numbers that the kernel counts."""
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +90,8 @@ class Workspace:
     arrays: dict[tuple[str, str], Array] = field(default_factory=dict)
     streams: dict[tuple[str, Size], Stream] = field(default_factory=dict)
     jobs: dict[tuple[str, Size], Job] = field(default_factory=dict)
+    replays: dict[tuple[int, int], Any] = field(default_factory=dict)
+    """By samples and timesteps (see `snncc.simulator.replay`)."""
 
     def take(self, name: str, what: str, size: int, dtype: type[np.generic]) -> Array:
         """*size* numbers that begin at a whole block; what they hold is left from before."""
@@ -79,6 +108,7 @@ class Workspace:
         """Let go of what was made for any size."""
         self.streams.clear()
         self.jobs.clear()
+        self.replays.clear()
 
     def stream(self, name: str, grid: Grid, size: Size) -> Stream:
         """Room for all events that node *name* may send."""
@@ -93,18 +123,18 @@ class Workspace:
             stream = self.streams[name, size] = Stream(grid, batch, timesteps, events, starts)
         return stream
 
-    def job(self, layer: Layer, table: LayerTable, entering: Sequence[Stream], size: Size) -> Job:
-        """What the kernel needs to run *layer*."""
-        key = layer.neuron.name, size
-        job = self.jobs.get(key)
-        if job is None or (job.table, job.entering) != (table, entering):
-            job = self.jobs[key] = self.new_job(layer, table, entering, size)
+    def job(self, prepared: Prepared, table: LayerTable, entering: Sequence[Stream], size: Size) -> Job:
+        """What the kernel needs to run a layer."""
+        job = self.jobs.get((prepared.name, size))
+        if job is None or job.table is not table or job.entering != entering:
+            job = self.new_job(prepared.layer, table, entering, size)
+            self.jobs[prepared.name, size] = job
         return job
 
     def new_job(self, layer: Layer, table: LayerTable, entering: Sequence[Stream], size: Size) -> Job:
         name = layer.neuron.name
         numbers, sources = table.numbers.copy(), table.addressed.copy()
-        numbers[SAMPLES], numbers[TIMESTEPS], _ = size
+        numbers[SAMPLES], numbers[TIMESTEPS], ticks = size
         state = inputs = self.take(name, "state", table.state_size, INTEGERS[table.bits])
         if table.input_bits < table.bits:
             inputs = self.take(name, "inputs", table.input_size, INTEGERS[table.input_bits])
@@ -113,21 +143,36 @@ class Workspace:
             read = stream if source.name == name else next(others)
             sources[k, FOLLOWS] = read.timesteps > 1
             sources[k, EVENTS_AT], sources[k, STARTS_AT] = read.events.ctypes.data, read.starts.ctypes.data
+        numbers[OWN_EVENTS_AT] = stream.events.ctypes.data
+        numbers = np.concatenate([numbers, sources.reshape(-1)])
         weights = table.sources[0].weights
-        memory = state, inputs, weights, sources, stream.events, stream.starts
-        return Job(table, entering, size, stream, (numbers, table.planes, *memory))
+        counted = size[0] * size[1] * (ticks + 1) + 6 * size[0]
+        return Job(table, entering, size, stream, (numbers, state, inputs, weights, stream.starts), counted)
 
 
 class LayerRun(NamedTuple):
-    """What a layer did: its events, spikes [B, T, ticks], neurons that fired [B, T].
+    """All that the kernel counted of a layer, in one array."""
 
-    *counts* [sources, 3, B] has synapses met, those of nonzero weight, events received.
-    """
+    size: Size
+    results: Ints
 
-    stream: Stream
-    spikes: Ints
-    active: Ints
-    counts: Ints
+    @property
+    def spikes(self) -> Ints:
+        """How often neurons fired, [B, T, ticks]."""
+        return self.results[: prod(self.size)].reshape(self.size)
+
+    @property
+    def active(self) -> Ints:
+        """How many neurons fired, [B, T]."""
+        batch, timesteps, _ = self.size
+        start = prod(self.size)
+        return self.results[start : start + batch * timesteps].reshape(batch, timesteps)
+
+    @property
+    def counts(self) -> Ints:
+        """Of each source, [2, 3, B]: synapses met, those of nonzero weight, events received."""
+        batch = self.size[0]
+        return self.results[-6 * batch :].reshape(2, 3, batch)
 
 
 INTEGERS: dict[int, type[np.generic]] = {16: np.int16, 32: np.int32}
@@ -135,25 +180,19 @@ INTEGERS: dict[int, type[np.generic]] = {16: np.int16, 32: np.int32}
 
 def run_layer(
     prepared: Prepared, streams: Mapping[str, Stream], timesteps: int, batch: int, space: Workspace
-) -> LayerRun | None:
-    """Run a layer on the events of its sources; None where no width holds its potentials."""
-    layer = prepared.layer
-    name, size = layer.neuron.name, (batch, timesteps, layer.neuron.parameters.max_count or 1)
-    entering = [streams[source.name] for source in layer.sources if source.name != name]
+) -> tuple[Stream, LayerRun] | None:
+    """Run a layer on the events of its sources: what it sends, what was counted.
+
+    None where no width holds its potentials.
+    """
+    size = batch, timesteps, prepared.ticks
+    entering = [streams[name] for name in prepared.entering]
     for k in range(prepared.narrowest, len(WIDTHS)):
         table = prepared.table(k)
         if table is not None:
-            result = attempt(space.job(layer, table, entering, size))
-            if result is not None:
-                return result
+            job = space.job(prepared, table, entering, size)
+            results = np.zeros(job.counted, LONG)
+            if not run_kernel(*job.arguments, results):  # type: ignore[call-arg]
+                return job.stream, LayerRun(size, results)
         prepared.narrowest = max(prepared.narrowest, k + 1)
     return None
-
-
-def attempt(job: Job) -> LayerRun | None:
-    """Run a layer in one width; None where a potential comes too close to its limit."""
-    spikes, active = np.zeros(job.size, np.int64), np.zeros(job.size[:2], np.int64)
-    counts = np.zeros((2, 3, job.size[0]), np.int64)
-    if run_kernel(*job.arguments, spikes, active, counts):  # type: ignore[call-arg]
-        return None
-    return LayerRun(job.stream, spikes, active, counts)

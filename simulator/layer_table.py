@@ -14,6 +14,7 @@ from snncc.simulator.layer_match import Layer, Source
 from snncc.simulator.layer_weights import (
     arranged,
     entering_shape,
+    paired,
     reach,
     run_length,
     taps_across,
@@ -62,7 +63,7 @@ class LayerTable:
     input_size: int
     sources: tuple[SourceTable, ...]
     addressed: Ints
-    """`SOURCE` for two sources, but for the addresses of their events, which every run has anew."""
+    """`SOURCE` for two sources, but for the addresses of their events, which belong to a `Job`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +101,12 @@ def layer_table(layer: Layer, bits: int, input_bits: int) -> LayerTable | None:
 
     With fewer *input_bits*, what arrives in a timestep gathers in sums of that width.
     """
-    planes = planes_of(layer, bits)
+    found = planes_of(layer, bits)
     limit = pouring(layer, input_bits) if input_bits < bits else 0
-    if planes is None or limit is None:
+    if found is None or limit is None:
         return None
-    values, low, high, settles = planes
-    weights = [arranged(source, layer.grid, input_bits) for source in layer.sources]
+    values, low, high, settles = found
+    planes = aligned(values, f"i{bits // 8}")
     weight_bits = 8 if all(source.largest < 128 for source in layer.sources) else 16
     reaches = [reach(source) for source in layer.sources]
     room = Room(
@@ -117,7 +118,11 @@ def layer_table(layer: Layer, bits: int, input_bits: int) -> LayerTable | None:
     if layer.grid.rows * room.pitch + BLOCK >= 1 << 31:
         return None
     tables = []
-    for source, weight in zip(layer.sources, weights, strict=True):
+    for source in layer.sources:
+        weight: Array = arranged(source, layer.grid, input_bits)
+        if isinstance(source.synapse, Dense) and 2 * weight_bits == input_bits:
+            blocks = run_length(source.synapse, layer.grid, input_bits) // lanes_of(input_bits)
+            weight = paired(weight, blocks, input_bits)
         table = source_table(source, room, aligned(weight, f"i{weight_bits // 8}"), limit)
         if table is None:
             return None
@@ -141,6 +146,9 @@ def layer_table(layer: Layer, bits: int, input_bits: int) -> LayerTable | None:
         "input_pitch": room.pitch,
         "input_origin": room.origin,
         "settles": int(settles),
+        "plane_bytes": planes.nbytes // len(planes),
+        "planes": planes.ctypes.data,
+        "own_events": 0,
     }
     size = (layer.grid.rows * room.pitch + room.origin + 8 * BLOCK) * 8 // input_bits
     return LayerTable(
@@ -148,7 +156,7 @@ def layer_table(layer: Layer, bits: int, input_bits: int) -> LayerTable | None:
         input_bits=input_bits,
         weight_bits=weight_bits,
         numbers=np.array([numbers[name] for name in NUMBERS], np.int64),
-        planes=aligned(values, f"i{bits // 8}"),
+        planes=planes,
         state_size=layer.grid.rows * layer.grid.codes if input_bits < bits else size,
         input_size=size,
         sources=tuple(tables),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,6 +57,22 @@ def arranged(source: Source, grid: Grid, bits: int) -> NDArray[np.int16]:
             if kx < kw:
                 laid[phase, :, :, k * grid.pitch : k * grid.pitch + outs] = weight[..., kx].transpose(1, 2, 0)
     return laid.reshape(-1)
+
+
+def paired(weight: NDArray[np.int16], blocks: int, bits: int) -> NDArray[np.signedinteger[Any]]:
+    """Weights in runs of *blocks* for sums of *bits*, twice their own, as `gather_blocks` adds them.
+
+    Two blocks of weights of 8 bits become one of 16: each number ``256 * b + (a + 128)`` has a weight of the
+    first block below one of the second, so that sums of these numbers, and of their upper halves, give both.
+    """
+    half = np.dtype(f"i{bits // 16}")
+    runs = weight.reshape(-1, blocks, lanes_of(bits))
+    result = runs.astype(half)
+    even = blocks - blocks % 2
+    two = result[:, :even].reshape(len(runs), even // 2, 2, lanes_of(bits)).copy()
+    two[:, :, 0] ^= np.iinfo(half).min
+    result[:, :even] = two.swapaxes(2, 3).reshape(len(runs), even, lanes_of(bits))
+    return result.reshape(-1)
 
 
 def entering_shape(source: Source) -> tuple[int, int, int]:

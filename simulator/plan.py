@@ -71,7 +71,10 @@ class Plan:
     has_tables: bool
     """Whether a node was made for a number of timesteps."""
     multiplies: bool
-    """Whether sums may be worked out as matrix products."""
+    """Whether sums may be worked out as matrix products: of nodes that are no part of a layer.
+
+    (A layer that no width can hold does so, too: `snncc.simulator.sheet.Sheet.give_up`.)
+    """
 
     def synapse(self, node: Dense | Conv | Sparse) -> Mapping[int, SynapseTable]:
         """The tables of *node* for the general executor, by the delay of their synapses."""

@@ -39,10 +39,19 @@ from snncc.reference.execute import Record, initial_train, reduce_over
 from snncc.reference.inputs import carried, checked
 from snncc.reference.nodes import evaluate
 from snncc.reference.side import side_train
-from snncc.simulator.counting import Met, gain_operations, plain, summed_over_time, synapse_operations
+from snncc.simulator.counting import (
+    Fired,
+    Met,
+    Sent,
+    accumulations,
+    gain_operations,
+    plain,
+    summed_over_time,
+    synapse_operations,
+)
 from snncc.simulator.firing import Firing, firing_of_train, firings_of_stream
 from snncc.simulator.layer_match import Source
-from snncc.simulator.layer_run import Workspace, run_layer
+from snncc.simulator.layer_run import LayerRun, Prepared, Workspace, run_layer
 from snncc.simulator.neuron_table import NeuronState, advanced, initial_state
 from snncc.simulator.plan import Plan
 from snncc.simulator.stream import Stream, listed
@@ -66,8 +75,7 @@ class Sheet:
     values: dict[str, Ints] = field(default_factory=dict)
     streams: dict[str, Stream] = field(default_factory=dict)
     states: dict[str, NeuronState] = field(default_factory=dict)
-    spikes: dict[str, Ints] = field(default_factory=dict)
-    active: dict[str, Ints] = field(default_factory=dict)
+    counted: dict[str, Fired | Sent | LayerRun] = field(default_factory=dict)
     operations: dict[str, Operations | Met] = field(default_factory=dict)
     saturations: dict[str, int] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
@@ -77,13 +85,14 @@ class Sheet:
         for node in part:
             if node.name in self.plan.layers and self.run_layer(node):
                 return
-        if part[0].name in self.plan.streamed and self.stream(part[0].name) is not None:
-            self.collect_events(part[0].name)
+        name = part[0].name
+        if name in self.plan.streamed and (stream := self.stream(name)) is not None:
+            self.keep_events(name, stream)
             return
         if len(part) > 1 or any(wire.source == part[0].name for wire in part[0].inputs):
             self.run_loop(part)
         else:
-            self.dense(part[0].name)
+            self.dense(name)
             self.collect(part[0])
 
     def run_loop(self, nodes: tuple[Node, ...]) -> None:
@@ -100,19 +109,28 @@ class Sheet:
     def run_layer(self, node: Node) -> bool:
         """Run a whole layer event by event. False where it must go through the general executor."""
         prepared = self.plan.layers[node.name]
-        sources = prepared.layer.sources
-        for source in sources:
-            if source.name != node.name and self.stream(source.name) is None:
-                return self.give_up(node, sources)
+        for source in prepared.entering:
+            if source not in self.streams and self.stream(source) is None:
+                return self.give_up(node, prepared.layer.sources)
         done = run_layer(prepared, self.streams, self.timesteps, self.batch, self.space)
         if done is None:
-            return self.give_up(node, sources)
-        self.streams[node.name] = done.stream
-        self.spikes[node.name], self.active[node.name] = done.spikes, done.active
-        self.saturations[node.name] = 0
-        for k, source in enumerate(sources):
-            self.count_source(source, done.counts[k])
+            return self.give_up(node, prepared.layer.sources)
+        self.keep_layer(prepared, *done)
         return True
+
+    def keep_layer(self, prepared: Prepared, stream: Stream, counted: LayerRun) -> None:
+        """Keep what a layer sent and what was *counted* of it."""
+        name = prepared.name
+        self.streams[name], self.counted[name], self.saturations[name] = stream, counted, 0
+        for which, synapse in prepared.met:
+            self.operations[synapse] = self.plan.sizes[synapse], counted, which
+        for pooled in prepared.pools:
+            self.count_pools(pooled)
+
+    def keep_events(self, name: str, stream: Stream) -> None:
+        """Keep what an input sent of which only the events are needed."""
+        self.streams[name] = stream
+        self.counted[name] = Sent(stream.starts[:: stream.grid.rows].copy(), self.batch, self.timesteps)
 
     def give_up(self, node: Node, sources: Sequence[Source]) -> bool:
         """Evaluate what the layer of *node* would have done on the way from its *sources*; False."""
@@ -123,14 +141,13 @@ class Sheet:
                     self.collect(behind)
         return False
 
-    def count_source(self, source: Source, counts: Ints) -> None:
-        """The operations of a synapse, which the kernel counted, and of the pools before it."""
-        name, sizes = source.synapse.name, self.plan.sizes
-        self.operations[name] = Met(sizes[name], counts)
+    def count_pools(self, source: Source) -> None:
+        """The operations of the pools between *source* and its synapse."""
         for node in source.chain:
             if isinstance(node, Pool):
                 total = self.streams[source.name].sums(self.timesteps).sum(axis=1)
-                self.operations[node.name] = Met(sizes[node.name], np.stack([total, total, total]))
+                counts = np.stack([total, total, total])
+                self.operations[node.name] = accumulations(self.plan.sizes[node.name], counts)
 
     def stream(self, name: str) -> Stream | None:
         """The events of node *name*; None where its data are no spikes (and will be refused)."""
@@ -310,19 +327,16 @@ class Sheet:
             flat = y.reshape(*y.shape[:3], -1)
             times = self.timesteps // len(flat)
             active = (flat != 0).any(axis=2).sum(axis=2)
-            self.spikes[name] = np.repeat(flat.sum(axis=3), times, axis=0).transpose(1, 0, 2)
-            self.active[name] = np.repeat(active, times, axis=0).T
+            self.counted[name] = Fired(
+                spikes=np.repeat(flat.sum(axis=3), times, axis=0).transpose(1, 0, 2),
+                active=np.repeat(active, times, axis=0).T,
+            )
         if name in self.plan.record:
             train = np.array(np.broadcast_to(y, (self.timesteps, *y.shape[1:])))
             known = self.records.get(name)
             self.records[name] = Record(train) if known is None else Record(train, known.u_pre, known.u_post)
         if name in self.plan.counted:
             self.operations[name] = self.cost(node)
-
-    def collect_events(self, name: str) -> None:
-        """Count the spikes of an input of which only the events are known."""
-        self.active[name] = self.streams[name].sums(self.timesteps)
-        self.spikes[name] = self.active[name][:, :, None].copy()
 
     def cost(self, node: Node) -> Operations:
         """The operations of *node* in all timesteps."""

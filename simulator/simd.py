@@ -63,6 +63,10 @@ class Vectors:
         zeros = ir.Constant(ir.VectorType(I32, self.lanes), [0] * self.lanes)
         return self.builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
 
+    def number(self, value: int) -> Any:
+        """*value* in every lane."""
+        return ir.Constant(self.type, [value] * self.lanes)
+
     def mask_bits(self, mask: Any) -> Any:
         return self.builder.zext(self.builder.bitcast(mask, ir.IntType(self.lanes)), I64)
 
@@ -211,16 +215,19 @@ def gather_blocks(
     """Add the weights of all events between two addresses to the same blocks, kept in registers meanwhile.
 
     There are as many blocks, from *to* on, as *unit* is long, and at least one event; *of* is where the
-    weights of these blocks begin. Returns what the events cost.
+    weights of these blocks begin, those of two blocks `paired` where half as many bits hold a weight. Returns
+    what the events cost.
     """
     bits, weight_bits = sums.bitwidth, weights.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         to, of, first, end, codes, costs = arguments[3:]
         v = Vectors(builder, bits)
-        step = v.lanes * weight_bits // 8
+        pairs = unit.count // 2 if 2 * weight_bits == bits else 0
         places = [builder.add(to, ir.Constant(I64, k * BLOCK)) for k in range(unit.count)]
         before = [v.load(place, bits, bits // 8) for place in places]
+        zero = ir.Constant(v.type, None)
+        starts = [zero] * (2 * pairs) + before[2 * pairs :]
         entry, each = builder.block, builder.append_basic_block("event")
         done = builder.append_basic_block("gathered")
         builder.branch(each)
@@ -231,17 +238,28 @@ def gather_blocks(
         cost = builder.add(costs, builder.sub(row, codes))
         weight = builder.add(of, number(builder, builder.add(row, ir.Constant(I64, 4)), 32, True))
         after = []
-        for k, value in enumerate(totals):
-            added = v.load(builder.add(weight, ir.Constant(I64, k * step)), weight_bits, 1)
-            after.append(builder.add(value, builder.sext(added, v.type) if weight_bits < bits else added))
+        for k in range(pairs):
+            both = v.load(builder.add(weight, ir.Constant(I64, k * BLOCK)), bits, 1)
+            after.append(builder.add(totals[2 * k], both))
+            after.append(builder.add(totals[2 * k + 1], builder.ashr(both, v.number(weight_bits))))
+        for k in range(2 * pairs, unit.count):
+            step = k * v.lanes * weight_bits // 8
+            added = v.load(builder.add(weight, ir.Constant(I64, step)), weight_bits, 1)
+            after.append(builder.add(totals[k], builder.sext(added, v.type) if weight_bits < bits else added))
         spent = builder.add(total, number(builder, cost, 64, True))
         following = builder.add(event, ir.Constant(I64, 2))
-        pairs = zip((event, total, *totals), (first, ir.Constant(I64, 0), *before), strict=True)
-        for (phi, start), last in zip(pairs, (following, spent, *after), strict=True):
+        flows = zip((event, total, *totals), (first, ir.Constant(I64, 0), *starts), strict=True)
+        for (phi, start), last in zip(flows, (following, spent, *after), strict=True):
             phi.add_incoming(start, entry)
             phi.add_incoming(last, each)
         builder.cbranch(builder.icmp_signed("<", following, end), each, done)
         builder.position_at_end(done)
+        if pairs:  # half a weight's range too much for each event, of two bytes
+            excess = v.spread(builder.shl(builder.sub(end, first), ir.Constant(I64, weight_bits - 2)), v.type)
+        for k in range(0, 2 * pairs, 2):
+            both, upper = after[k : k + 2]
+            lower = builder.sub(both, builder.add(builder.shl(upper, v.number(weight_bits)), excess))
+            after[k : k + 2] = builder.add(before[k], lower), builder.add(before[k + 1], upper)
         for place, value in zip(places, after, strict=True):
             v.store(value, place, bits // 8)
         return spent

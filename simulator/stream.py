@@ -71,9 +71,7 @@ class Stream:
 
     def sums(self, timesteps: int) -> NDArray[np.int64]:
         """How many events each sample has in each of *timesteps*, [B, T]."""
-        ends = self.starts[:: self.grid.rows]
-        sums = (ends[1:] - ends[:-1]).reshape(self.batch, self.timesteps)
-        return sums if self.timesteps == timesteps else np.repeat(sums, timesteps, axis=1)
+        return sums_between(self.starts[:: self.grid.rows], self.batch, timesteps)
 
     def sample(self, k: int) -> Stream:
         """Sample *k* alone, in memory of its own."""
@@ -102,6 +100,12 @@ class Stream:
         counts = np.zeros((steps, self.batch, 1, grid.channels, grid.rows, grid.columns), np.int64)
         count_events(self.events, self.starts, grid.pitch, counts)
         return counts
+
+
+def sums_between(ends: NDArray[np.int64], batch: int, timesteps: int) -> NDArray[np.int64]:
+    """How many events lie between *ends*, [B, T]; of a single timestep, for all."""
+    sums = np.diff(ends).reshape(batch, -1)
+    return sums if sums.shape[1] == timesteps else np.repeat(sums, timesteps, axis=1)
 
 
 @kernel

@@ -16,22 +16,32 @@ def export_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument("network", type=Path, help="a program folder (its network before all passes), or a .snn")
     one.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.nir", help="the file")
     one.add_argument("--lossy", action="store_true", help="write what NIR says otherwise, too, and list it")
-    one.add_argument("--dt", type=float, default=1e-4, metavar="S", help="of a timestep (default: 1e-4)")
+    one.add_argument("--dt", type=float, metavar="S", help="of a timestep (default: as read, else 1e-4)")
     one.add_argument("--nir-version", default="1.0.8", help="1.0.8, or 1.0.4 (spikes subtract the threshold)")
 
 
 def export_command(options: argparse.Namespace) -> int:
     import snncc
-    from snncc.api import read_network
+    from snncc.api import read_network, step_of
 
     network = read_network(options.network)
-    losses = snncc.save_nir(
-        *(network, options.output), dt=options.dt, lossy=options.lossy, version=options.nir_version
-    )
+    dt = step_of(network) if options.dt is None else options.dt
+    losses = snncc.save_nir(network, options.output, dt=dt, lossy=options.lossy, version=options.nir_version)
     if options.json:
-        print(json.dumps({"output": str(options.output), "dt": options.dt, "losses": list(losses)}))
+        said = {"output": str(options.output), "dt": dt, "network_dt": network.dt, "losses": list(losses)}
+        print(json.dumps(said))
         return 0
     for loss in losses:
         print(f"lost to others: {loss}")
-    print(f"exported as NIR {options.nir_version}, a timestep of {options.dt:g} s (--dt): {options.output}")
+    print(f"exported as NIR {options.nir_version}, {said_step(dt, network.dt)}: {options.output}")
     return 0
+
+
+def said_step(dt: float, read: float | None) -> str:
+    """The step *dt* of a file, beside that with which the network was *read*."""
+    text = f"a timestep of {dt:g} s"
+    if read is None:
+        return f"{text} (--dt)"
+    if dt == read:
+        return f"{text}, as it was read"
+    return f"{text} (--dt); it was read with {read:g} s, so time constants are {dt / read:g} times as long"

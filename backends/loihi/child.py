@@ -23,6 +23,8 @@ GRACE = 15.0
 ORPHANS = 3.0
 """Seconds in which what it started notices that it is gone."""
 POLL = 0.1
+MOST_LINES = 12
+"""Of an error."""
 SAMPLE = re.compile(r"sample (\d+) of (\d+)$")
 
 
@@ -45,8 +47,11 @@ class Output:
                     self.lines.append(line)
 
     def last(self) -> str:
-        """The last line, which is the error of a program that failed."""
-        return self.lines[-1].removeprefix("error: ") if self.lines else "it said nothing"
+        """The error of a program that failed: its last line, or all from where one begins that says so."""
+        lines = list(self.lines)
+        begins = [k for k, line in enumerate(lines) if line.startswith("error: ")]
+        told = lines[begins[-1] :][:MOST_LINES] if begins else lines[-1:]
+        return "\n  ".join(told).removeprefix("error: ") or "it said nothing"
 
 
 def execute(

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -25,9 +26,11 @@ HINT = (
     "install lava-nc 0.10.0 for Python 3.10 (python3.10 -m venv lava; lava/bin/pip install lava-nc==0.10.0) "
     f"and name it: --lava-python lava/bin/python, or {VARIABLE}"
 )
+UV_HINT = f"let UV_PYTHON name a Python 3.10 for uv; or {HINT}"
 SPACE = "let TMPDIR name a folder with space"
 AGAIN = "compile again"
 PROBE_SECONDS = 60.0
+NEEDED = "3.10"
 
 
 def command(python: str | None) -> list[str]:
@@ -48,21 +51,49 @@ def command(python: str | None) -> list[str]:
         if not without_lava(found):
             return [found]
     uv = shutil.which("uv")
-    if uv is not None:
+    if uv is None:
+        raise EngineFailed("no Python 3.10 with Lava was found", hint=HINT)
+    if "UV_PYTHON" in os.environ:
         return [uv, "run", "--script"]
-    raise EngineFailed("no Python 3.10 with Lava was found", hint=HINT)
+    bases = (found for found in (*candidates(), *of_pyenv()) if version_of(found) == NEEDED)
+    return [uv, "run", *(word for base in islice(bases, 1) for word in ("--python", base)), "--script"]
 
 
 def candidates() -> Iterator[str]:
-    """Interpreters on the PATH that may have Lava."""
+    """Interpreters on the PATH that may have Lava: the first of a name may be one that does not run."""
+    folders = dict.fromkeys(os.path.realpath(folder) for folder in os.get_exec_path())
     for name in ("python3.10", "python3", "python"):
-        found = shutil.which(name)
-        if found is not None:
-            yield found
+        for folder in folders:
+            found = shutil.which(name, path=folder)
+            if found is not None:
+                yield found
+
+
+def of_pyenv() -> Iterator[str]:
+    """Pythons 3.10 of pyenv: what it puts on the PATH in their place may not run, and uv stops at it."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    yield from map(str, sorted(root.glob("versions/3.10*/bin/python3.10")))
+
+
+def version_of(python: str) -> str:
+    """The version of *python*, such as 3.10; empty where it is none that runs."""
+    found = probed(python)
+    return "" if isinstance(found, str) else found[0]
 
 
 def without_lava(python: str) -> str:
     """Why *python* cannot run Lava; empty: it can."""
+    found = probed(python)
+    if isinstance(found, str):
+        return found
+    version, has_lava = found
+    if version != NEEDED:
+        return f"it is Python {version}, Lava 0.10.0 needs {NEEDED}"
+    return "" if has_lava else "it has no package lava"
+
+
+def probed(python: str) -> tuple[str, bool] | str:
+    """The version of *python*, and whether it has Lava; or why it cannot be asked."""
     probe = "import sys, importlib.util as u; v = sys.version_info; "
     probe += "print(v.major, v.minor, u.find_spec('lava') is not None)"
     try:
@@ -84,9 +115,7 @@ def without_lava(python: str) -> str:
         return (done.stderr.strip().splitlines() or [f"it ends with exit code {done.returncode}"])[-1]
     if len(words) != 3:
         return "it is no Python"
-    if words[:2] != ["3", "10"]:
-        return f"it is Python {words[0]}.{words[1]}, Lava 0.10.0 needs 3.10"
-    return "" if words[2] == "True" else "it has no package lava"
+    return f"{words[0]}.{words[1]}", words[2] == "True"
 
 
 def can_run(python: str | None = None) -> bool:
@@ -120,8 +149,8 @@ def run_lava(
         arguments += ["--timesteps", str(timesteps)]
         arguments += ["--record", *record] if record else []
         # What a killed program leaves behind goes with our own folder.
-        environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "TMPDIR": str(scratch)}
-        execute(arguments, environment, progress, hint=HINT if start[-1] == "--script" else "")
+        environment = {"UV_PYTHON_DOWNLOADS": "never", **os.environ, "TMPDIR": str(scratch)}
+        execute(arguments, environment, progress, hint=UV_HINT if start[-1] == "--script" else "")
         found = read_result(result)
     return as_run(graph, found, timesteps, record)
 

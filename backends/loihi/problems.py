@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from snncc.backends.loihi.passes import is_stock
-from snncc.backends.target import Options, Precision, Problem
+from snncc.backends.target import Options, Precision, Problem, unbounded
 from snncc.chips import Chip
 from snncc.ir import (
     Add,
@@ -130,8 +130,7 @@ def of_neuron(node: Neuron, chip: Chip | None) -> Iterator[Problem]:
     if p.emit is not Emit.COUNT:
         yield Problem(where, "output of the neuron", "real numbers", "spikes", "use a neuron that spikes")
     if p.max_count is None:
-        hint = "give the neuron a max_count (sinabs: spike_fn=MaxSpike(n) or SingleSpike)"
-        yield Problem(where, "spikes in a timestep", "any number", "a bound", hint)
+        yield unbounded(node)
     if plain(p).reset_at is not ResetAt.SAME:
         hint = "use a neuron that resets in the timestep of its spike"
         yield Problem(where, "reset", f"in the {p.reset_at} timestep", "in the same timestep", hint)

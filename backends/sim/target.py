@@ -6,7 +6,17 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from snncc.backends.target import Attention, Options, Precision, Problem, Progress, Rounding, WithoutSettings
+from snncc.backends.target import (
+    Attention,
+    Options,
+    Precision,
+    Problem,
+    Progress,
+    Rounding,
+    WithoutSettings,
+    not_streaming,
+    unbounded,
+)
 from snncc.errors import UnknownName
 from snncc.ir import DynamicSynapse, Emit, Encoding, SpikeGraph, place
 from snncc.passes import (
@@ -53,22 +63,16 @@ class Simulator(WithoutSettings):
                 )
                 if is_rectifier(p):
                     hint += "; or make it count, on calibration data: relu_levels=15, --relu-levels 15"
-                yield Problem(place(node), "output of the neuron", "spikes", "real numbers", hint)
+                yield Problem(place(node), "output of the neuron", "real numbers", "spikes", hint)
             if not has_counts(node):
                 continue
             if p.max_count is None and options.encoding is not Encoding.UNDECIDED:
-                yield Problem(
-                    place(node),
-                    "spikes in a timestep",
-                    "a bound",
-                    "any number",
-                    "give the neuron a max_count (sinabs: spike_fn=MaxSpike(n) or SingleSpike)",
-                )
+                yield unbounded(node)
             elif options.encoding is Encoding.STREAM and (reason := why_not_streaming(p)):
                 hint = "use the encoding spikes or graded"
                 if rounds_half_to_even(p):
                     hint += ", or rounding='half-up'"
-                yield Problem(place(node), "streaming", "a plain integrator", f"this: {reason}", hint)
+                yield not_streaming(node, reason, hint)
 
     def passes(self, options: Options) -> tuple[Pass, ...]:
         """Identities, rectifiers, batch normalization, counts; then integers unless floats are asked for."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from snncc.backends.target import Options, Problem
+from snncc.backends.target import Options, Problem, not_streaming
 from snncc.ir import (
     Array,
     BiasTicks,
@@ -48,7 +48,8 @@ class UnrollTicks:
             return graph
         ticks = streams[0].ticks
         nodes = (unrolled(graph, node, ticks) for node in graph.nodes)
-        return replace(graph, nodes=tuple(nodes), timesteps=ticks)
+        dt = None if graph.dt is None else graph.dt / ticks
+        return replace(graph, nodes=tuple(nodes), timesteps=ticks, dt=dt)
 
 
 def unrolled(graph: SpikeGraph, node: Node, ticks: int) -> Node:
@@ -118,7 +119,7 @@ def stream_obstacles(graph: SpikeGraph, options: Options) -> Iterator[Problem]:
             yield Problem(place(neuron), "beside streams", "a neuron without a bounded count", "none", hint)
         elif reason := why_not_streaming(neuron.parameters):
             hint = "half-to-even rounding: compile with rounding='half-up', --rounding half-up"
-            yield Problem(place(neuron), "streaming", "a plain integrator", f"this: {reason}", hint)
+            yield not_streaming(neuron, reason, hint)
     if options.flush and options.bias is BiasTicks.SPREAD:
         hint = "the slow clock goes on in extra ticks: --bias v0, or no --flush"
         yield Problem("options", "flush", f"{options.flush} ticks without a bias", "0", hint)

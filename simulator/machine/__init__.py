@@ -1,6 +1,7 @@
 """The machine of `MACHINE.md`, fast."""
 
 from snncc.simulator.machine.batch import run_chip, timeline
+from snncc.simulator.machine.classes import class_counts
 from snncc.simulator.machine.energy import Energy, energy_of
 from snncc.simulator.machine.events import run_events
 from snncc.simulator.machine.machine import Happenings, Level, run_machine
@@ -16,6 +17,7 @@ __all__ = [
     "Happenings",
     "Level",
     "MachineProgram",
+    "class_counts",
     "energy_of",
     "program_of",
     "run_chip",

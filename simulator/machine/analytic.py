@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from snncc.simulator.machine.program import MachineProgram
 from snncc.simulator.machine.run_kernel import Results, carry
 from snncc.simulator.machine.tallies import results_of, sent_of, tally_of, timing_of
 from snncc.simulator.machine.traffic import calendar, updated
+from snncc.simulator.memo import once
 from snncc.simulator.timing import Timing
 
 Ints = NDArray[np.int64]
@@ -42,19 +42,8 @@ class Accounts:
     """Busy times without spikes by the number of steps, where all that is visited is updated; when needed."""
 
 
-ACCOUNTS: WeakKeyDictionary[MachineProgram, Accounts] = WeakKeyDictionary()
-"""Accounts of programs that are still alive."""
-
-
+@once
 def accounts_of(program: MachineProgram) -> Accounts:
-    """The accounts of *program*, made once."""
-    known = ACCOUNTS.get(program)
-    if known is None:
-        known = ACCOUNTS[program] = make_accounts(program)
-    return known
-
-
-def make_accounts(program: MachineProgram) -> Accounts:
     """The accounts of *program*."""
     stations, classes, times = program.stations, classes_of(program), program.times
     sends, units, messages = classes.sends, classes.unit, classes.messages

@@ -10,8 +10,8 @@ from snncc.errors import BadInput
 from snncc.mapping.placement import Placement
 from snncc.simulator.firing import Firing
 from snncc.simulator.machine.analytic import count_firings
-from snncc.simulator.machine.classes import classes_of, fired_classes
-from snncc.simulator.machine.energy import Energy, energy_of_classes
+from snncc.simulator.machine.classes import fired_classes
+from snncc.simulator.machine.energy import Energy, energy_of
 from snncc.simulator.machine.machine import Happenings, Level, run_firings
 from snncc.simulator.machine.program import MachineProgram, program_of
 from snncc.simulator.machine.result import ChipRun
@@ -26,8 +26,8 @@ def time_and_energy(
         timing, counts = count_firings(program, firings)
     else:
         timing, _ = run_firings(program, firings, level)
-        counts = fired_classes(classes_of(program), firings)
-    return timing, energy_of_classes(program, timing, counts)
+        counts = fired_classes(program, firings)
+    return timing, energy_of(program, timing, counts)
 
 
 def run_chip(

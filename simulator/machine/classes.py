@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from snncc.simulator.firing import Firing, StreamFiring
 from snncc.simulator.jit import inner, kernel
 from snncc.simulator.machine.calendar import parts_of
 from snncc.simulator.machine.program import MachineProgram, Sends, target_masks
+from snncc.simulator.memo import once
 from snncc.simulator.stream import Grid
 
 Ints = NDArray[np.int64]
@@ -50,19 +50,8 @@ class Classes:
         return len(self.unit)
 
 
-CLASSES: WeakKeyDictionary[MachineProgram, Classes] = WeakKeyDictionary()
-"""Classes of programs that are still alive."""
-
-
+@once
 def classes_of(program: MachineProgram) -> Classes:
-    """The classes of *program*, made once."""
-    known = CLASSES.get(program)
-    if known is None:
-        known = CLASSES[program] = make_classes(program)
-    return known
-
-
-def make_classes(program: MachineProgram) -> Classes:
     """The classes of *program*."""
     placement, network = program.placement, program.placement.network
     unit = np.zeros(program.neurons, np.int64)
@@ -101,25 +90,28 @@ def alike(sends: Sends, unit: Ints, met: Ints, low: int) -> tuple[Numbers, Ints]
     size = met.shape[1]
     of, models = np.zeros(size, np.uint32), np.zeros(size, np.int64)
     known = np.full(2 << size.bit_length(), -1)
-    tables = unit, sends.first, sends.root, sends.base, sends.core, sends.synapses
-    count = classify(low, *tables, met, known, of, models)
+    traits = Traits(unit, sends.first, sends.root, sends.base, sends.core, sends.synapses, met, low)
+    count = classify(traits, known, of, models)
     return of, models[:count].copy()
 
 
+class Traits(NamedTuple):
+    """What decides the class of a neuron: *unit*, `Sends`; *met*, which begins with neuron *low*."""
+
+    unit: Any
+    first: Any
+    root: Any
+    base: Any
+    core: Any
+    synapses: Any
+    met: Any
+    low: int
+
+
 @inner
-def are_alike(
-    g: int,
-    h: int,
-    low: int,
-    unit: Any,
-    first: Any,
-    root: Any,
-    base: Any,
-    core: Any,
-    synapses: Any,
-    met: Any,
-) -> bool:
-    """Whether neurons *g* and *h* are of one class; their population begins at *low*."""
+def are_alike(g: int, h: int, traits: Traits) -> bool:
+    """Whether neurons *g* and *h* of a population are of one class."""
+    unit, first, root, base, core, synapses, met, low = traits
     if unit[g] != unit[h] or first[g + 1] - first[g] != first[h + 1] - first[h]:
         return False
     for k in range(len(met)):
@@ -144,23 +136,12 @@ MIX = 0x9E3779B97F4A7C15 >> 1
 
 
 @kernel
-def classify(
-    low: int,
-    unit: Any,
-    first: Any,
-    root: Any,
-    base: Any,
-    core: Any,
-    synapses: Any,
-    met: Any,
-    known: Any,
-    of: Any,
-    models: Any,
-) -> int:
-    """Number the classes of neurons from *low* on; how many there are.
+def classify(traits: Traits, known: Any, of: Any, models: Any) -> int:
+    """Number the classes of the neurons of a population; how many there are.
 
     *known*, -1 everywhere, is longer than there are neurons, by a power of two: classes by a hash.
     """
+    unit, first, root, base, core, synapses, met, low = traits
     count = 0
     for k in range(len(of)):
         g = low + k
@@ -175,9 +156,7 @@ def classify(
                     key = key * MIX + synapses[kind, a]
         key *= MIX
         place = (key >> 32) & (len(known) - 1)
-        while known[place] >= 0 and not are_alike(
-            models[known[place]], g, low, unit, first, root, base, core, synapses, met
-        ):
+        while known[place] >= 0 and not are_alike(models[known[place]], g, traits):
             place = (place + 1) & (len(known) - 1)
         if known[place] < 0:
             known[place], models[count] = count, g
@@ -215,16 +194,18 @@ def table_of(classes: Classes, name: str, grid: Grid) -> Numbers:
     return table
 
 
-def class_counts(classes: Classes, fired: Mapping[str, Ints]) -> Ints:
-    """How often each class fires, [classes]; *fired* [size]: each neuron, by population."""
+def class_counts(program: MachineProgram, fired: Mapping[str, Ints]) -> Ints:
+    """How often each class of *program* fires, [classes]; *fired* [size]: each neuron, by population."""
+    classes = classes_of(program)
     counts = np.zeros(classes.count, np.int64)
     for name, own in classes.own.items():
         add_up(fired[name], classes.of[name], counts[own])
     return counts
 
 
-def fired_classes(classes: Classes, firings: Mapping[str, Firing]) -> Ints:
+def fired_classes(program: MachineProgram, firings: Mapping[str, Firing]) -> Ints:
     """As `class_counts`, from lists of spikes."""
+    classes = classes_of(program)
     counts = np.zeros(classes.count, np.int64)
     for name, own in classes.own.items():
         firing = firings[name]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,9 @@ from numpy.typing import NDArray
 from snncc.chips import Chip
 from snncc.mapping.hosted import Task
 from snncc.simulator.jit import inner, kernel
-from snncc.simulator.machine.classes import Classes, class_counts, classes_of
+from snncc.simulator.machine.classes import Classes, classes_of
 from snncc.simulator.machine.program import KINDS, MachineProgram
+from snncc.simulator.memo import once
 from snncc.simulator.timing import EVENTS, Timing
 
 Floats = NDArray[np.float64]
@@ -102,19 +102,8 @@ class Prices:
     tasks: Mapping[int, Task]
 
 
-PRICES: WeakKeyDictionary[MachineProgram, Prices] = WeakKeyDictionary()
-"""Prices of programs that are still alive."""
-
-
+@once
 def prices_of(program: MachineProgram) -> Prices:
-    """The prices of *program*, made once."""
-    known = PRICES.get(program)
-    if known is None:
-        known = PRICES[program] = make_prices(program)
-    return known
-
-
-def make_prices(program: MachineProgram) -> Prices:
     """The prices of *program*."""
     placement, network = program.placement, program.placement.network
     costs, links, classes = costs_of(placement.chip), link_energies(placement.chip), classes_of(program)
@@ -176,13 +165,8 @@ def hops_of(program: MachineProgram) -> Ints:
     return hops
 
 
-def energy_of(program: MachineProgram, timing: Timing, fired: Mapping[str, Ints]) -> Energy:
-    """The energy of a run that took *timing*; *fired* [size]: spikes of each neuron, by population."""
-    return energy_of_classes(program, timing, class_counts(classes_of(program), fired))
-
-
-def energy_of_classes(program: MachineProgram, timing: Timing, fired: Ints) -> Energy:
-    """As `energy_of`; *fired*: spikes of each class."""
+def energy_of(program: MachineProgram, timing: Timing, fired: Ints) -> Energy:
+    """The energy of a run that took *timing*; *fired*: spikes of each class (`class_counts`)."""
     chip, prices = program.placement.chip, prices_of(program)
     events = np.array([timing.events[name] for name in EVENTS])
     kinds, cores = np.zeros(len(KINDS_OF_COST)), np.zeros(events.shape[1])

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from snncc.simulator.machine.calendar import Calendar
 from snncc.simulator.machine.fabric import Routes, Stations, stations_of
 from snncc.simulator.machine.run_kernel import Times
 from snncc.simulator.machine.step_kernel import Wiring
+from snncc.simulator.memo import once
 
 Ints = NDArray[np.int64]
 KINDS = ("dense", "conv", "sparse", "mac", "write", "read")
@@ -82,20 +82,17 @@ class MachineProgram:
     """By the number of the connection, made when needed (`snncc.simulator.machine.touch`)."""
 
 
-PROGRAMS: WeakKeyDictionary[Placement, MachineProgram] = WeakKeyDictionary()
-"""Programs of placements that are still alive."""
-
-
+@once
 def program_of(placement: Placement) -> MachineProgram:
-    """The tables of *placement*, made once. Raises `CannotLower` and `InvalidGraph` (`check_schedule`)."""
-    if placement not in PROGRAMS:
-        check_schedule(placement)
-        PROGRAMS[placement] = make_program(replace(placement))  # a copy: the key must be able to die
-    return PROGRAMS[placement]
+    """The tables of *placement*. Raises `CannotLower` and `InvalidGraph` (`check_schedule`)."""
+    check_schedule(placement)
+    return unchecked_program(placement)
 
 
-def make_program(placement: Placement) -> MachineProgram:
-    """The tables of *placement*."""
+@once
+def unchecked_program(placement: Placement) -> MachineProgram:
+    """As `program_of`, by whatever discipline: of a self-timed chip, what its events cost."""
+    placement = replace(placement)  # a copy: what is made for it must not keep it alive
     stations = stations_of(placement.chip, placement.network.has_host)
     routes = Routes(placement.chip.fabric, stations)
     populations = placement.network.populations.values()

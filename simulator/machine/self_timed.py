@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +16,15 @@ from snncc.mapping.network import Role
 from snncc.mapping.placement import Placement
 from snncc.simulator.event_run import EventRun
 from snncc.simulator.firing import Firing
+from snncc.simulator.machine.classes import class_counts
 from snncc.simulator.machine.energy import Energy, energy_of
 from snncc.simulator.machine.events import run_events
 from snncc.simulator.machine.machine import Level
-from snncc.simulator.machine.program import MachineProgram, make_program
+from snncc.simulator.machine.program import unchecked_program
 from snncc.simulator.machine.result import ChipRun, Differing
 from snncc.simulator.timing import Timing
 
 Ints = NDArray[np.int64]
-COSTS: WeakKeyDictionary[SpikeGraph, tuple[Placement, MachineProgram]] = WeakKeyDictionary()
-"""Placements of graphs that are still alive, with the tables that say what their events cost."""
 
 
 def run_self_timed(
@@ -44,7 +42,7 @@ def run_self_timed(
     A timestep begins every *period*, or when the port has sent the one before. Raises `BadInput` where events
     are dropped and they must not be, and what `run_events` raises.
     """
-    costs = costs_of(graph, placement)
+    costs = unchecked_program(placement)
 
     def one(sample: int) -> tuple[Timing, Energy, dict[str, Differing], int]:
         own = {name: each[sample] for name, each in firings.items()}
@@ -62,7 +60,7 @@ def run_self_timed(
         assert timed.timing is not None
         fired = {name: train.sum(axis=0) for name, train in timed.spikes.items()}
         fired |= {name: inputs[name].sum(axis=(0, 1)) for name in inputs}
-        energy = energy_of(costs, timed.timing, fired)
+        energy = energy_of(costs, timed.timing, class_counts(costs, fired))
         if dropped:
             energy = replace(energy, layers={})  # whose events were lost is not known
         return timed.timing, energy, differing(timed, canonical, own), dropped
@@ -71,14 +69,6 @@ def run_self_timed(
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         timings, energies, found, dropped = zip(*pool.map(one, samples), strict=True)
     return ChipRun(placement, Level.CYCLE, timings, energies, timesteps, found, sum(dropped))
-
-
-def costs_of(graph: SpikeGraph, placement: Placement) -> MachineProgram:
-    """What events of *graph* on *placement* cost."""
-    known = COSTS.get(graph)
-    if known is None or known[0] is not placement:
-        COSTS[graph] = known = placement, make_program(placement)
-    return known[1]
 
 
 def input_trains(

@@ -5,11 +5,12 @@ from snncc.api.compiling import check, compile_graph
 from snncc.api.data import read_data
 from snncc.api.evaluation import Report, Score, evaluate
 from snncc.api.exchange import read_network, save_nir, save_onnx
-from snncc.api.loading import load, load_model, trace
+from snncc.api.loading import load, load_model, load_oracle, trace
 from snncc.api.program import Program, Result, load_program
 from snncc.api.proof import Claim, Difference, LayerCheck, Proof, StageCheck
 from snncc.api.recordings import read_input, read_labeled
 from snncc.api.verification import verify
+from snncc.frontends.to_nir import step_of
 
 __all__ = [
     "NEAR",
@@ -27,6 +28,7 @@ __all__ = [
     "evaluate",
     "load",
     "load_model",
+    "load_oracle",
     "load_program",
     "read_data",
     "read_input",
@@ -34,6 +36,7 @@ __all__ = [
     "read_network",
     "save_nir",
     "save_onnx",
+    "step_of",
     "trace",
     "verify",
 ]

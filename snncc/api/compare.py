@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from snncc.api.proof import Difference, LayerCheck
-from snncc.ir import Array, Neuron, NeuronParameters, SpikeGraph
+from snncc.ir import Array, Neuron, NeuronParameters, Over, SpikeGraph
 from snncc.passes.rounding import rounds_half_to_even
 from snncc.reference import Record, Run
+from snncc.reference import run as run_reference
 from snncc.reference.neuron import rectified
 
 NEAR = 1e-9
 """A potential this close to a threshold, relative to max(1, |threshold|), is a near tie."""
+NEAR32 = 1e-5
+"""The same of sums in float32, relative to the largest of a layer: 84 of its roundings."""
 
 
 def counts_of(record: Record) -> Array:
@@ -22,18 +26,24 @@ def counts_of(record: Record) -> Array:
     return record.train.sum(axis=2)
 
 
-def compare_counts(node: Neuron, need: Array, record: Record, same: Array | None = None) -> LayerCheck:
+def compare_counts(
+    node: Neuron, need: Array, record: Record, same: Array | None = None, *, is_float32: bool = False
+) -> LayerCheck:
     """*record* of *node* against the counts *need* [T, B, *shape]; near ties are listed apart.
 
     *same* says where both neurons saw the very same numbers so far: there rounding explains nothing, and a
-    potential that lies exactly on a threshold is no excuse.
+    potential that lies exactly on a threshold is no excuse. *is_float32*: so *need* was computed.
     """
     have = counts_of(record)
     differs = have != need
     near = np.zeros_like(differs)
     ties = 0
     if record.u_pre is not None and record.u_pre.dtype.kind == "f":
-        near = differs & is_near_threshold(node.parameters, record.u_pre)
+        near = differs & (
+            is_near_in_float32(node.parameters, record.u_pre)
+            if is_float32
+            else is_near_threshold(node.parameters, record.u_pre)
+        )
         if same is not None:
             near &= ~(same & is_near_threshold(node.parameters, record.u_pre, within=0.0))
         if rounds_half_to_even(node.parameters):
@@ -62,12 +72,21 @@ def is_near_threshold(p: NeuronParameters, u: Array, within: float = NEAR) -> Ar
     return near
 
 
+def is_near_in_float32(p: NeuronParameters, u: Array) -> Array:
+    """Where a potential lies within `NEAR32` x the largest one of a step: a sum of that size, rounded."""
+    reach = NEAR32 * float(np.abs(u).max(initial=0))
+    near = np.zeros(u.shape, bool)
+    for step in p.step_values():
+        near |= np.abs(u - step) <= reach
+    return near
+
+
 def compare_values(
-    name: str, origin: str, need: Array, have: Array, *, exactly: bool, what: str
+    name: str, origin: str, need: Array, have: Array, *, exactly: bool, what: str, within: float = NEAR
 ) -> LayerCheck:
-    """Numbers [T, B, *shape] against numbers: bit for bit, or up to rounding of float64."""
+    """Numbers [T, B, *shape] against numbers: bit for bit, or up to rounding, *within* x the largest."""
     error = np.abs(np.asarray(have, np.float64) - need)
-    limit = 0.0 if exactly else NEAR * max(1.0, float(np.abs(need).max(initial=0)))
+    limit = 0.0 if exactly else within * max(1.0, float(np.abs(need).max(initial=0)))
     differs = error > limit
     return LayerCheck(
         layer=name,
@@ -151,3 +170,34 @@ def changed_predictions(need: Mapping[str, Array], have: Mapping[str, Array]) ->
 def neurons_of(graph: SpikeGraph) -> dict[str, Neuron]:
     """Neuron nodes by name."""
     return {node.name: node for node in graph.neurons}
+
+
+def run_all(graph: SpikeGraph, data: Array, force: Mapping[str, Array] | None = None, **options: Any) -> Run:
+    """The reference executor with every neuron recorded."""
+    names = [node.name for node in graph.neurons]
+    return run_reference(
+        graph, data, timesteps=graph.timesteps, record=names, count=False, force=force, **options
+    )
+
+
+def output_checks(
+    graph: SpikeGraph, need: Mapping[str, Array], have: Mapping[str, Array], within: float = NEAR
+) -> list[LayerCheck]:
+    """Outputs as layers, so that a difference has a place."""
+    checks = []
+    for node in graph.outputs:
+        if node.name in need:
+            want, got = need[node.name], have[node.name]
+            if node.over is not Over.SEQUENCE:
+                want, got = want[None], got[None]
+            checks.append(
+                compare_values(
+                    *(node.name, node.origin, want, got), exactly=False, what="output", within=within
+                )
+            )
+    return checks
+
+
+def tolerance(outputs: Mapping[str, Array], within: float = NEAR) -> float:
+    """What rounding may change of *outputs*: *within* x the largest."""
+    return within * max([1.0, *(float(np.abs(value).max(initial=0)) for value in outputs.values())])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
+from snncc.api.loading import need_onnx
 from snncc.api.program import Program, load_program
-from snncc.errors import BadFile, MissingDependency
+from snncc.errors import BadFile
 from snncc.frontends import to_nir
 from snncc.ir import SpikeGraph, load_graph
 
@@ -15,14 +15,15 @@ def save_nir(
     network: SpikeGraph | Program,
     path: str | Path,
     *,
-    dt: float = to_nir.STEP,
+    dt: float | None = None,
     lossy: bool = False,
     version: str = to_nir.VERSIONS[0],
 ) -> tuple[str, ...]:
     """Write *network* to the NIR file *path*; of a program the graph from which it was compiled.
 
-    A timestep becomes *dt* seconds. *version* is that of NIR, "1.0.8" (a spike resets to v_reset) or "1.0.4"
-    (it subtracts the threshold; what Sinabs reads). What NIR cannot say is refused, or, with *lossy*, kept in
+    A timestep becomes *dt* seconds (default: as the network was read from NIR, else 1e-4), and time constants
+    are in proportion to it. *version* is that of NIR, "1.0.8" (a spike resets to v_reset) or "1.0.4" (it
+    subtracts the threshold; what Sinabs reads). What NIR cannot say is refused, or, with *lossy*, kept in
     notes that snncc alone reads, and returned: other frameworks compute another network. Raises `CannotLower`
     with every such part, `BadInput`, `BadFile`, `MissingDependency`.
     """
@@ -38,8 +39,7 @@ def save_onnx(network: SpikeGraph | Program, path: str | Path) -> None:
     Counts stand for spikes, so one run of the model is one inference. Raises `CannotLower` for what has no
     dense equivalent: timesteps, neurons with a memory, streams; `BadFile`, `MissingDependency`.
     """
-    if find_spec("onnx") is None:
-        raise MissingDependency("onnx", "onnx")
+    need_onnx()
     from snncc.frontends.to_onnx import save_onnx as save
 
     save(network.graph if isinstance(network, Program) else network, path)

@@ -126,8 +126,7 @@ def load_onnx(
     path: Path, input_shape: tuple[int, ...] | None, timesteps: int | None, layout: str | None
 ) -> SpikeGraph:
     """The graph of an ONNX model."""
-    if find_spec("onnx") is None:
-        raise MissingDependency("onnx", "onnx")
+    need_onnx()
     if timesteps not in (None, 1) or layout not in (None, "B"):
         raise BadInput(f"{path}: an ONNX model is one timestep of layout B", hint="leave out both options")
     from snncc.frontends.from_onnx import load_onnx as load
@@ -178,3 +177,17 @@ def need_torch() -> None:
     """Raise `MissingDependency` where PyTorch is not installed."""
     if find_spec("torch") is None:
         raise MissingDependency("torch", "torch")
+
+
+def need_onnx() -> None:
+    """Raise `MissingDependency` where onnx is not installed."""
+    if find_spec("onnx") is None:
+        raise MissingDependency("onnx", "onnx")
+
+
+def load_oracle(
+    path: str | Path, *, factory: str | None = None, trust: bool = False
+) -> torch.nn.Module | Path:
+    """What `verify` takes as the model in *path*: a module, or the path of an ONNX or NIR file."""
+    path = Path(path)
+    return path if path.suffix in (".onnx", ".nir") else load_model(path, factory=factory, trust=trust)

@@ -14,6 +14,7 @@ class Claim(StrEnum):
     """What a stage claims, and so what a difference means."""
 
     EQUAL_IN_FLOAT64 = "equal in float64"
+    EQUAL_IN_FLOAT32 = "equal but for rounding in float32"
     EXACT = "exact"
     APPROXIMATE = "approximate"
     BIT_FOR_BIT = "bit for bit"
@@ -44,8 +45,9 @@ class Difference:
 class LayerCheck:
     """One layer in one stage: numbers compared, how many differ, and how many of those are near ties.
 
-    A near tie is a potential within 1e-9 x max(1, \\|threshold\\|) of a threshold. *ties* counts the exact
-    ties of a half-to-even neuron, differing or not.
+    A near tie is a potential within 1e-9 x max(1, \\|threshold\\|) of a threshold, beside sums in float32
+    within 1e-5 x the largest potential of the layer. *ties* counts the exact ties of a half-to-even neuron,
+    differing or not.
     """
 
     layer: str

@@ -1,24 +1,24 @@
 """Show that nothing changed silently: model, graph, passes, integers and target, compared on the user's data.
 
-Four stages: (1) the model in PyTorch against the traced graph, in float64; (2) each exact pass; (3) each
-approximate pass, measured, and of a quantization also that every number is the float graph's, rounded; (4)
-the integer graph on the target against the reference executor, bit for bit.
-Stages 1 and 2 compare every layer on what the layers before it really sent (so that one near tie does not
-spread), then end to end.
+Four stages: (1) the model in PyTorch against the traced graph, in float64 (`snncc.api.model_check`; an ONNX
+model in onnxruntime); (2) each exact pass; (3) each approximate pass, measured, and of a quantization also
+that every number is the float graph's, rounded; (4) the integer graph on the target against the reference
+executor, bit for bit. Stages 1 and 2 compare every layer on what the layers before it really sent (so that
+one near tie does not spread), then end to end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from snncc.api.compare import (
-    NEAR,
     changed_predictions,
     compare_counts,
     compare_totals,
@@ -26,31 +26,32 @@ from snncc.api.compare import (
     compare_values,
     counts_of,
     neurons_of,
+    output_checks,
     output_error,
+    run_all,
+    tolerance,
 )
 from snncc.api.data import batch_axis, clipping, to_graph
+from snncc.api.model_check import check_model
 from snncc.api.program import Program
 from snncc.api.proof import Claim, LayerCheck, Proof, StageCheck
 from snncc.backends.target import Remarking
 from snncc.errors import BadInput
-from snncc.ir import Array, Emit, Encoding, Neuron, Output, Over, SpikeGraph
+from snncc.ir import Array, Emit, Encoding, SpikeGraph
 from snncc.passes import Preserves, Stage
 from snncc.quantization import beyond_rounding
 from snncc.reference import Record, Run
 from snncc.reference import run as run_reference
-from snncc.reference.execute import reduce_over
 
 if TYPE_CHECKING:
     import torch
-
-    from snncc.frontends.from_torch import Observation
 
 Progress = Callable[[int, int], None]
 
 
 def verify(
     program: Program,
-    model: torch.nn.Module | None,
+    model: torch.nn.Module | Path | str | None,
     x: ArrayLike,
     *,
     samples: int | None = 64,
@@ -60,7 +61,8 @@ def verify(
 ) -> Proof:
     """Compare every stage of *program* on the first *samples* of *x* (None: all), in the model's layout.
 
-    *model* is the model the program was compiled from; None leaves out the first stage. With *engine*, the
+    *model* is the model the program was compiled from, or the path of an ``.onnx`` file, which onnxruntime
+    runs, or of a ``.nir`` file, which is read again; None leaves out the first stage. With *engine*, the
     software of others that runs what the target emitted (`Program.run_engine`; *python* is its interpreter),
     that is compared as well. The proof says what was found; ``proof.check()`` raises `NotEqual` where a claim
     does not hold. Raises `BadInput` for data that does not fit, `NotEqual` where *model* is not the one that
@@ -116,103 +118,6 @@ def first_samples(graph: SpikeGraph, data: Array, samples: int | None) -> Array:
     if samples is None or data.ndim <= batch_axis(graph):
         return data
     return data[:samples] if batch_axis(graph) == 0 else data[:, :samples]
-
-
-def run_all(graph: SpikeGraph, data: Array, force: Mapping[str, Array] | None = None, **options: Any) -> Run:
-    """The reference executor with every neuron recorded."""
-    names = [node.name for node in graph.neurons]
-    return run_reference(
-        graph, data, timesteps=graph.timesteps, record=names, count=False, force=force, **options
-    )
-
-
-def check_model(graph: SpikeGraph, model: torch.nn.Module, data: Array) -> StageCheck:
-    """Stage 1: what PyTorch computed in float64 against the traced graph."""
-    from snncc.frontends.from_torch import observe
-
-    return compare_with_model(graph, observe(model, graph, data), data)
-
-
-def compare_with_model(graph: SpikeGraph, seen: Observation, data: Array) -> StageCheck:
-    """What was *seen* in the model against *graph*: layer by layer on recorded inputs, then end to end."""
-    neurons = neurons_of(graph)
-    force, values = {}, {}
-    for name, value in seen.values.items():
-        if name in neurons and neurons[name].parameters.emit is Emit.COUNT:
-            force[name] = np.rint(value / graph.edges[name].scale)
-        elif name in graph.by_name and not isinstance(graph.by_name[name], Output):
-            values[name] = value
-    record = [*neurons, *(name for name in values if name not in neurons)]
-    run = run_reference(graph, data, timesteps=graph.timesteps, record=record, count=False, force=force)
-    layers = []
-    for node in graph.nodes:
-        if node.name in force:
-            same = same_inputs(graph, neurons[node.name], values, run)
-            layers.append(compare_counts(neurons[node.name], force[node.name], run.records[node.name], same))
-        elif node.name in values:
-            have = run.records[node.name].train.sum(axis=2) * graph.edges[node.name].scale
-            layers.append(
-                compare_values(node.name, node.origin, values[node.name], have, exactly=False, what="value")
-            )
-    whole = run_all(graph, data)
-    need, single = (outputs_of(graph, outputs) for outputs in (seen.outputs, seen.outputs32))
-    error = output_error(need, whole.outputs)
-    layers += output_checks(graph, need, run.outputs)
-    changed = changed_predictions(need, single)
-    note = f"the model's own float32 run is {output_error(need, single):.3g} off"
-    if changed is not None:
-        note += f", {changed} predictions changed"
-    return StageCheck(
-        name="model -> trace",
-        claim=Claim.EQUAL_IN_FLOAT64,
-        layers=tuple(layers),
-        samples=run.batch,
-        output_error=error,
-        changed_predictions=changed_predictions(need, whole.outputs),
-        output_tolerance=tolerance(need),
-        note=note,
-    )
-
-
-def same_inputs(graph: SpikeGraph, node: Neuron, values: Mapping[str, Array], run: Run) -> Array | None:
-    """Where the model's neuron and the graph's have seen the very same numbers, up to each timestep."""
-    same: Array | None = None
-    for wire in node.inputs:
-        if wire.delay or wire.source not in values:
-            return None
-        have = run.records[wire.source].train.sum(axis=2) * graph.edges[wire.source].scale
-        equal = np.logical_and.accumulate(have == values[wire.source], axis=0)
-        same = equal if same is None else same & equal
-    return same
-
-
-def outputs_of(graph: SpikeGraph, outputs: Mapping[str, Array]) -> dict[str, Array]:
-    """What the model returned, reduced over time as the graph reduces it."""
-    result = {}
-    for node in graph.outputs:
-        value = np.asarray(outputs[node.name], np.float64)
-        is_train = value.ndim == 2 + len(graph.edges[node.name].shape)
-        result[node.name] = reduce_over(node.over, value) if is_train else value
-    return result
-
-
-def output_checks(
-    graph: SpikeGraph, need: Mapping[str, Array], have: Mapping[str, Array]
-) -> list[LayerCheck]:
-    """Outputs as layers, so that a difference has a place."""
-    checks = []
-    for node in graph.outputs:
-        if node.name in need:
-            want, got = need[node.name], have[node.name]
-            if node.over is not Over.SEQUENCE:
-                want, got = want[None], got[None]
-            checks.append(compare_values(node.name, node.origin, want, got, exactly=False, what="output"))
-    return checks
-
-
-def tolerance(outputs: Mapping[str, Array]) -> float:
-    """What float64 rounding may change of *outputs*."""
-    return NEAR * max([1.0, *(float(np.abs(value).max(initial=0)) for value in outputs.values())])
 
 
 def check_pass(earlier: SpikeGraph, stage: Stage, data: Array, before: Run, after: Run) -> StageCheck:

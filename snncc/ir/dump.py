@@ -21,7 +21,8 @@ HIDDEN = ("name", "inputs", "origin")
 
 def dump(graph: SpikeGraph) -> str:
     """One line per node: name, kind, sources, parameters that are not at their default, edge, origin."""
-    lines = [f"{graph.numbers} graph {graph.name} timesteps={graph.timesteps} layout={graph.layout}"]
+    dt = "" if graph.dt is None else f" dt={graph.dt:g}"
+    lines = [f"{graph.numbers} graph {graph.name} timesteps={graph.timesteps} layout={graph.layout}{dt}"]
     for node in graph.nodes:
         sources = ", ".join(wire_text(wire) for wire in node.inputs)
         settings = " ".join(setting_texts(node))

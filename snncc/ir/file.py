@@ -62,6 +62,8 @@ def save_graph(
     }
     if graph.notes:
         header["notes"] = list(graph.notes)
+    if graph.dt is not None:
+        header["dt"] = graph.dt
     if graph.seen is not None:
         header["seen"] = graph.seen
     tensors = {k: np.array(v, order="C") for k, v in tensors.items()}
@@ -109,6 +111,7 @@ def load_graph_and_extra(path: str | os.PathLike[str]) -> tuple[SpikeGraph, dict
             int(header["timesteps"]),
             Layout(header["layout"]),
             tuple(str(note) for note in header.get("notes", ())),
+            float(header["dt"]) if "dt" in header else None,
             int(header["seen"]) if "seen" in header else None,
         )
         extra = dict(header["extra"])

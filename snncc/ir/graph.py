@@ -38,8 +38,9 @@ class SpikeGraph:
     A wire with delay k reads the value of timestep t - k, so only delayed wires may point backwards.
     *timesteps* and *layout* say how the network was trained and how its user's data lie; executors are
     given both explicitly. *notes* are what its reader should know of how it was made: which neurons were
-    recognized by their behavior, and on what evidence. *seen* is the number of timesteps for which a model
-    was seen to do the same in each (None: for any number, as a file says what a network does).
+    recognized by their behavior, and on what evidence. *dt* is the length of a timestep in seconds, where the
+    network came from equations in time (NIR); None: nobody said. *seen* is the number of timesteps for which
+    a model was seen to do the same in each (None: for any number, as a file says what a network does).
     """
 
     nodes: tuple[Node, ...]
@@ -48,6 +49,7 @@ class SpikeGraph:
     timesteps: int = 1
     layout: Layout = Layout.TB
     notes: tuple[str, ...] = ()
+    dt: float | None = None
     seen: int | None = None
 
     @cached_property
@@ -79,17 +81,17 @@ class SpikeGraph:
         """Whether the graph computes with integers."""
         return self.numbers is Numbers.INTEGER
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Input, ...]:
         """Input nodes."""
         return tuple(node for node in self.nodes if isinstance(node, Input))
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[Output, ...]:
         """Output nodes."""
         return tuple(node for node in self.nodes if isinstance(node, Output))
 
-    @property
+    @cached_property
     def neurons(self) -> tuple[Neuron, ...]:
         """Neuron nodes."""
         return tuple(node for node in self.nodes if isinstance(node, Neuron))

@@ -44,6 +44,8 @@ def verify(graph: SpikeGraph) -> None:
         raise InvalidGraph(f"{graph.name}: has no output node")
     if graph.timesteps < 1:
         raise InvalidGraph(f"{graph.name}: has {graph.timesteps} timesteps; at least one is needed")
+    if graph.dt is not None and not 0 < graph.dt < np.inf:
+        raise InvalidGraph(f"{graph.name}: a timestep of {graph.dt} s; it must be more than 0 and finite")
     by_name = graph.by_name
     for node in graph.nodes:
         if not node.name or node.name != node.name.strip() or "\n" in node.name:

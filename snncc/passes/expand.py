@@ -40,6 +40,7 @@ from snncc.reference.nodes import evaluate
 
 MOST_TICKS = 15
 """Counts beyond leave as graded spikes, unless an encoding is asked for."""
+GIVE_A_BOUND = "give the neuron a max_count (sinabs: spike_fn=MaxSpike(n) or SingleSpike)"
 LINEAR = (Dense, Conv, Sparse, Pool, Affine, Pad, Add, Reshape, Transpose, Concat, Slice)
 
 
@@ -129,19 +130,21 @@ def check(node: Neuron, encoding: Encoding) -> None:
     if p.max_count is None:
         raise CannotLower(
             f"{place(node)}: sends any number of spikes in a timestep, so it has no number of ticks",
-            hint="give the neuron a max_count (sinabs: spike_fn=MaxSpike(n) or SingleSpike)",
+            hint=GIVE_A_BOUND,
         )
     if encoding is Encoding.STREAM and (reason := why_not_streaming(p)):
-        raise CannotLower(f"{place(node)}: cannot stream: {reason}", hint="use the encoding spikes or graded")
+        hint = "use the encoding spikes or graded"
+        raise CannotLower(f"{place(node)}: cannot stream: it has {reason}", hint=hint)
 
 
 def why_not_streaming(p: NeuronParameters) -> str:
+    """What a neuron has that the streaming of its count cannot do; empty: nothing."""
     if p.reset is not Reset.SUBTRACT or p.reset_at is not ResetAt.SAME:
-        return "it needs the subtractive reset of the same timestep"
+        return "a reset other than by subtraction in the same timestep"
     if p.steps is not None:
-        return "its staircase has explicit steps"
+        return "a staircase of explicit steps"
     if p.has_current or p.refractory or p.order is not Order.LEAK_FIRST:
-        return "it has a synaptic current, a refractory time, or a leak after the input"
+        return "a synaptic current, a refractory time, or a leak after the input"
     return ""
 
 

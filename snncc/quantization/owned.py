@@ -15,6 +15,8 @@ NEAR = 2e-5
 """A number this close to a step, in steps, lies on it: what float32 leaves of 16 bits of a product."""
 PARTS = 16
 """Branches of a stream share a grid at most this many times finer than the finest branch's."""
+MOST_PARTS = 1 << 12
+"""Parts of a step that are tried where no grid is shared."""
 
 
 def own_grid(
@@ -23,7 +25,8 @@ def own_grid(
     """The scale and the shifts of signals whose weights and biases lie on one grid, at most *top* steps.
 
     *sources* are the synapses and affines that make the signals, with their factors; the scale is one number
-    for each channel if *cells*, else one. None where there is no such grid.
+    for each channel if *cells*, else one. Where each has a grid, but they share none, the one with the most
+    weights a neuron keeps its own, and the others come as near to it as they can. None where there is none.
     """
     shape = graph.edges[next(iter(sources))].shape
     tables: dict[str, tuple[Array, Array]] = {}
@@ -35,18 +38,67 @@ def own_grid(
     steps = {name: coarsest(weights, biases, top) for name, (weights, biases) in tables.items()}
     if any(step is None for step in steps.values()):
         return None
-    scale = shared([step for step in steps.values() if step is not None])
+    own = {name: step for name, step in steps.items() if step is not None}
+    scale = shared(list(own.values()))
     if scale is None:
-        return None
+        main = max(own, key=lambda name: fan_in(graph.by_name[name]))
+        weights = {name: table[0] for name, table in tables.items()}
+        scale, shifts = nearest(main, own[main], weights, top)
+    else:
+        found_shifts = shifts_of(tables, scale, top)
+        if found_shifts is None:
+            return None
+        shifts = found_shifts
+    if not cells:
+        return np.asarray(scale[0]), shifts
+    return (scale[:, None, None] if len(shape) == 3 else scale), shifts
+
+
+def shifts_of(tables: Mapping[str, tuple[Array, Array]], scale: Array, top: int) -> dict[str, int] | None:
+    """The shifts with which all weights and biases are whole; None where some are not."""
     shifts: dict[str, int] = {}
     for name, (weights, biases) in tables.items():
         shift = shift_of(weights / scale[:, None], top)
         if shift is None or not on_grid(biases / scale[:, None]):
             return None
         shifts[name] = shift
-    if not cells:
-        return np.asarray(scale[0]), shifts
-    return (scale[:, None, None] if len(shape) == 3 else scale), shifts
+    return shifts
+
+
+def fan_in(node: Node) -> int:
+    """Weights that meet in one signal of *node*."""
+    match node:
+        case Dense() | Conv():
+            return int(np.prod(node.weight.shape[1:]))
+        case _:
+            return 1
+
+
+def nearest(main: str, step: Array, weights: Mapping[str, Array], top: int) -> tuple[Array, dict[str, int]]:
+    """The scale and the shifts on which *main*, whose weights are multiples of *step*, loses nothing.
+
+    In each row the step is divided by the whole number, up to what *top* leaves, with which the weights of
+    the others come nearest to the grid; and by a power of two, so that they have as many bits as *main*.
+    """
+    step = np.where(np.isfinite(step), step, 1.0)
+    multiples = np.abs(weights[main]).max(axis=1) / step
+    parts = min(max(1, int((top + NEAR) / max(1.0, float(multiples.max())))), MOST_PARTS)
+    reach = {name: float((np.abs(w).max(axis=1) * parts / step).max()) for name, w in weights.items()}
+    others = [name for name in weights if name != main and reach[name] > 0]
+    finer = max((int(np.floor(np.log2(top / reach[name]))) for name in others), default=0)
+    shifts = dict.fromkeys(weights, 0) | {main: max(0, finer)}
+    for name in others:
+        shifts[name] = max(0, int(np.ceil(np.log2(reach[name] * 2.0 ** shifts[main] / top))))
+    best, errors = step / parts, np.full(len(step), np.inf)
+    for part in range(parts, parts // 2, -1):
+        unit = step / part / 2.0 ** shifts[main]
+        error = np.zeros(len(step))
+        for name in others:
+            steps = weights[name] / (unit * 2.0 ** shifts[name])[:, None]
+            off = np.abs(steps - np.rint(steps)).max(axis=1)
+            error += off * unit * 2.0 ** shifts[name]
+        best, errors = np.where(error < errors, unit, best), np.minimum(error, errors)
+    return best, shifts
 
 
 def table_of(node: Node, shape: Shape, in_scale: Array, *, cells: bool) -> tuple[Array, Array] | None:

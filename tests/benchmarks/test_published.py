@@ -6,30 +6,27 @@ from math import sqrt
 
 import pytest
 
-from benchmarks.published import (
-    BRANCH_LAYERS,
-    BRANCH_WIDTH,
+from benchmarks.published import RESULTS, ceolini_section, derivation, rails, sanafe_section, speck_section
+from benchmarks.published_figures import (
     CEOLINI,
     IDLE_W,
     INFERENCE_J,
-    LOIHI,
     PER_SECOND,
-    RESULTS,
     RUNNING_W,
-    TIMESTEPS,
     YAO,
-    ceolini_section,
     consistency,
-    derivation,
-    inference,
     joules_per_spike,
     joules_per_synapse,
+)
+from benchmarks.published_keyword import (
+    BRANCH_LAYERS,
+    BRANCH_WIDTH,
+    LOIHI,
+    TIMESTEPS,
+    inference,
     keyword_network,
     line,
-    rails,
     rate_at,
-    sanafe_section,
-    speck_section,
     static_watts,
 )
 from snncc.chips import load_chip

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import sanafe
 from benchmarks.sanafe_cases import CASES, CHIP, Case, chain, memory, network, placement, routes, sparse
+from benchmarks.sanafe_compared import NINE_DIGITS, compared
 from benchmarks.sanafe_oracle import HOW_TO, VARIABLE, architecture, decoded, interpreter, their_core, told
 from benchmarks.sanafe_ours import hops, ours
 from snncc import reference
@@ -28,13 +29,13 @@ def test_equal_to_sanafe(make: Callable[[], Case]) -> None:
     python = interpreter()
     if python is None:
         pytest.skip(f"{VARIABLE}={os.environ.get(VARIABLE)}: {HOW_TO}")
-    found = sanafe.compared(make(), python)
+    found = compared(make(), python)
     assert found.spikes > 500
     assert not found.differing_spikes
     assert not found.differing_messages
     assert all(theirs == mine for theirs, mine in found.counts.values())
-    assert found.energy_error < sanafe.NINE_DIGITS
-    assert found.simple_error < sanafe.NINE_DIGITS
+    assert found.energy_error < NINE_DIGITS
+    assert found.simple_error < NINE_DIGITS
     assert found.is_equal
 
 

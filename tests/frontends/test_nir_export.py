@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import nir
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from snncc.frontends.nir_image import alike
 from snncc.ir import (
     Add,
     Affine,
+    Array,
     Conv,
     Dense,
     Emit,
@@ -39,7 +41,7 @@ from snncc.ir import (
 )
 from snncc.reference import run
 from tests.float_graphs import FloatCase, float_graphs
-from tests.frontends.nir_files import outputs
+from tests.frontends.nir_files import chain, outputs, unit
 from tests.frontends.nir_networks import HARD, WEIGHT, N, T, conv_graph, data, drawn_graph, layer
 
 
@@ -299,6 +301,36 @@ def test_programs_export_what_they_were_compiled_from(tmp_path: Path) -> None:
     np.testing.assert_array_equal(outputs(snncc.load(tmp_path / "g.nir"), data()), outputs(graph, data()))
     with pytest.raises(CannotLower, match="computes with integers"):
         snncc.save_nir(program.graph, tmp_path / "g.nir")
+
+
+def written_tau(path: Path) -> Array:
+    with h5py.File(path) as file:
+        return np.asarray(file["node/nodes/b/tau"])
+
+
+@pytest.mark.parametrize("target", ["sim", "loihi"])
+def test_the_step_of_the_file_is_that_of_its_export(target: str, tmp_path: Path) -> None:
+    """Found in use: read with 1e-3, a network was written with 1e-4, its time constants ten times shorter."""
+    fields = {"tau": [3e-3], "r": [3.0], "v_leak": [0.0], "v_threshold": [0.75], "v_reset": [0.0]}
+    one = unit("LIF", **{name: np.array(value * N) for name, value in fields.items()})
+    linear = unit("Linear", weight=WEIGHT)
+    path = chain(tmp_path / "g.nir", [N], linear, one, out=[N])
+    graph = snncc.load(path, dt=1e-3, timesteps=T)
+    assert graph.dt == 1e-3
+    program = snncc.compile(graph, target=target, calibration=data())
+    assert [stage.graph.dt for stage in program.stages] == [1e-3] * len(program.stages)
+    program.save(tmp_path / "out")
+    for again in (graph, program, snncc.load_program(tmp_path / "out")):
+        assert snncc.save_nir(again, tmp_path / "h.nir") == ()
+        np.testing.assert_allclose(written_tau(tmp_path / "h.nir"), fields["tau"] * N, rtol=1e-12)
+        back = snncc.load(tmp_path / "h.nir")
+        assert back.dt == 1e-3
+        out = outputs(graph, data())
+        assert out.any()
+        np.testing.assert_array_equal(outputs(back, data()), out)
+    snncc.save_nir(graph, tmp_path / "i.nir", dt=1e-4)
+    np.testing.assert_allclose(written_tau(tmp_path / "i.nir"), fields["tau"][0] / 10, rtol=1e-12)
+    assert snncc.load(tmp_path / "i.nir").dt == 1e-4
 
 
 def test_bad_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,16 @@ recorded files are present they are compared as well.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import snncc
 from snncc.backends.loihi.target import Loihi
+from snncc.cli import main
 from snncc.ir import (
     Affine,
     Array,
@@ -97,12 +100,12 @@ def on_loihi(graph: SpikeGraph) -> SpikeGraph:
     return SpikeGraph(nodes, Numbers.INTEGER, timesteps=T)
 
 
-def membrane() -> tuple[list[int], Array]:
-    """The same in plain integers: what the chip's manual says, one step after another."""
+def membrane(weight: int = 10, theta: int = 25, dv: int = 163) -> tuple[list[int], Array]:
+    """The chip in plain integers, one step after another, as its manual says; a synapse takes one step."""
     v, fired, trace = 0, [], []
     for t in range(T):
-        v = (v * 3933 >> 12) + ((10 << 6) if t - 1 in ARRIVALS else 0)
-        if v > 25 << 6:
+        v = (v * (4096 - dv) >> 12) + ((weight << 6) if t - 1 in ARRIVALS else 0)
+        if v > theta << 6:
             fired.append(t)
             v = 0
         trace.append(v)
@@ -129,12 +132,36 @@ def test_spikes_in_real_numbers(file: Path) -> None:
     assert np.flatnonzero(out).tolist() == [t - 1 for t in ON_CHIP]
 
 
-def test_spikes_with_the_scale_that_our_quantizer_picks(file: Path) -> None:
-    program = snncc.compile(loaded(file), target="loihi")
-    weight = program.graph["0"]
-    assert isinstance(weight, Dense)
-    assert weight.weight.tolist() == [[127]]
-    assert np.flatnonzero(program.run(train()).output).tolist() == [t - 1 for t in ON_CHIP]
+@pytest.fixture
+def compiled(file: Path, tmp_path: Path) -> Path:
+    """What the command line makes of the file, with the numbers that our quantizer picks."""
+    how = ["--reset", "zero", "--dt", "1e-4", "--timesteps", str(T), "--input-kind", "spike"]
+    assert main(["compile", str(file), "--target", "loihi", *how, "-o", str(tmp_path / "out")]) == 0
+    return tmp_path / "out"
+
+
+def test_spikes_with_the_scale_that_our_quantizer_picks(compiled: Path) -> None:
+    """Spikes are said by timesteps; the program's layer works on the first of them in step 1 of the chip."""
+    program = snncc.load_program(compiled)
+    result = program.run(train(), record=["1"])
+    (layer,), (synapse,) = program_of(compiled)["populations"], program_of(compiled)["connections"]
+    steps = layer["fire"] + np.flatnonzero(result.output)
+    assert steps.tolist() == ON_CHIP
+    # the same from the numbers of the program alone: no timesteps, and every synapse takes one step
+    weight = int(np.load(compiled / "loihi" / "weights.npz")[f"{synapse['name']}.weight"].item())
+    assert (weight, synapse["weight_exp"], synapse["delay"], layer["du"]) == (254, 0, 0, 4095)
+    fired, trace = membrane(weight, layer["vth"], layer["dv"])
+    assert fired == ON_CHIP
+    potential = result.records["1"].u_post
+    assert potential is not None
+    np.testing.assert_array_equal(potential.ravel()[: -layer["fire"]], trace[layer["fire"] :])
+    # in the units of the recording
+    assert np.abs(trace * 25 / layer["vth"] - membrane()[1]).max() <= 128
+
+
+def program_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "loihi" / "network.json").read_text())
+    return found
 
 
 needs_recording = pytest.mark.skipif(
@@ -143,13 +170,16 @@ needs_recording = pytest.mark.skipif(
 
 
 @needs_recording
-def test_the_recorded_file() -> None:
+def test_the_recorded_file(compiled: Path) -> None:
     graph = loaded(RECORDED / "lif_norse.nir")
     chip = np.loadtxt(RECORDED / "lif_lava_loihi_fixed.csv", delimiter=",")
     assert np.flatnonzero(chip[:, 0]).tolist() == ARRIVALS
     result = run(on_loihi(graph), chip[:, 0].reshape(T, 1, 1), timesteps=T, record=["1"])
     np.testing.assert_array_equal(result.output.ravel(), chip[:, 2])
     assert np.abs(result.records["1"].u_post.ravel() - chip[:, 1]).max() <= 128  # type: ignore[union-attr]
+    layer = program_of(compiled)["populations"][0]
+    ours = membrane(254, layer["vth"], layer["dv"])[1] * 25 / layer["vth"]
+    assert np.abs(ours - chip[:, 1]).max() <= 128
     norse = np.loadtxt(RECORDED / "lif_norse.csv", delimiter=",")
     result = run(graph, train(), timesteps=T, record=["1"])
     np.testing.assert_array_equal(result.output.ravel(), norse[:, 2])

@@ -131,7 +131,12 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "1 neuron layers" in text
     code, text, _ = call(capsys, "export", out, "-o", file, "--lossy", "--json")
     assert code == 0
-    assert len(json.loads(text)["losses"]) == 1
+    said = json.loads(text)
+    assert (len(said["losses"]), said["dt"], said["network_dt"]) == (1, 1e-3, 1e-3)
+    steps = {"": "of 0.001 s, as it was read", "1e-4": "of 0.0001 s (--dt); it was read with 0.001 s, so"}
+    for dt, line in steps.items():
+        code, text, _ = call(capsys, "export", out, "-o", file, "--lossy", *(["--dt", dt] if dt else []))
+        assert (code, line in text.splitlines()[-1]) == (0, True), text
     assert snncc.load(file).neurons[0].parameters.reset is Reset.SUBTRACT
     assert call(capsys, "check", file)[0] == 0
 

@@ -50,6 +50,12 @@ def test_shows_what_is_not_at_its_default(change: dict[str, object], text: str) 
     assert text in line
 
 
+def test_shows_the_step_where_it_is_known() -> None:
+    graph = every_node(Numbers.FLOAT)
+    assert dump(graph).splitlines()[0].endswith(f"layout={graph.layout}")
+    assert dump(replace(graph, dt=2.5e-4)).splitlines()[0].endswith(f"layout={graph.layout} dt=0.00025")
+
+
 def test_hides_what_is_at_its_default() -> None:
     graph = every_node(Numbers.FLOAT)
     nodes = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import tempfile
@@ -15,10 +16,11 @@ from hypothesis import given, settings
 
 from snncc.errors import BadFile
 from snncc.ir import Array, Layout, Numbers, SpikeGraph, dump, load_graph, save_graph
-from snncc.ir.file import encode, load_graph_and_extra
+from snncc.ir.file import encode, header_of, load_graph_and_extra
 from snncc.reference import run
 from tests.graphs import Case, graphs
 from tests.ir.every_node import TIMESTEPS, data, every_node
+from tests.ir.files import edited, written
 
 
 def content(graph: SpikeGraph) -> dict[str, Any]:
@@ -29,13 +31,14 @@ def content(graph: SpikeGraph) -> dict[str, Any]:
     return {
         "nodes": nodes,
         "arrays": arrays,
-        "rest": (graph.numbers, graph.name, graph.timesteps, graph.layout),
+        "rest": (graph.numbers, graph.name, graph.timesteps, graph.layout, graph.notes, graph.dt),
     }
 
 
 @pytest.mark.parametrize("numbers", Numbers)
 def test_round_trip_of_every_node(numbers: Numbers, tmp_path: Path) -> None:
-    graph = replace(every_node(numbers), layout=Layout.BT, name="naïve ∑")
+    rest: dict[str, Any] = {"layout": Layout.BT, "name": "naïve ∑", "notes": ("one", "two"), "dt": 1e-4 / 3}
+    graph = replace(every_node(numbers), **rest)
     save_graph(graph, tmp_path / "g.snn")
     back = load_graph(tmp_path / "g.snn")
     assert dump(back) == dump(graph)
@@ -68,6 +71,24 @@ def test_round_trip_of_random_graphs(case: Case) -> None:
     assert content(back) == content(case.graph)
     runs = [run(g, case.x, timesteps=case.timesteps, count=False) for g in (case.graph, back)]
     assert all(np.array_equal(runs[0].outputs[n], runs[1].outputs[n]) for n in runs[0].outputs)
+
+
+def test_what_a_graph_does_not_say_is_not_in_its_file(tmp_path: Path) -> None:
+    """So older files are read by this snncc, and files without notes and dt by older ones: one version."""
+    plain, full = every_node(Numbers.FLOAT), replace(every_node(Numbers.FLOAT), notes=("n",), dt=1e-3)
+    keys = []
+    for graph in (plain, full):
+        save_graph(graph, tmp_path / "g.snn")
+        keys.append(set(json.loads(header_of((tmp_path / "g.snn").read_bytes())["__metadata__"]["snncc"])))
+    assert keys[1] - keys[0] == {"notes", "dt"}
+
+
+@pytest.mark.parametrize("dt", [0, -1e-3, float("nan"), float("inf"), "soon", None, []])
+def test_a_step_that_is_no_time(dt: Any, tmp_path: Path) -> None:
+    save_graph(replace(every_node(Numbers.FLOAT), dt=1e-3), tmp_path / "g.snn")
+    broken = edited((tmp_path / "g.snn").read_bytes(), lambda header: header.update(dt=dt))
+    with pytest.raises(BadFile, match=r"a timestep of .* s; it must be more than 0|its header is damaged"):
+        load_graph(written(tmp_path / "g.snn", broken))
 
 
 def test_extra_is_kept_beside_the_graph(tmp_path: Path) -> None:

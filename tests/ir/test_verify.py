@@ -173,6 +173,8 @@ BROKEN: list[tuple[SpikeGraph, str]] = [
         integer(x=replace(X, low=0, high=9), wire=Wire("n", 1, np.array(0.5))),
         "the initial value of its wire from n must be a count 0..1",
     ),
+    (replace(graph(X, FC, N, Y), dt=0.0), "net: a timestep of 0.0 s; it must be more than 0 and finite"),
+    (replace(graph(X, FC, N, Y), dt=float("inf")), "net: a timestep of inf s"),
     (integer(leak_shift=-1), "shifts and the refractory count are >= 0"),
 ]
 

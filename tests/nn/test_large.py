@@ -19,6 +19,7 @@ from snncc.nn import SFA, RepConv2d
 from snncc.nn.integer import Rounding
 from snncc.nn.models import LargeESpikeFormer, espikeformer_512, espikeformer_768
 from snncc.nn.models.large import LayerScale
+from tests.oracles import binary
 from tests.oracles import espikeformer as oracle
 
 CHANNELS = (16, 16, 32)
@@ -180,11 +181,11 @@ def repconv(before: int, after: int, seed: int = 0) -> tuple[RepConv2d, Tensor]:
 @pytest.mark.parametrize(("before", "after"), [(4, 6), (6, 4), (5, 1)])
 def test_repconv_equals_a_second_implementation_and_one_convolution(before: int, after: int) -> None:
     module, x = repconv(before, after)
-    other = oracle.RepConv(before, after).double()
+    other = binary.RepConv(before, after).double()
     copy_by_position(module, other)
     conv = module.folded()
     assert (conv.kernel_size, conv.padding, conv.padding_mode) == ((3, 3), (1, 1), "zeros")
-    weight, bias = oracle.repconv_folded(other)
+    weight, bias = binary.repconv_folded(other)
     assert conv.bias is not None
     with torch.no_grad():
         out = module(x)

@@ -35,7 +35,7 @@ from tests.nn.second import (
     outputs,
     randomized,
 )
-from tests.oracles import espikeformer, hsd, ssc
+from tests.oracles import counting, hsd, ssc
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -82,7 +82,7 @@ def test_masked_stage() -> None:
     count = int(ssc.upsample(keep, 6, 6).sum())
     factor = norm.weight / torch.sqrt(var + norm.eps)
     trained = ssc.masked_norm(y, keep, factor, norm.bias - factor * mean)
-    assert alive(trained, espikeformer.sfa(trained))
+    assert alive(trained, counting.sfa(trained))
     assert close(norm(y), trained)
     running = (0.1 * mean, 0.9 + 0.1 * var * count / (count - 1))
     assert norm.running_mean is not None
@@ -93,8 +93,8 @@ def test_masked_stage() -> None:
     factor = norm.weight / torch.sqrt(running[1] + norm.eps)
     wanted = ssc.masked_norm(y, keep, factor, norm.bias - factor * running[0])
     assert close(norm(conv(x)), wanted)
-    assert alive(espikeformer.sfa(wanted))
-    assert torch.equal(stage(x), espikeformer.sfa(wanted))
+    assert alive(counting.sfa(wanted))
+    assert torch.equal(stage(x), counting.sfa(wanted))
 
 
 @torch.no_grad()

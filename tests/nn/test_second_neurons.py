@@ -37,7 +37,7 @@ from tests.nn.second import (
     normal,
     stepped,
 )
-from tests.oracles import asa, espikeformer, hsd, razor, srif
+from tests.oracles import asa, binary, counting, hsd, razor, srif
 
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
@@ -45,21 +45,21 @@ from tests.oracles import asa, espikeformer, hsd, razor, srif
 @pytest.mark.parametrize("inputs", [dyadic, normal])
 def test_sfa(rounding: Rounding, D: int, inputs: Callable[..., Tensor]) -> None:
     x = inputs(6, 4, 500) * (D / 4)
-    n = espikeformer.sfa(x, D, rounding)
+    n = counting.sfa(x, D, rounding)
     assert alive(n)
     assert torch.equal(stepped(SFA(D, norm=1, rounding=rounding), x), n)
     assert torch.equal(stepped(SFA(D, rounding=rounding), x), n / D)
-    carried = espikeformer.sfa_sequence(x, D, rounding)
+    carried = counting.sfa_sequence(x, D, rounding)
     assert alive(carried)
     assert not torch.equal(carried, n)
     assert torch.equal(stepped(SFA(D, rounding=rounding, carry=True), x), carried / D)
-    forgetting = espikeformer.ilif(x, D, rounding=rounding)
+    forgetting = counting.ilif(x, D, rounding=rounding)
     assert alive(forgetting)
     assert not torch.equal(forgetting, carried)
     ilif = SFA(D, norm=1, rounding=rounding, carry=True, decay=0.25, detach_reset=True)
     assert torch.equal(stepped(ilif, x), forgetting)
     if inputs is dyadic:
-        other = espikeformer.sfa(x, D, "even" if rounding == "floor" else "floor")
+        other = counting.sfa(x, D, "even" if rounding == "floor" else "floor")
         assert not torch.equal(other, n)  # ties do occur
 
 
@@ -98,10 +98,10 @@ def test_binary_neurons(inputs: Callable[..., Tensor]) -> None:
         (LIF(0.5, 1.0, strict=True, reset="zero"), hsd.tet_lif(x)),
         (IF(0.5, reset="zero"), srif.hard_if(x).spikes),
         (IF(0.5, reset="value", v_reset=-0.25, strict=True), srif.hard_if(x, 0.5, -0.25, True).spikes),
-        (LIF(0.5, 1.0, reset="zero", decay_input=True), espikeformer.lif(x)),
+        (LIF(0.5, 1.0, reset="zero", decay_input=True), binary.lif(x)),
         (
             LIF(0.5, 1.0, reset="value", v_reset=-0.25, v_init=-0.25, decay_input=True),
-            espikeformer.lif(x, v_reset=-0.25),
+            binary.lif(x, v_reset=-0.25),
         ),
         (PLIF(reset="zero", w=w), asa.plif(x, w)),
     ]

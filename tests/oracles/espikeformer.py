@@ -1,4 +1,4 @@
-"""E-SpikeFormer: spike firing approximation, the two published families, V1 and V2 attention, RepConv.
+"""E-SpikeFormer: the two published families, of the parts in `counting`.
 
 Written from the published equations alone, without looking at the code of snncc.
 Evaluation mode; no surrogate gradients.
@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-Rounding = Literal["floor", "even"]
-
-HEADS = 8
+from tests.oracles.counting import HEADS, SFA, Counting, Rounding, sdsa, sdsa_linear
 
 # Constructor -> channels E0..E3 and parameters (1.3).
 EFFICIENT: dict[str, tuple[tuple[int, int, int, int], int]] = {
@@ -27,144 +23,6 @@ EFFICIENT: dict[str, tuple[tuple[int, int, int, int], int]] = {
 }
 # Width of `Large` -> channels of its three stages (1.3).
 LARGE: dict[int, tuple[int, int, int]] = {512: (128, 256, 512), 768: (196, 384, 768)}
-
-
-# --- The neuron (1.1) ---
-
-
-def sfa(u: Tensor, max_count: int = 4, rounding: Rounding = "floor") -> Tensor:
-    """Counts ``round(clip(u, 0, D))``; ties go up (``floor``) or to the even count (``even``)."""
-    clipped = u.clamp(0, max_count)
-    return (clipped + 0.5).floor() if rounding == "floor" else clipped.round()
-
-
-def sfa_sequence(x: Tensor, max_count: int = 8, rounding: Rounding = "floor") -> Tensor:
-    """Counts [T, ...] of the neuron with memory: ``u = h + x; n = SFA(u); h = u - n``, h not clipped."""
-    h = torch.zeros_like(x[0])
-    counts = []
-    for x_t in x:
-        u = h + x_t
-        n = sfa(u, max_count, rounding)
-        h = u - n
-        counts.append(n)
-    return torch.stack(counts)
-
-
-def ilif(x: Tensor, max_count: int = 4, decay: float = 0.25, rounding: Rounding = "floor") -> Tensor:
-    """Counts [T, ...] of I-LIF: ``mem_t = (mem_{t-1} - n_{t-1}) * decay + x_t``, mem_1 = x_1."""
-    rest = torch.zeros_like(x[0])
-    counts = []
-    for x_t in x:
-        mem = rest * decay + x_t
-        n = sfa(mem, max_count, rounding)
-        rest = mem - n
-        counts.append(n)
-    return torch.stack(counts)
-
-
-def fire(v: Tensor, ticks: int, threshold: float = 0.5, reset: float = 1.0) -> tuple[Tensor, Tensor]:
-    """The fire phase of IF-SR (Prop. 1): spikes [ticks, ...] without input, and what is left of v."""
-    train = []
-    for _ in range(ticks):
-        s = (v >= threshold).to(v)
-        v = v - reset * s
-        train.append(s)
-    return torch.stack(train), v
-
-
-def stream(x: Tensor, flush: int, threshold: float = 0.5, reset: float = 1.0) -> Tensor:
-    """Spikes [D + flush, ...] of an IF-SR that fires while x[D, ...] still arrives: not Prop. 1."""
-    v = torch.zeros_like(x[0])
-    train = []
-    for x_d in [*x, *[torch.zeros_like(v)] * flush]:
-        v = v + x_d
-        s = (v >= threshold).to(v)
-        v = v - reset * s
-        train.append(s)
-    return torch.stack(train)
-
-
-class SFA(nn.Module):
-    """Activation ``SFA(u; D) / norm``; norm is D unless given."""
-
-    def __init__(self, max_count: int = 4, rounding: Rounding = "floor", norm: float | None = None) -> None:
-        super().__init__()
-        self.max_count = max_count
-        self.rounding: Rounding = rounding
-        self.norm = float(max_count) if norm is None else norm
-
-    def count(self, u: Tensor) -> Tensor:
-        """The integer counts, in the type of *u*."""
-        return sfa(u, self.max_count, self.rounding)
-
-    def forward(self, u: Tensor) -> Tensor:
-        return self.count(u) / self.norm
-
-
-class Counting(nn.Module):
-    """A network whose spiking layers are its `SFA` modules."""
-
-    def counts(self, x: Tensor) -> list[Tensor]:
-        """Integer counts of all spiking layers, in order of execution."""
-        found: list[Tensor] = []
-
-        def note(neuron: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            assert isinstance(neuron, SFA)
-            found.append(neuron.count(args[0]))
-
-        hooks = [m.register_forward_hook(note) for m in self.modules() if isinstance(m, SFA)]
-        try:
-            self(x)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return found
-
-
-# --- Attention of counts (1.2, 1.5) ---
-
-
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """[B, C, N] -> [B, heads, N, C / heads]; a head is a run of neighboring channels."""
-    B, C, N = x.shape
-    return x.reshape(B, heads, C // heads, N).transpose(2, 3)
-
-
-def join_heads(x: Tensor) -> Tensor:
-    """[B, heads, N, d] -> [B, heads * d, N]."""
-    B, heads, N, d = x.shape
-    return x.transpose(2, 3).reshape(B, heads * d, N)
-
-
-def sdsa(q: Tensor, k: Tensor, v: Tensor, scale: float, heads: int = HEADS) -> Tensor:
-    """``(q k^T) v * scale`` per head, without softmax; q, k [B, C, N], v [B, C_v, N] -> [B, C_v, N]."""
-    Q, K, V = (split_heads(x, heads) for x in (q, k, v))
-    return join_heads((Q @ K.transpose(2, 3)) @ V * scale)
-
-
-def sdsa_linear(q: Tensor, k: Tensor, v: Tensor, scale: float, heads: int = HEADS) -> Tensor:
-    """``q (k^T v) * scale``: `sdsa` in the other order."""
-    Q, K, V = (split_heads(x, heads) for x in (q, k, v))
-    return join_heads(Q @ (K.transpose(2, 3) @ V) * scale)
-
-
-def sdsa_phases(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """One head by spikes: trains q, k [D, N, dk] and v [D, N, dv] -> sums [N, dv] (phases K, V, Q)."""
-    _, N, dk = k.shape
-    dv = v.shape[2]
-    C = k.new_zeros(N, dk)
-    for d, n, i in k.nonzero().tolist():
-        C[n, i] += k[d, n, i]
-    KV = k.new_zeros(dk, dv)
-    for _, n, j in v.nonzero().tolist():
-        KV[:, j] += C[n, :]
-    out = k.new_zeros(N, dv)
-    for _, n, i in q.nonzero().tolist():
-        out[n, :] += KV[i, :]
-    return out
-
-
-# --- E-SpikeFormer, Base (1.2) ---
 
 
 def conv_bn(
@@ -329,9 +187,6 @@ class Efficient(Counting):
         return self.head(self.head_spike(self.body(x).mean((2, 3))))
 
 
-# --- E-SpikeFormer, Large (1.2) ---
-
-
 def pointwise(*channels: int) -> nn.Sequential:
     """1x1 convolutions of tokens [B, C, N] without bias, each with its batch normalization."""
     return nn.Sequential(
@@ -466,84 +321,3 @@ class Large(Counting):
         if self.kd_spike is None or self.kd_head is None:
             return logits
         return (logits + self.kd_head(self.kd_spike(mean))) / 2
-
-
-# --- V1 and V2: binary spikes, attention (1.2) ---
-
-
-def lif(x: Tensor, threshold: float = 1.0, tau: float = 2.0, v_reset: float = 0.0) -> Tensor:
-    """Spikes of [T, ...]: ``H = V + (X - (V - Vr)) / tau; S = [H >= Vth]; V = H (1 - S) + Vr S``."""
-    v = torch.full_like(x[0], v_reset)
-    train = []
-    for x_t in x:
-        h = v + (x_t - (v - v_reset)) / tau
-        s = (h >= threshold).to(x)
-        v = h * (1 - s) + v_reset * s
-        train.append(s)
-    return torch.stack(train)
-
-
-def v1_attention(q: Tensor, k: Tensor, v: Tensor, threshold: float = 0.5, tau: float = 2.0) -> Tensor:
-    """Binary q, k, v [T, B, C, N] -> spikes: ``q (.) LIF(sum_tokens(k (.) v))``, the sum per channel."""
-    mask = lif((k * v).sum(3, keepdim=True), threshold, tau)
-    return q * mask
-
-
-def v2_attention(q: Tensor, k: Tensor, v: Tensor, scale: float = 0.125, heads: int = HEADS) -> Tensor:
-    """Binary q, k, v [T, B, C, N] -> ``q (k^T v) * scale`` per timestep and head, before the neuron."""
-    return torch.stack([sdsa_linear(*qkv, scale, heads) for qkv in zip(q, k, v, strict=True)])
-
-
-def v2_attention_spikes(q: Tensor, k: Tensor, v: Tensor, tau: float = 2.0, heads: int = HEADS) -> Tensor:
-    """`v2_attention` and its neuron, a `lif` of threshold 0.5."""
-    return lif(v2_attention(q, k, v, heads=heads), 0.5, tau)
-
-
-# --- V2: RepConv (1.2) ---
-
-
-def affine(bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Factor and offset per channel of *bn* in evaluation."""
-    assert bn.running_mean is not None
-    assert bn.running_var is not None
-    g = bn.weight / (bn.running_var + bn.eps).sqrt()
-    return g, bn.bias - g * bn.running_mean
-
-
-class RepConv(nn.Module):
-    """1x1, BN, pad 1 with the BN's image of zero, dw 3x3 without padding, 1x1, BN; no biases."""
-
-    def __init__(self, before: int, after: int) -> None:
-        super().__init__()
-        self.p1 = nn.Conv2d(before, before, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(before)
-        self.d = nn.Conv2d(before, before, 3, groups=before, bias=False)
-        self.p2 = nn.Conv2d(before, after, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(after)
-        self.eval()
-
-    def forward(self, x: Tensor) -> Tensor:
-        B, C, H, W = x.shape
-        _, zero = affine(self.bn1)
-        padded = zero[None, :, None, None].expand(B, C, H + 2, W + 2).clone()
-        padded[:, :, 1:-1, 1:-1] = self.bn1(self.p1(x))
-        return self.bn2(self.p2(self.d(padded)))
-
-
-def repconv_folded(module: RepConv) -> tuple[Tensor, Tensor]:
-    """Weight [after, before, 3, 3] and bias of the one zero-padded convolution that equals *module*.
-
-    ``K = g2 P2 (D (.) (g1 P1))``; the bias is the offset of the first BN, carried on, and that of the second.
-    """
-    g1, b1 = affine(module.bn1)
-    g2, b2 = affine(module.bn2)
-    P1 = g1[:, None] * module.p1.weight[:, :, 0, 0]  # [middle, before]
-    P2 = g2[:, None] * module.p2.weight[:, :, 0, 0]  # [after, middle]
-    D = module.d.weight[:, 0]  # [middle, 3, 3]
-    K = torch.einsum("om,mhw,mi->oihw", P2, D, P1)
-    return K, P2 @ (D.sum((1, 2)) * b1) + b2
-
-
-def repconv_dense(x: Tensor, module: RepConv) -> Tensor:
-    """*module* as one convolution."""
-    return F.conv2d(x, *repconv_folded(module), padding=1)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.oracles import asa, espikeformer, hsd
+from tests.oracles import asa, binary, counting, espikeformer, hsd
 from tests.oracles.common import assert_alive, generator, normal, parameters, settle, uniform
-from tests.oracles.espikeformer import SFA, Efficient, Large
+from tests.oracles.counting import SFA
+from tests.oracles.espikeformer import Efficient, Large
 
 
 @pytest.mark.parametrize("name", espikeformer.EFFICIENT)
@@ -145,7 +146,7 @@ def test_spikes_equal_counts(tiny: tuple[Efficient, Tensor]) -> None:
 
     def by_ticks(neuron: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         assert isinstance(neuron, SFA)
-        return espikeformer.fire(args[0], D)[0].sum(0) / neuron.norm
+        return counting.fire(args[0], D)[0].sum(0) / neuron.norm
 
     with torch.no_grad():
         want, counts = model(x[:2]), model.counts(x[:2])
@@ -177,8 +178,8 @@ def test_ties_occur_where_head_dim_is_16(tiny: tuple[Efficient, Tensor]) -> None
 def test_prop_1(D: int) -> None:
     """Firing D ticks without input gives floor(clip(u, 0, D) + 0.5), monotone trains, also at ties."""
     u = torch.cat([uniform(20_000, low=-2, high=D + 2), torch.arange(-4, 2 * D + 5) / 2])
-    train, rest = espikeformer.fire(u, D)
-    n = espikeformer.sfa(u, D)
+    train, rest = counting.fire(u, D)
+    n = counting.sfa(u, D)
     assert torch.equal(train.sum(0), n)
     assert bool((train.diff(dim=0) <= 0).all())
     assert torch.allclose(rest, u - n)
@@ -192,23 +193,23 @@ def test_memory_carries_over() -> None:
     """Prop. 1 from timestep to timestep: what the D ticks leave is u - n."""
     x = uniform(6, 1000, low=-2, high=6)
     v = torch.zeros_like(x[0])
-    for x_t, n in zip(x, espikeformer.sfa_sequence(x, 4), strict=True):
-        train, v = espikeformer.fire(v + x_t, 4)
+    for x_t, n in zip(x, counting.sfa_sequence(x, 4), strict=True):
+        train, v = counting.fire(v + x_t, 4)
         assert torch.equal(train.sum(0), n)
 
 
 def test_streaming_is_not_phased() -> None:
     """Firing while input arrives gives other counts, even with D ticks to flush."""
     x = normal(4, 100_000) * 0.5 + 0.2
-    streamed = espikeformer.stream(x, flush=4).sum(0)
-    wrong = (streamed != espikeformer.sfa(x.sum(0), 4)).double().mean()
+    streamed = counting.stream(x, flush=4).sum(0)
+    wrong = (streamed != counting.sfa(x.sum(0), 4)).double().mean()
     assert 0.01 < float(wrong) < 0.3
 
 
 def test_odd_threshold_has_no_ties() -> None:
     for theta in (63, 64):
         accumulated = torch.arange(-theta, 5 * theta, dtype=torch.float64)
-        differ = espikeformer.sfa(accumulated / theta) != espikeformer.sfa(accumulated / theta, 4, "even")
+        differ = counting.sfa(accumulated / theta) != counting.sfa(accumulated / theta, 4, "even")
         assert bool(differ.any()) == (theta % 2 == 0)
 
 
@@ -221,26 +222,26 @@ def test_attention_orders_and_phases_agree() -> None:
     D, N, heads, dk, dv = 4, 6, 2, 4, 8
     q, k = (counts_of(1, heads * dk, N, seed=s) for s in (1, 2))
     v = counts_of(1, heads * dv, N, seed=3)
-    want = espikeformer.sdsa(q, k, v, 1, heads)
-    assert torch.equal(want, espikeformer.sdsa_linear(q, k, v, 1, heads))
+    want = counting.sdsa(q, k, v, 1, heads)
+    assert torch.equal(want, counting.sdsa_linear(q, k, v, 1, heads))
     trains = [
-        torch.stack([(espikeformer.split_heads(x, heads)[0] >= d).double() for d in range(1, D + 1)])
+        torch.stack([(counting.split_heads(x, heads)[0] >= d).double() for d in range(1, D + 1)])
         for x in (q, k, v)
     ]
-    got = torch.stack([espikeformer.sdsa_phases(*(x[:, h] for x in trains)) for h in range(heads)])
-    assert torch.equal(espikeformer.join_heads(got[None]), want)
+    got = torch.stack([counting.sdsa_phases(*(x[:, h] for x in trains)) for h in range(heads)])
+    assert torch.equal(counting.join_heads(got[None]), want)
 
     micro = torch.zeros_like(want)
     for d in range(1, D + 1):
         qd, kd, vd = ((x >= d).double() for x in (q, k, v))
-        micro += espikeformer.sdsa(qd, kd, vd, 1, heads)
+        micro += counting.sdsa(qd, kd, vd, 1, heads)
     assert float(micro.sum()) < 0.5 * float(want.sum())
 
     out = torch.arange(0, 2000, dtype=torch.float64)
     for s in (0.125, 0.5, 2 / math.sqrt(24)):
         steps = [math.ceil((j - 0.5) * D**3 / s) for j in range(1, D + 1)]
         staircase = torch.stack([(out >= step).double() for step in steps]).sum(0)
-        assert torch.equal(staircase, espikeformer.sfa(out * s / D**3))
+        assert torch.equal(staircase, counting.sfa(out * s / D**3))
 
 
 def test_large_runs() -> None:
@@ -259,23 +260,23 @@ def test_large_runs() -> None:
 
 
 def test_repconv_fold() -> None:
-    model = espikeformer.RepConv(4, 6)
+    model = binary.RepConv(4, 6)
     x = normal(2, 4, 7, 7)
     settle(model, x)
     with torch.no_grad():
-        assert float((model(x) - espikeformer.repconv_dense(x, model)).abs().max()) < 1e-12
+        assert float((model(x) - binary.repconv_dense(x, model)).abs().max()) < 1e-12
 
 
 def test_binary_attention() -> None:
     """V1 masks whole channels of q; V2 is a sum of rows."""
     q, k, v = (torch.randint(0, 2, (3, 2, 16, 5), generator=generator(s)).double() for s in range(3))
-    y = espikeformer.v1_attention(q, k, v)
+    y = binary.v1_attention(q, k, v)
     for t, b, c in ((t, b, c) for t in range(3) for b in range(2) for c in range(16)):
         assert torch.equal(y[t, b, c], q[t, b, c]) or not bool(y[t, b, c].any())
     assert_alive([y])
-    z = espikeformer.v2_attention(q, k, v)
+    z = binary.v2_attention(q, k, v)
     t, b, c, n = 1, 0, 5, 2
     head = range(c // 2 * 2, c // 2 * 2 + 2)
     terms = [float(q[t, b, i, n] * k[t, b, i, m] * v[t, b, c, m]) for i in head for m in range(5)]
     assert float(z[t, b, c, n]) == 0.125 * sum(terms)
-    assert espikeformer.v2_attention_spikes(q, k, v).shape == z.shape
+    assert binary.v2_attention_spikes(q, k, v).shape == z.shape

@@ -202,9 +202,9 @@ def test_streams_of_random_networks_run_and_stay_close() -> None:
 
 
 STREAM_REFUSALS: list[tuple[dict[str, Any], str]] = [
-    ({"reset": Reset.VALUE}, "cannot stream: it needs the subtractive reset of the same timestep"),
-    ({"reset_at": ResetAt.NEXT}, "cannot stream: it needs the subtractive reset of the same timestep"),
-    ({"steps": np.arange(1.0, 5)}, "cannot stream: its staircase has explicit steps"),
+    ({"reset": Reset.VALUE}, "cannot stream: it has a reset other than by subtraction in the same timestep"),
+    ({"reset_at": ResetAt.NEXT}, "cannot stream: it has a reset other than by subtraction in the same"),
+    ({"steps": np.arange(1.0, 5)}, "cannot stream: it has a staircase of explicit steps"),
     ({"refractory": 1}, "cannot stream: it has a synaptic current, a refractory time"),
     ({"leak_i": np.array(0.5)}, "cannot stream: it has a synaptic current"),
     ({"order": Order.INTEGRATE_FIRST}, "or a leak after the input"),

@@ -7,6 +7,7 @@ import pytest
 
 from snncc.ir import Add, Conv, Dense, Input, Kind, Neuron, NeuronParameters, Node, Output, SpikeGraph, wires
 from snncc.quantization import Quantize
+from snncc.quantization.owned import nearest
 
 
 def stairs(unit: float, count: int) -> NeuronParameters:
@@ -46,11 +47,11 @@ def test_whole_weights_stay_whole(scale: float) -> None:
 
 
 def test_branches_share_a_grid() -> None:
-    """A skip of weight one beside a fine branch becomes a shift; off the grid, nothing is kept."""
+    """A skip of weight one beside a fine branch becomes a shift; off the grid it comes as near as it can."""
     rng = np.random.default_rng(1)
     fine = rng.integers(-127, 128, (2, 2, 1, 1)) * 2.0**-9
     fine[:, 0] = 127 * 2.0**-9
-    for scale, is_kept in ((1.0, True), (np.pi / 3, False)):
+    for scale, bits, near in ((1.0, 8, 1e-9), (np.pi / 3, 8, 1e-2), (np.pi / 3, 16, 1e-5)):
         graph = graph_of(
             Input(name="x", shape=(2, 3, 3), kind=Kind.COUNT, max_count=3),
             Neuron(
@@ -65,9 +66,31 @@ def test_branches_share_a_grid() -> None:
             Neuron(name="n", inputs=wires("sum"), parameters=stairs(0.5, 6)),
             Output(name="o", inputs=wires("n")),
         )
-        integers = Quantize(timesteps=1)(graph)
+        integers = Quantize(timesteps=1, weight_bits=bits)(graph)
         node, skip = integers["w"], integers["sum.skip1"]
         assert isinstance(node, Conv)
         assert isinstance(skip, Conv)
-        assert np.allclose(node.weight * node.weight_scale[..., None], fine)
-        assert np.allclose(skip.weight * skip.weight_scale[..., None], 1, atol=1e-6) == is_kept
+        np.testing.assert_allclose(node.weight * node.weight_scale[..., None], fine, rtol=1e-12)
+        error = np.abs(skip.weight * skip.weight_scale[..., None] - 1).max()
+        assert (error > 1e-9) == (scale != 1)
+        assert error < near
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_nearest_grid(seed: int) -> None:
+    """The main branch loses nothing; of another the largest weight has nearly all the steps there are."""
+    rng = np.random.default_rng(seed)
+    step, top = rng.uniform(0.001, 0.1, 3), int(rng.choice([7, 127, 32767]))
+    whole = rng.integers(-(2 ** int(rng.integers(1, 4))) + 1, 8, (3, 9))
+    whole = np.clip(whole, -top, top)
+    whole[:, 0] = 1
+    weights = {"main": whole * step[:, None], "other": rng.normal(0, 1, (3, 4)), "none": np.zeros((3, 1))}
+    scale, shifts = nearest("main", step, weights, top)
+    for name, values in weights.items():
+        unit = scale[:, None] * 2.0 ** shifts[name]
+        steps = np.rint(values / unit)
+        assert np.abs(steps).max() <= top
+        if name == "main":
+            np.testing.assert_allclose(steps * unit, values, rtol=1e-12)
+        if name == "other":
+            assert np.abs(steps).max() >= top // 4

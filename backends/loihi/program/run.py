@@ -51,6 +51,7 @@ except ModuleNotFoundError as missing:
 
 FORMAT, VERSION = "snncc lava program", 1
 LIMIT = 2**23 - 1  # of u and v: 24 bits
+MOST_SOCKET = 103  # bytes of its path, on every system
 STOCK = ("LIF", "LIFReset")  # updated in every chip step, also outside of a sample
 OWN = ("LIFHeld", "Phased")
 
@@ -1009,7 +1010,8 @@ def end(process: Any) -> None:
     for actor in infrastructure.actors:
         with contextlib.suppress(ValueError):  # it has ended, and was closed
             actor.kill()
-    infrastructure.smm.shutdown()
+    with contextlib.suppress(AttributeError):  # it has not begun
+        infrastructure.smm.shutdown()
 
 
 def leave(code: int) -> None:
@@ -1162,6 +1164,14 @@ def check_environment() -> None:
         raise ProgramError(f"Lava 0.10.0 needs Python 3.10, this is {have}: {INSTALL}")
     if importlib.util.find_spec("lava") is None:
         raise ProgramError(f"Lava is not installed: {INSTALL}")
+    check_sockets()
+
+
+def check_sockets() -> None:
+    """Raise `ProgramError` where the sockets of Lava's processes would have too long a path."""
+    folder = tempfile.gettempdir()
+    if len(os.fsencode(folder)) > MOST_SOCKET - len("/pymp-12345678/listener-12345678"):
+        raise ProgramError(f"{folder}: too long a path for sockets: let TMPDIR name a shorter one")
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:

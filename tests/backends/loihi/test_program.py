@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -357,6 +358,18 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     code, message = call(tmp_path, "moved/x.npz", "-o", "r.npz")
     assert (code, message.count("\n")) == (1, 1)
     assert "there is no network.json: is run.py still in its folder?" in message
+
+
+@pytest.mark.parametrize(("length", "is_refused"), [(71, False), (72, True)])
+def test_temporary_folders_too_deep_for_sockets(
+    length: int, is_refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * (length - 1))
+    if not is_refused:
+        PROGRAM.check_sockets()
+        return
+    with pytest.raises(PROGRAM.ProgramError, match="x: too long a path for sockets: let TMPDIR name a sh"):
+        PROGRAM.check_sockets()
 
 
 def test_without_numpy(tmp_path: Path) -> None:

@@ -68,6 +68,9 @@ def test_timesteps_are_the_ticks_of_a_stream(kind: str, bias: BiasTicks) -> None
     stream, plain = folded_stages(graph_of(model(kind)), bias)
     names = [node.name for node in stream.neurons]
     assert plain.timesteps == stream.neurons[0].parameters.ticks > 1
+    timed = UnrollTicks()(replace(stream, dt=1e-3))
+    assert timed.dt is not None
+    assert timed.dt * timed.timesteps == pytest.approx(1e-3)
     x = pixels()
     one = run_reference(stream, x, timesteps=1, record=names)
     other = run_reference(plain, x, timesteps=plain.timesteps, record=names)

@@ -13,7 +13,7 @@ from snncc import simulator
 from snncc.chips import Chip
 from snncc.mapping import Placement
 from snncc.mapping.network import Role
-from snncc.simulator.machine import Level, energy_of, program_of, run_machine
+from snncc.simulator.machine import Level, class_counts, energy_of, program_of, run_machine
 from snncc.simulator.slow import Record, simulate
 from snncc.simulator.timing import Timing
 from tests.simulator.machines import Program, forks, programs, shares, stalls
@@ -52,7 +52,7 @@ def check_equal(program: Program) -> None:
     Seen.fork += forks(log)
     Seen.spiking += any(t.any() for t in program.trains.values())
     fired = {name: np.count_nonzero(train, axis=(0, 1)) for name, train in program.trains.items()}
-    energy = energy_of(compiled, fast, fired)
+    energy = energy_of(compiled, fast, class_counts(compiled, fired))
     assert energy.events == pytest.approx(slow_energy(program.placement, slow))
     assert sum(energy.layers.values()) == pytest.approx(energy.events)
     links = sum(energy.kinds[kind] for kind in ("inject", "east_west", "north_south", "eject"))

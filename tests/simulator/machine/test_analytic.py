@@ -90,9 +90,9 @@ def test_classes_fire_as_their_neurons_do(program: Program) -> None:
     plain, events = listed(program), streamed(program)
     fired = {name: firing.counts(populations[name].size) for name, firing in plain.items()}
     assert all(np.array_equal(events[name].counts(populations[name].size), fired[name]) for name in fired)
-    counts = class_counts(classes, fired)
-    assert np.array_equal(counts, fired_classes(classes, plain))
-    assert np.array_equal(counts, fired_classes(classes, events))
+    counts = class_counts(compiled, fired)
+    assert np.array_equal(counts, fired_classes(compiled, plain))
+    assert np.array_equal(counts, fired_classes(compiled, events))
     for name, own in classes.own.items():
         low, of = compiled.offsets[name], classes.of[name]
         assert np.array_equal(counts[own], np.bincount(of, fired[name], own.stop - own.start))
@@ -120,7 +120,7 @@ def test_energy_of_layers_neuron_by_neuron(program: Program) -> None:
     populations = program.placement.network.populations
     fired = {name: firing.counts(populations[name].size) for name, firing in firings.items()}
     for other in (
-        energy_of(compiled, timing, fired),
+        energy_of(compiled, timing, class_counts(compiled, fired)),
         time_and_energy(compiled, streamed(program), Level.ANALYTIC)[1],
     ):  # to the last bit
         assert other.layers == energy.layers

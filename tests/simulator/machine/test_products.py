@@ -15,7 +15,7 @@ from snncc.errors import CannotLower
 from snncc.mapping import Role, Schedule
 from snncc.mapping.schedule import steps_of
 from snncc.simulator.firing import firing_of_train
-from snncc.simulator.machine import Level, energy_of, program_of, run_machine
+from snncc.simulator.machine import Level, class_counts, energy_of, program_of, run_machine
 from snncc.simulator.slow import simulate
 from tests.simulator.drawn_products import drawn_products
 from tests.simulator.machine.test_against_slow import FULL, PROGRAMS, differences, slow_energy
@@ -41,7 +41,7 @@ def check_equal(program: Program) -> None:
     fast, _ = run_machine(compiled, program.trains)
     assert not differences(fast, slow)
     fired = {name: np.count_nonzero(train, axis=(0, 1)) for name, train in program.trains.items()}
-    energy = energy_of(compiled, fast, fired)
+    energy = energy_of(compiled, fast, class_counts(compiled, fired))
     assert energy.events == pytest.approx(slow_energy(program.placement, slow))
     assert sum(energy.layers.values()) == pytest.approx(energy.events)
     products = {name for name, p in network.populations.items() if p.role is Role.PRODUCT}
