@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
-from snncc.frontends.behavior_probe import Fails, Probe, noise
+from snncc.frontends.behavior_probe import Probe, noise
 from snncc.frontends.cells import call_reset
 from snncc.ir import Array, Shape
 
@@ -93,7 +93,7 @@ def left_by_calls(
     probe = Probe(fresh, shape, time_axis, (True,) * len(shape), where)
     try:
         probe.drive(used, x)
-    except Fails:
+    except CannotTrace:
         return None  # which is said elsewhere
     after = state_of(used)
     call_reset(used)
@@ -103,7 +103,9 @@ def left_by_calls(
     left = {
         key: value
         for key, value in before.items()
-        if key in after and left_over(value, after[key], own) and not is_reset(value, again[key], after[key])
+        if key in after
+        and left_over(value, after[key], own)
+        and not is_reset(value, again.get(key), after[key])
     }
     if not left or all(same_answers(probe, replaced(probe, left, factor), x) for factor in FACTORS):
         return None
