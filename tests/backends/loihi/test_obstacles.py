@@ -21,6 +21,7 @@ from snncc.ir import (
     Dense,
     Input,
     Kind,
+    MaxPool,
     Mul,
     Neuron,
     NeuronParameters,
@@ -168,3 +169,19 @@ def test_frozen_gates_that_let_every_frame_pass_are_nothing() -> None:
     assert {what for _, what in named} == {"computation on whole trains", "gate over time"}
     program = snncc.compile(graph, target="loihi", calibration=x.numpy(), attention="static")
     assert all(spikes.sum() > 0 for spikes in program.run(x.numpy()).spikes.values())
+
+
+@pytest.mark.parametrize("name", ["always", "always.none", "n.bias", "n.bias.flat", "pool.any"])
+def test_no_name_is_taken(name: str) -> None:
+    """Nodes that the passes add have names that a module cannot have."""
+    driven = replace(FIRES, leak_i=np.array(0.5), bias=np.array(0.2))
+    graph = network(
+        replace(conv("w", "x", 2), name=name),
+        Neuron(name="n", inputs=wires(name), parameters=driven),
+        MaxPool(name="pool", inputs=wires("n"), kernel=(2, 2), stride=(2, 2)),
+        *(conv("v", "pool"), fires("m", "v")),
+    )
+    x = (np.random.default_rng(0).random((T, 3, 2, 6, 6)) < 0.4).astype(np.float64)
+    program = snncc.compile(graph, target="loihi", calibration=x)
+    assert {"#always", "n#bias", "pool#any"} <= program.graph.by_name.keys()
+    assert all(spikes.sum() > 0 for spikes in program.run(x).spikes.values())
