@@ -20,6 +20,7 @@ from snncc.simulator.machine.event_state import BEGUN, END, NEXT, Costs, Counts,
 from snncc.simulator.machine.event_timed_kernel import run_timed as run_kernel
 from snncc.simulator.machine.longest import check_event_times
 from snncc.simulator.machine.machine import moment_of
+from snncc.simulator.machine.program import slowdowns
 from snncc.simulator.machine.tallies import tally_of
 from snncc.simulator.timing import Ints, Timing, check_time
 
@@ -140,7 +141,8 @@ def units_of(placement: Placement, program: EventProgram) -> Units:
         alone[names.index(part.population), part.core] = sum(map(len, of)) == size
     state, due, rest, message, last, slot, cause, source = (np.zeros(cores, np.int64) for _ in range(8))
     head, tail = np.full(cores, -1), np.full(cores, -1)
-    return Units(state, due, rest, message, last, slot, cause, source, head, tail, alone)
+    slow = slowdowns(placement.chip)
+    return Units(state, due, rest, message, last, slot, cause, source, head, tail, alone, slow)
 
 
 def room_of(machine: Machine, need: int) -> Room:

@@ -60,6 +60,7 @@ class Units(NamedTuple):
     (*rest*), the next *message* and their *last*, *slot* and *cause* of the firing at hand; the *source* of
     the message that it works off; *head*, *tail* of the firings to come, whose time is the work before each.
     *alone* [populations, cores]: whether a core has all neurons of a population (1), some (0), or none (-1).
+    *slowdown*: its times are so many times as long.
     """
 
     state: Any
@@ -73,6 +74,7 @@ class Units(NamedTuple):
     head: Any
     tail: Any
     alone: Any
+    slowdown: Any
 
 
 class Counts(NamedTuple):

@@ -186,6 +186,7 @@ def go_on(m: Machine, room: Room, s: int, core: int, time: int) -> None:
         release(room, k)
     else:
         units.state[core], length = FINISHING, units.rest[core]
+    length *= units.slowdown[core]
     m.tally.busy[s] += length
     units.due[core] = time + length
     look(m.moment, s, time + length)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from snncc.errors import BadInput
 from snncc.ir import SpikeGraph
 from snncc.mapping.placement import Placement
-from snncc.simulator.machine.event_program import Slots
+from snncc.simulator.machine.event_program import EventProgram
 from snncc.simulator.machine.event_state import BEGINS, DROPS, FINISHES, FIRES, SENDS, STARTS
 from snncc.simulator.machine.events import event_log, program_of, run_events
 from snncc.simulator.machine.fabric import stations_of
@@ -40,11 +40,12 @@ def self_timed_events(
             f"a timeline holds {most:,} happenings, this sample has more", hint="run fewer timesteps"
         )
     rows = list(zip(*(part[: log.used[0]].tolist() for part in log[1:]), strict=True))
-    slots = program_of(graph, placement).slots
-    return traced(placement, slots, rows, run.timing.total)
+    return traced(placement, program_of(graph, placement), rows, run.timing.total)
 
 
-def traced(placement: Placement, slots: Slots, rows: list[Row], end: int) -> Iterator[dict[str, Any]]:
+def traced(
+    placement: Placement, program: EventProgram, rows: list[Row], end: int
+) -> Iterator[dict[str, Any]]:
     """*rows* as events of the format; the last one is at *end*."""
     stations, micro = stations_of(placement.chip), placement.chip.time_unit * 1e6
     yield meta("process_name", 0, placement.chip.name)
@@ -57,7 +58,7 @@ def traced(placement: Placement, slots: Slots, rows: list[Row], end: int) -> Ite
     for (number, time), (_, after) in zip(timesteps, [*timesteps[1:], (0, end)], strict=True):
         yield complete(0, f"timestep {number}", time * micro, (after - time) * micro, {"timestep": number})
     for station, time, what, slot in rows:
-        thread, name, args = station + 1, *named(slots, slot)
+        thread, name, args = station + 1, *named(program, slot)
         if what == STARTS and station >= first_unit:
             began[station] = time
         elif what == STARTS:
@@ -73,9 +74,10 @@ def traced(placement: Placement, slots: Slots, rows: list[Row], end: int) -> Ite
 MARKS = {SENDS: "is sent", FIRES: "fires", DROPS: "is lost"}
 
 
-def named(slots: Slots, slot: int) -> tuple[str, dict[str, Any]]:
+def named(program: EventProgram, slot: int) -> tuple[str, dict[str, Any]]:
     """What the neuron at *slot*, or a tick, is called."""
     if slot < 0:
         return "tick", {}
-    population, address = slots.place(slot)
+    slots, address = program.slots, int(program.address[slot])
+    population = slots.names[int(np.searchsorted(slots.begins, slot, side="right")) - 1]
     return f"{population}[{address}]", {"population": population, "neuron": address}

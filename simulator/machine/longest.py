@@ -22,6 +22,7 @@ def longest_timestep(program: MachineProgram) -> int:
     messages, stays = np.diff(sends.first), np.diff(program.stays)
     link = float((wiring.interval + wiring.latency).max(initial=0)) + wiring.credit
     each = times.access + times.update + times.spike + messages * float(max(times.send, times.port))
+    each = each * float(times.slowdown.max())
     serving = float(sends.service.astype(np.float64) @ ticks[sends.sender])
     return int(ticks @ (each + stays * link) + serving)
 
@@ -37,5 +38,6 @@ def check_event_times(placement: Placement, fan_out: int, biased: int, period: i
     o = placement.chip.operations
     synapse = max((cost.time for cost in o.synapse.values()), default=0)
     own = o.message_in.time + fan_out * synapse + biased * (o.access.time + o.update.time)
-    check_time(placement.chip, 2 * (own + o.spike.time + o.message_out.time))
+    slow = max(core.slowdown for core in placement.chip.cores)
+    check_time(placement.chip, 2 * slow * (own + o.spike.time + o.message_out.time))
     check_time(placement.chip, period * (timesteps - 1))

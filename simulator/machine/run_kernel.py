@@ -27,13 +27,14 @@ class Sweeps(NamedTuple):
 
 
 class Times(NamedTuple):
-    """What the units take, in units of the chip's time."""
+    """What the units take, in units of the chip's time; *slowdown* [units]: so many times that (port: 1)."""
 
     access: int
     update: int
     spike: int
     send: int
     port: int
+    slowdown: Any
 
 
 class Sent(NamedTuple):
@@ -63,7 +64,7 @@ def fill(
     for u in working:
         k = s * units + u
         step.first[u] = before = m
-        is_port = u == units - 1
+        is_port, slow = u == units - 1, times.slowdown[u]
         low, high = sweeps.first[k], sweeps.first[k + 1]
         for j in range(low, high):
             neuron = sweeps.neuron[j]
@@ -72,13 +73,14 @@ def fill(
             since = visits * times.access + updates * times.update + (j - low + 1) * times.spike
             for n in range(sent.first[neuron], sent.first[neuron + 1]):
                 m += 1
-                time = lead + (m - before) * times.port if is_port else since + (m - before) * times.send
+                since_sent = slow * (since + (m - before) * times.send)
+                time = lead + (m - before) * times.port if is_port else since_sent
                 step.time[m - 1], step.root[m - 1], step.base[m - 1] = time, sent.root[n], sent.base[n]
         out.spikes[u] += high - low
         out.sent[u] += m - before
         work = sweeps.visits[k] * times.access + sweeps.updates[k] * times.update
         work += (high - low) * times.spike + (m - before) * times.send
-        step.end[u] = lead + (m - before) * times.port if is_port else work
+        step.end[u] = lead + (m - before) * times.port if is_port else slow * work
     step.first[units] = m
     return m
 

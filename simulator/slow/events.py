@@ -161,17 +161,17 @@ class EventMachine:
         """What *message* takes on *core*."""
         self.events["message_in"][core] += 1
         self.taken[message.population][core] += 1
-        time = self.costs.message_in.time
+        time, slow = self.costs.message_in.time, self.chip.cores[core].slowdown
         for busy, firing in self.changes(message, core):
             time += busy
             if firing is None:
                 continue
-            yield time + self.costs.spike.time, firing
+            yield slow * (time + self.costs.spike.time), firing
             time = 0
             for sent in self.messages(firing.population, firing.address, core, firing.cause):
                 self.events["message_out"][core] += 1
-                yield self.costs.message_out.time, sent
-        yield time, None
+                yield slow * self.costs.message_out.time, sent
+        yield slow * time, None
 
     def changes(self, message: Spike, core: int) -> Iterator[tuple[int, Firing | None]]:
         """Times of work, and the neurons that have fired after each."""

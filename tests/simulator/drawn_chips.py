@@ -69,7 +69,10 @@ def chips(draw: st.DrawFn) -> Chip:
         fabric,
         draw(operations()),
         port=draw(st.sampled_from([None, None, 0, 1, 3])),
-        cores=tuple(CoreLimits(in_queue=draw(slots)) for _ in range(fabric.cores)),
+        cores=tuple(
+            CoreLimits(in_queue=draw(slots), slowdown=draw(st.sampled_from([1, 1, 2, 3])))
+            for _ in range(fabric.cores)
+        ),
         touch=draw(st.sampled_from(Touch)),
         barrier=tuple((least, draw(SMALL)) for least in sorted(tiles)),
     )

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from snncc.errors import SnnccError
 from snncc.simulator.event_run import EventRun
 from snncc.simulator.machine.event_state import BEGINS, DROPS, FINISHES, FIRES, SENDS, STARTS
+from snncc.simulator.machine.event_trace import named
 from snncc.simulator.machine.events import event_log, program_of, run_events
 from snncc.simulator.slow import Record
 from snncc.simulator.slow.event_order import canonical
@@ -107,3 +108,15 @@ def test_the_log_is_that_of_the_slow_machine() -> None:
     check_log()
     assert Seen.compared > 1000
     assert Seen.whats == {"begins", "sends", "starts", "finishes", "drops"}
+
+
+@settings(max_examples=20)
+@given(event_programs())
+def test_a_timeline_names_neurons_as_they_are_addressed(program: EventProgram) -> None:
+    try:
+        made = program_of(program.graph, program.placement)
+    except SnnccError:
+        return
+    for name, slots in made.slots.of.items():
+        found = [named(made, slot) for slot in slots.tolist()]
+        assert found == [(f"{name}[{k}]", {"population": name, "neuron": k}) for k in range(len(slots))]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import snncc.simulator
-from snncc.chips import Cost, LinkKind, Topology
+from snncc.chips import CoreLimits, Cost, LinkKind, Topology
 from snncc.chips.model import Accumulator, Host, Port
 from snncc.ir import Mul, Sparse, wires
 from snncc.mapping.hosted import HostNode, Task
@@ -339,6 +339,17 @@ def test_numbers_of_the_product() -> None:
         "write": [0, 2, 0],
         "read": [0, 2, 0],
     }
+
+
+def test_a_slow_core_takes_longer() -> None:
+    """The chain of 6.1, where the second core is slow: its arrivals work 3 x 4, its three visits 3 x 12."""
+    program = chain()
+    on = program.placement.chip
+    placement = replace(program.placement, chip=replace(on, cores=(on.cores[0], CoreLimits(slowdown=3))))
+    timing = simulate(placement, program.trains)
+    assert (timing.steps.tolist(), timing.total) == ([10 + 12 + 12, 36], 34 + 7 + 36 + 7)
+    assert of(timing, "busy") == {"neuron unit 0": 10, "neuron unit 1": 36, "synapse unit 1": 24}
+    assert not differences(run_machine(program_of(placement), program.trains)[0], timing)
 
 
 @pytest.mark.parametrize("section", PROGRAMS)
