@@ -95,6 +95,25 @@ def test_the_stages_are_verified() -> None:
     assert proof.stages[0].name == "model -> trace"
 
 
+def test_the_default_of_torch() -> None:
+    """Fused quantizers with an observer, weights by channel: scales are set by the range that was seen."""
+    torch.manual_seed(0)
+    layers = nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 4, 3), nn.ReLU()
+    model: Any = nn.Sequential(quantization.QuantStub(), *layers, nn.Flatten(), nn.Linear(4, 3)).train()
+    model = quantization.fuse_modules_qat(model, [["1", "2", "3"], ["5", "6"]])
+    model.qconfig = quantization.get_default_qat_qconfig("fbgemm")
+    prepared: Any = quantization.prepare_qat(model)
+    for _ in range(3):
+        prepared(torch.rand(16, 2, 8, 8))
+    prepared.eval().apply(quantization.disable_observer)
+    kinds = {type(part) for part in prepared.modules() if isinstance(part, quantization.FakeQuantizeBase)}
+    assert kinds == {quantization.FusedMovingAvgObsFakeQuantize}
+    graph = snncc.trace(prepared, images())
+    program = snncc.compile(graph, precision="float")
+    assert compared(graph, program, prepared, images(), in_float64=True) == 0
+    assert compared(graph, program, prepared, images(), in_float64=False) <= 2
+
+
 class Own(nn.Module):
     """A quantizer of the user's own, with torch's function in it."""
 
