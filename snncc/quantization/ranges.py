@@ -34,7 +34,6 @@ from snncc.reference.side import SIDES
 
 Extremes = tuple[float, float, float]
 
-UNBOUNDED = "give calibration data (calibration=, --calibration x.npz)"
 CHUNK = 32
 """Samples that are held at once while ranges are measured."""
 
@@ -116,52 +115,53 @@ def bounded(
                 )
             low, high = input_ranges[entry.name]
             extremes[entry.name] = (float(low), float(high), 0.0)
-    signals: dict[str, Array] = {}
-    potentials: dict[str, Array] = {}
+    found = Bounds(graph, extremes, timesteps)
     for node in graph.nodes:
-        ins = edges_into(node, graph.edges)
-        xs = [signals[s] if s in signals else ahead(graph, s, signals, extremes) for s in sources_of(node)]
-        signals[node.name] = bound_after(node, xs, ins, graph.edges[node.name], extremes)
+        found.signal(node)
+    return Ranges(extremes, found.potentials, is_measured=False)
+
+
+class Bounds:
+    """The largest absolute value of each node's signal and each neuron's state, worked out once each."""
+
+    def __init__(self, graph: SpikeGraph, extremes: Mapping[str, Extremes], timesteps: int | None) -> None:
+        self.graph, self.extremes, self.timesteps = graph, extremes, timesteps
+        self.signals: dict[str, Array] = {}
+        self.potentials: dict[str, Array] = {}
+        self.begun: set[str] = set()
+
+    def signal(self, node: Node) -> Array:
+        """Of *node*. Raises `BadInput` where it depends on itself, and nothing on the way bounds it."""
+        if node.name in self.signals:
+            return self.signals[node.name]
+        if node.name in self.begun:
+            raise BadInput(
+                f"{place(node)}: what it sends comes back to it, and no count bounds it",
+                hint="give calibration data (calibration=, --calibration x.npz)",
+            )
+        self.begun.add(node.name)
+        xs = [self.read(self.graph.by_name[wire.source]) for wire in node.inputs]
+        ins = edges_into(node, self.graph.edges)
+        signal = bound_after(node, xs, ins, self.graph.edges[node.name], self.extremes)
         if isinstance(node, Neuron):
-            potentials[node.name] = potential_bound(node, np.asarray(sum(xs)), timesteps)
+            self.potentials[node.name] = potential_bound(node, np.asarray(sum(xs)), self.timesteps)
             if node.parameters.emit is not Emit.COUNT:
-                signals[node.name] = potentials[node.name] * node.parameters.scale
-    return Ranges(extremes, potentials, is_measured=False)
+                signal = self.potentials[node.name] * node.parameters.scale
+        self.signals[node.name] = signal
+        return signal
 
-
-def sources_of(node: Node) -> list[str]:
-    return [wire.source for wire in node.inputs]
-
-
-def ahead(
-    graph: SpikeGraph,
-    name: str,
-    signals: Mapping[str, Array],
-    extremes: Mapping[str, Extremes],
-    behind: tuple[str, ...] = (),
-) -> Array:
-    """The largest value that leaves a later node *name*, from which a wire leads back.
-
-    What a neuron sends is bounded whatever enters it. *behind* are the nodes between.
-    """
-    node, edge = graph.by_name[name], graph.edges[name]
-    if name in signals:
-        return signals[name]
-    if edge.is_events:
-        return largest(node, edge)
-    if name in behind:
-        raise BadInput(
-            f"{place(node)}: feeds back to itself without a neuron, which has no static bound", hint=UNBOUNDED
-        )
-    xs = [ahead(graph, s, signals, extremes, (*behind, name)) for s in sources_of(node)]
-    return bound_after(node, xs, edges_into(node, graph.edges), edge, extremes)
+    def read(self, source: Node) -> Array:
+        """The signal of *source*; of neurons that count, whatever they read: a loop ends there."""
+        counts = isinstance(source, Neuron) and source.parameters.emit is Emit.COUNT
+        return largest(source, self.graph.edges[source.name]) if counts else self.signal(source)
 
 
 def largest(node: Node, edge: Edge) -> Array:
+    """The most that a node of events sends in a timestep."""
     if edge.max_count is None:
         raise BadInput(
-            f"{place(node)}: sends any number of spikes in a timestep, which has no static bound",
-            hint=UNBOUNDED,
+            f"{place(node)}: sends any number of spikes in a timestep, so nothing bounds what reads it",
+            hint="give calibration data (calibration=, --calibration x.npz)",
         )
     return np.full(edge.shape, float(edge.max_count)) * edge.scale
 
@@ -171,7 +171,7 @@ def bound_after(
     xs: list[Array],
     ins: list[Edge],
     out: Edge,
-    extremes: Mapping[str, Extremes],
+    extremes: Mapping[str, tuple[float, float, float]],
 ) -> Array:
     """The largest absolute value that can leave *node* in one timestep."""
     if isinstance(node, Input) and node.kind is Kind.ANALOG:
@@ -213,7 +213,7 @@ def potential_bound(node: Neuron, x: Array, timesteps: int | None) -> Array:
     if not np.all(np.isfinite(total)):
         raise BadInput(
             f"{place(node)}: a neuron without leak has no static bound over unknown time",
-            hint=f"{UNBOUNDED}, or give the number of timesteps",
+            hint="give calibration data, or the number of timesteps",
         )
     return total
 
