@@ -9,7 +9,7 @@ where that fails at the module, the refusal of the probe is what the user reads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import signature
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from snncc.errors import CannotTrace
 from snncc.frontends.behavior import Recognized, recognize
+from snncc.frontends.behavior_handed import Handed, handed_cell, is_handed, parts_of
 from snncc.frontends.behavior_probe import prepared
 from snncc.frontends.behavior_state import batches, changes, left_by_calls, state_of
 from snncc.frontends.cells import RECOGNIZED, Cell, Time, call_reset, cell_of, prepare
@@ -39,11 +40,11 @@ FOREIGN = ("torch", "snncc")
 """Packages whose classes are recorded as they are."""
 RESULTS = ("relu", "potential")
 HANDED_HINT = (
-    "a neuron that is given its state and returns it is not probed: keep the state in an attribute that "
-    "reset() sets to 0.0, take the input alone and return the spikes alone; what it does is then recognized"
+    "a neuron z, v = lif(x, v), v a tensor or a tuple of them, is recognized by what it does where v starts "
+    "as zeros or None; or keep the state in an attribute that reset() sets to 0.0, take x and return z alone"
 )
-First = tuple[Shape, frozenset[str], bool]
-"""What a module was given first, what it did, whether its state changed."""
+First = tuple[Shape, frozenset[str], bool, tuple[Any] | None]
+"""What a module was given first, what it did, whether its state changed, the one state that it was handed."""
 
 
 @dataclass(slots=True)
@@ -89,6 +90,8 @@ class Seen:
     samples: int
     operations: frozenset[str]
     keeps: bool
+    handed: tuple[Any] | None = None
+    """The state that it was handed first, where it takes one beside its input."""
 
     @property
     def axis(self) -> int | None:
@@ -100,7 +103,8 @@ class Seen:
         """Whether its operations can be recorded one by one."""
         names = {name.removesuffix("_") for name in self.operations} | self.operations
         walks = self.time is not Time.STEP and not names.isdisjoint(OVER_TIME)
-        return not self.keeps and not walks and names.isdisjoint(set(REFUSED) - set(HANDLERS) | set(LIMITS))
+        keeps = self.keeps or self.handed is not None
+        return not keeps and not walks and names.isdisjoint(set(REFUSED) - set(HANDLERS) | set(LIMITS))
 
 
 class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -140,9 +144,9 @@ def with_recognized(model: nn.Module, sized: Sized, chosen: Options) -> tuple[nn
         if path not in seen or seen[path].is_plain or any(inside(path, one) for one in done):
             continue
         was, where = seen[path], path or type(module).__name__
-        left = left_by_calls(module, was.shape, was.samples, was.axis, where)
+        left = left_by_calls(module, was.shape, was.samples, was.axis, where) if was.handed is None else None
         try:
-            one = recognized(module, where, was)
+            one = recognized(module, where, was) if was.handed is None else handed_one(module, where, was)
         except CannotTrace as refusal:
             found.refused[path] = refusal
             found.left += [] if left is None else [left]
@@ -153,6 +157,17 @@ def with_recognized(model: nn.Module, sized: Sized, chosen: Options) -> tuple[nn
             done.append(path)
             found.notes.append(str(one))
     return (twin, found) if done else (model, found)
+
+
+def handed_one(module: nn.Module, where: str, seen: Seen) -> Recognized:
+    """What *module*, which is handed its state, is, made a cell of it."""
+    assert seen.handed is not None
+    parts = parts_of(seen.handed[0])
+    inner = Handed(module, None if parts is None else len(parts))
+    one = recognize(inner, seen.shape, where=where, samples=seen.samples)
+    told = dict(one.description)
+    setattr(module, RECOGNIZED, handed_cell(lambda _: told))
+    return replace(one, kind=type(module).__name__)
 
 
 def inside(path: str, outer: str) -> bool:
@@ -242,14 +257,18 @@ def watch(module: nn.Module, path: str, seen: dict[str, First]) -> None:
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         x = args[0] if args else next(iter(kwargs.values()), None)
-        if path in seen or not isinstance(x, Tensor) or len(args) + len(kwargs) != 1:
+        if path in seen or not isinstance(x, Tensor) or len(args) + len(kwargs) > 2 or len(kwargs) > 1:
             return original(*args, **kwargs)
         before = state_of(module)
         with Watch() as operations:
             out = original(*args, **kwargs)
-        if isinstance(out, Tensor) and out.shape == x.shape:
+        is_alone = len(args) + len(kwargs) == 1
+        handed = (args[1],) if not is_alone and is_handed(args, out) else None
+        spikes = out if handed is None else out[0]
+        is_probed = is_alone or handed is not None
+        if is_probed and isinstance(spikes, Tensor) and spikes.shape == x.shape:
             keeps = changes(before, state_of(module))
-            seen[path] = tuple(x.shape), frozenset(operations.names), keeps
+            seen[path] = tuple(x.shape), frozenset(operations.names), keeps, handed
         return out
 
     module.forward = forward

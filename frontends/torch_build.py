@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -73,6 +74,8 @@ class Builder:
     parts: dict[str, dict[int, Array]] = field(default_factory=dict)
     refusals: dict[str, CannotTrace] = field(default_factory=dict)
     """What is said of nodes that may be recorded, but must not remain."""
+    multiples: dict[str, Any] = field(default_factory=dict)
+    """What `snncc.frontends.torch_units` found out of nodes."""
 
     def add(self, node: Node) -> str:
         """Append *node*, and return its name. Raises `Mixed` where it cannot take its inputs.

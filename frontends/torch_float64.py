@@ -25,13 +25,14 @@ class FakeQuantize:
     switch: int | None = None
 
 
+FUSED = "_fused_moving_avg_obs_fq_helper"
 FAKES = {
     "fake_quantize_per_tensor_affine_cachemask": FakeQuantize(),
     "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams": FakeQuantize(switch=3),
     "_fake_quantize_learnable_per_tensor_affine": FakeQuantize(),
     "fake_quantize_per_channel_affine_cachemask": FakeQuantize(axis=3),
     "_fake_quantize_learnable_per_channel_affine": FakeQuantize(axis=3),
-    "_fused_moving_avg_obs_fq_helper": FakeQuantize(scale=5, axis=10, switch=2),
+    FUSED: FakeQuantize(scale=5, axis=10, switch=2),
 }
 """Operations that round what they compute to float32, also of doubles."""
 
@@ -63,14 +64,29 @@ def run_in_float64(
     """Arguments and result of *func* in float64; *writes* says that it changes or shares its arguments."""
     if not writes:
         args = all_longer(args)
-    fake = FAKES.get(func.__name__.partition(".")[0])
+    name = func.__name__.partition(".")[0]
+    fake = FAKES.get(name)
     if fake is not None and isinstance(scale := args[fake.scale], Tensor):
         args = (*args[: fake.scale], scale.float(), *args[fake.scale + 1 :])
     kwargs = {name: all_longer(value) for name, value in kwargs.items()}
-    result = func(*args, **kwargs)
+    result = fused(func, args) if name == FUSED else func(*args, **kwargs)
     if fake is not None:
         unround(fake, args, result[0] if isinstance(result, tuple) else result)
     return args, result if writes else all_longer(result)
+
+
+def fused(func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """The fake quantizer with an observer, which sets its scale and zero: of a range in float32 alone."""
+    x, observes, is_on, least, most, scale, zero, average, low, high, axis, *flags = args
+    _, mask = func(
+        *(x.float(), observes, is_on, least.float(), most.float(), scale, zero),
+        *(average, low, high, axis, *flags),
+    )
+    if not int(is_on):
+        return x.clone(), mask
+    if flags and flags[0]:
+        return torch.fake_quantize_per_channel_affine(x, scale, zero, axis, low, high), mask
+    return torch.fake_quantize_per_tensor_affine(x, float(scale), int(zero), low, high), mask
 
 
 def unround(fake: FakeQuantize, args: tuple[Any, ...], out: Tensor) -> None:

@@ -42,7 +42,14 @@ UNKNOWN = Multiples(None, NOTHING)
 
 
 def multiples_of(builder: Builder, name: str) -> Multiples:
-    """The grid of what node *name* sends."""
+    """What the numbers that node *name* sends are multiples of; looked for once."""
+    if name not in builder.multiples:
+        builder.multiples[name] = found_multiples(builder, name)
+    found: Multiples = builder.multiples[name]
+    return found
+
+
+def found_multiples(builder: Builder, name: str) -> Multiples:
     edge = builder.edges[name]
     if edge.is_events:
         return Multiples(np.asarray(edge.scale), NOTHING)

@@ -13,6 +13,7 @@ from snncc.frontends.events.formats import FORMATS
 from snncc.frontends.from_onnx import RULES
 from snncc.frontends.nir_file import FIELDS
 from snncc.frontends.onnx_file import OPSETS
+from tests.frontends.frameworks import TITLES
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -35,14 +36,6 @@ def test_commands_parse(page: str, least: int) -> None:
     assert len(commands) >= least
     for command in commands:
         parser().parse_args(command.split())
-
-
-TITLES = {
-    "norse": "Norse 1.1",
-    "sinabs": "sinabs 3.1",
-    "snntorch": "snnTorch 1.0",
-    "spikingjelly": "SpikingJelly 2.0",
-}
 
 
 def what_is_read() -> str:

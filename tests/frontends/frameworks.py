@@ -16,6 +16,13 @@ from snncc.ir import Array, Emit, SpikeGraph
 from snncc.reference import Run, run
 from tests.frontends.torch_networks import noise
 
+TITLES = {
+    "norse": "Norse 1.1",
+    "sinabs": "sinabs 3.1",
+    "snntorch": "snnTorch 1.0",
+    "spikingjelly": "SpikingJelly 2.0",
+}
+"""The frameworks, as tables name them."""
 STEPS = 100
 Forward = Callable[[nn.Module, Tensor], Any]
 

@@ -183,28 +183,96 @@ def test_a_stranger_shows_the_closest_member() -> None:
 class Handed(nn.Module):
     """``lif(x, v) -> (spikes, v)``: the state goes through the caller's hands."""
 
-    def forward(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        v = 0.9 * v + x
+    def forward(self, x: Tensor, v: Any) -> Any:
+        v = x if v is None else 0.75 * v + x
         spikes = (v > 1).to(x.dtype)
         return spikes, v * (1 - spikes)
 
 
-def test_a_state_that_is_handed_on_has_a_way_out() -> None:
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.fc, self.lif = nn.Linear(4, 3), Handed()
+class HandedTwo(nn.Module):
+    """A potential and a current."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            v, out = torch.zeros(x.shape[1], 3), []
-            for now in x:
-                spikes, v = self.lif(self.fc(now), v)
-                out.append(spikes)
-            return torch.stack(out)
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        v, i = state
+        i = 0.5 * i + x
+        v = 0.75 * v + i
+        spikes = (v >= 1).to(x.dtype)
+        return spikes, (v - spikes, i)
 
-    with pytest.raises(CannotTrace, match=r"lif \(test_behavior_models.py:\d+\): gt compares") as caught:
-        trace(Net(), noise(GENERATOR, 6, 3, 4), layout="TB")
-    assert "keep the state in an attribute that reset() sets to 0.0" in caught.value.hint
+
+class HandedBoth(nn.Module):
+    """The potential and the last spikes, each by itself."""
+
+    def forward(self, x: Tensor, v: Tensor, spikes: Tensor) -> tuple[Tensor, Tensor]:
+        v = 0.75 * v * (1 - spikes) + x
+        return v, (v > 1).to(x.dtype)
+
+
+class Hands(nn.Module):
+    """Walks over time and hands on the states of two neurons; *start* makes the first."""
+
+    def __init__(self, make: Any, start: Any, *, swaps: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Linear(4, 3), nn.Linear(3, 3)
+        self.one, self.two = make(), make()
+        self.start, self.swaps = start, swaps
+
+    def forward(self, x: Tensor) -> Tensor:
+        zeros = torch.zeros(x.shape[1], 3).to(x)
+        v, w, out = self.start(zeros), self.start(zeros), []
+        for now in x:
+            spikes, v = self.one(2 * self.first(now), v)
+            spikes, w = self.two(3 * self.last(spikes), w)
+            v, w = (w, v) if self.swaps else (v, w)
+            out.append(spikes)
+        return torch.stack(out)
+
+
+@pytest.mark.parametrize(
+    ("make", "start"),
+    [(Handed, lambda v: None), (Handed, lambda v: v), (HandedTwo, lambda v: (v, v))],
+)
+def test_a_state_that_is_handed_on(make: Any, start: Any) -> None:
+    model, x = Hands(make, start), noise(GENERATOR, 12, 3, 4, high=3)
+    graph = trace(model, x, layout="TB")
+    result = execute(graph, x)
+    assert_alive(graph, result)
+    assert [note.partition(" recognized")[0] for note in graph.notes] == [
+        f"{name}: {make.__name__}" for name in ("one", "two")
+    ]
+    with torch.no_grad():
+        need = model.double()(x.double()).numpy()
+    np.testing.assert_array_equal(result.output, need)
+
+
+def test_a_state_that_is_handed_to_another() -> None:
+    model = Hands(Handed, lambda v: v, swaps=True)
+    with pytest.raises(
+        CannotTrace, match=r"one .*: is given the state of two as its state, in its call number 2"
+    ):
+        trace(model, noise(GENERATOR, 6, 3, 4, high=3), layout="TB")
+
+
+def test_a_state_that_does_not_start_at_zero_has_a_way_out() -> None:
+    for model in (Hands(Handed, lambda v: v + 0.5), HandsBoth()):
+        with pytest.raises(CannotTrace, match=r"\(test_behavior_models.py:\d+\): gt compares") as caught:
+            trace(model, noise(GENERATOR, 6, 3, 4), layout="TB")
+        assert "keep the state in an attribute that reset() sets to 0.0" in caught.value.hint
+
+
+class HandsBoth(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.lif = nn.Linear(4, 3), HandedBoth()
+
+    def forward(self, x: Tensor) -> Tensor:
+        v = spikes = torch.zeros(x.shape[1], 3)
+        out = []
+        for now in x:
+            v, spikes = self.lif(self.fc(now), v, spikes)
+            out.append(spikes)
+        return torch.stack(out)
 
 
 def test_a_closest_member_that_never_fires_is_said_in_words() -> None:

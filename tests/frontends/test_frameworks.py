@@ -13,6 +13,7 @@ import torch
 from snncc.cli import main
 from snncc.frontends.cells import FRAMEWORKS, supported
 from tests.frontends import tutorials
+from tests.frontends.frameworks import TITLES
 
 FLAGS = {
     "norse": ["--layout", "TB", "--timesteps", "6", "--precision", "float"],
@@ -20,12 +21,6 @@ FLAGS = {
     "snntorch": ["--layout", "B", "--timesteps", "10", "--input-range", "0,1"],
     "snntorch_potentials": ["--layout", "B", "--timesteps", "10", "--precision", "float"],
     "spikingjelly": ["--layout", "B", "--timesteps", "4", "--input-range", "0,1"],
-}
-TITLES = {
-    "norse": "Norse 1.1",
-    "sinabs": "sinabs 3.1",
-    "snntorch": "snnTorch 1.0",
-    "spikingjelly": "SpikingJelly 2.0",
 }
 PAGE = Path(__file__).parents[2] / "docs" / "frameworks.md"
 

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.ao.quantization import _learnable_fake_quantize as learnable
 
 import snncc
+import snncc.nn
 from snncc.errors import CannotTrace
 from snncc.ir import Array, Neuron, SpikeGraph
 from tests.frontends.quantized_networks import codes_of, fakes, quantization, random_net
 
+LearnableFakeQuantize: Any = learnable._LearnableFakeQuantize
 pytestmark = pytest.mark.filterwarnings("ignore")  # of torch.ao, which torch calls deprecated
 
 
@@ -92,6 +95,25 @@ def test_the_stages_are_verified() -> None:
     assert proof.stages[0].name == "model -> trace"
 
 
+def test_the_default_of_torch() -> None:
+    """Fused quantizers with an observer, weights by channel: scales are set by the range that was seen."""
+    torch.manual_seed(0)
+    layers = nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 4, 3), nn.ReLU()
+    model: Any = nn.Sequential(quantization.QuantStub(), *layers, nn.Flatten(), nn.Linear(4, 3)).train()
+    model = quantization.fuse_modules_qat(model, [["1", "2", "3"], ["5", "6"]])
+    model.qconfig = quantization.get_default_qat_qconfig("fbgemm")
+    prepared: Any = quantization.prepare_qat(model)
+    for _ in range(3):
+        prepared(torch.rand(16, 2, 8, 8))
+    prepared.eval().apply(quantization.disable_observer)
+    kinds = {type(part) for part in prepared.modules() if isinstance(part, quantization.FakeQuantizeBase)}
+    assert kinds == {quantization.FusedMovingAvgObsFakeQuantize}
+    graph = snncc.trace(prepared, images())
+    program = snncc.compile(graph, precision="float")
+    assert compared(graph, program, prepared, images(), in_float64=True) == 0
+    assert compared(graph, program, prepared, images(), in_float64=False) <= 2
+
+
 class Own(nn.Module):
     """A quantizer of the user's own, with torch's function in it."""
 
@@ -137,6 +159,54 @@ def own_codes(model: nn.Module, x: Tensor, bits: int, zero: int) -> Array:
     model.float()
     assert float(out.max()) <= (2**bits - 1 - zero) * 0.125
     return (out / 0.125).round().numpy() + zero
+
+
+@pytest.mark.parametrize("zero", [0, 3])
+def test_a_learned_scale(zero: int) -> None:
+    fake = LearnableFakeQuantize(
+        quantization.MovingAverageMinMaxObserver, 0, 15, scale=0.125, zero_point=float(zero)
+    )
+    fake.toggle_observer_update(False)
+    model = chain(nn.ReLU(), fake).eval()
+    graph = snncc.trace(model, POINTS)
+    (neuron,) = graph.neurons
+    result = snncc.compile(graph, precision="float").run(POINTS.numpy(), record=[neuron.name])
+    counts = result.records[neuron.name].train[0].sum(axis=1)
+    assert np.array_equal(counts, own_codes(model[:3], POINTS, 4, zero) - zero)
+    assert len(np.unique(counts)) > 4
+    fake.toggle_observer_update(True)
+    with pytest.raises(CannotTrace, match="2: _LearnableFakeQuantize still observes"):
+        snncc.trace(model, POINTS)
+
+
+class Loop(nn.Module):
+    """Quantized currents of spiking neurons, in a loop over time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.quantizer, self.lif = nn.Linear(6, 8), Own(4, 5), snncc.nn.LIF(0.5, 0.4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.lif(self.quantizer(self.fc(now))) for now in x])
+
+
+def test_in_a_loop_over_time() -> None:
+    x = torch.rand(9, 3, 6, generator=torch.Generator().manual_seed(0)) * 2 - 0.3
+    graph = snncc.trace(Loop(), x, layout="TB")
+    assert [type(node).__name__ for node in graph] == [
+        "Input",
+        "Dense",
+        "Neuron",
+        "Affine",
+        "Neuron",
+        "Output",
+    ]
+    result = snncc.compile(graph, precision="float").run(x.numpy())
+    with torch.no_grad():
+        need = Loop().double()(x.double()).numpy()
+    assert 0 < need.mean() < 1
+    assert np.array_equal(result.output, need)
 
 
 def test_a_rectifier_behind_a_quantizer() -> None:
