@@ -37,13 +37,25 @@ def cycle_of(waits: Mapping[str, str], stations: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Taken:
+    """What event units worked off: what it cost, layer by layer, is counted from this.
+
+    *messages* [populations + 1, cores] by the population that sent them, ticks last; *synapses* [connections,
+    cores], in the order of the network's connections.
+    """
+
+    messages: Ints
+    synapses: Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class EventRun:
     """One sample.
 
     *spikes* [T, size] of each neuron population by timestep (of the canonical order in few bits), *sums*
     [T, size] what each readout received in it; *potentials* [size] of each neuron population at the end,
     *saturations* how often one of them left its width. *dropped* [cores]: messages lost before each event
-    unit. *timing*: None for the canonical order.
+    unit. *timing* and *taken*: None for the canonical order.
     """
 
     spikes: Mapping[str, NDArray[np.signedinteger[Any]]]
@@ -52,6 +64,7 @@ class EventRun:
     saturations: Mapping[str, int]
     dropped: Ints
     timing: Timing | None
+    taken: Taken | None
 
     def differing(self, other: EventRun) -> dict[str, int]:
         """By how many spikes each population differs from *other*: over its neurons, in the whole run."""

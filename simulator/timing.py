@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from snncc.chips import Chip
+from snncc.errors import CannotLower
+
 Ints = NDArray[np.int64]
 BINS = 32
 """Bins of a histogram of depths: bin k counts depths of k + 1 binary digits."""
@@ -20,6 +23,20 @@ EVENTS = (
 
 ``write``, ``read``: entries of accumulators; ``host``: multiply-accumulates of the host.
 """
+
+
+LATEST = 1 << 62
+"""No time is later: 64 bits hold the sum of two."""
+
+
+def check_time(chip: Chip, time: int) -> None:
+    """Raise `CannotLower` where *time*, in units of *chip*, is too late."""
+    if time > LATEST:
+        raise CannotLower(
+            f"{chip.name}: a run may take up to {time:.3g} units of its time "
+            f"({time * chip.time_unit:.3g} s), and times are counted to {LATEST:.3g} units",
+            hint="run fewer timesteps, or look for times of the chip that are too long for its time_unit",
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -93,8 +93,9 @@ def accounting_argument(one: argparse.ArgumentParser) -> None:
 
 def simulate_command(options: argparse.Namespace) -> int:
     import snncc
+    from snncc.api.placing import clock_of
     from snncc.api.tables import chip_table, cost_table
-    from snncc.api.timeline import check_timeline, write_timeline
+    from snncc.api.timeline import write_timeline
 
     if options.save_output is not None and not options.save_output.absolute().parent.is_dir():
         raise BadFile(f"{options.save_output}: there is no such folder")
@@ -102,7 +103,7 @@ def simulate_command(options: argparse.Namespace) -> int:
         raise BadInput("--floor-plan needs a timing", hint="add --timing analytic, cycle or reserved")
     program = snncc.load_program(options.program)
     if options.trace is not None:
-        check_timeline(program)
+        clock_of("cycle", options.period, options.drops, program.placement)  # before anything runs
     data, lost = input_of(options, program, options.timesteps)
     if options.engine is not None:
         print_notes((*lost, *program.unseen(options.timesteps or program.timesteps)))
@@ -127,7 +128,7 @@ def simulate_command(options: argparse.Namespace) -> int:
     if options.floor_plan is not None and result.chip is not None:
         snncc.measure.floor_plan(result.chip, options.floor_plan)
     if options.trace is not None:
-        write_timeline(options.trace, program, data["x"], options.timesteps)
+        write_timeline(options.trace, program, data["x"], options.timesteps, options.period)
     if options.json:
         chip = None if result.chip is None else result.chip.as_dict()
         counts, notes = result.counts.as_dict(), [*lost, *result.notes]

@@ -13,6 +13,7 @@ import pytest
 from snncc.cli import main
 from snncc.ir import save_graph
 from tests.api.networks import images, sfa_graph
+from tests.joules import joules
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_simulate_prints_costs_and_writes_a_report(files: Path, capsys: pytest.C
     code, printed, _ = call(capsys, *arguments, "--json")
     total = json.loads(printed)["counts"]["total"]
     assert total["ac"] > 0
-    assert total["energy"] == pytest.approx(4.6e-12 * total["mac"] + 0.9e-12 * total["ac"])
+    assert total["energy"] == joules(4.6e-12 * total["mac"] + 0.9e-12 * total["ac"])
 
 
 def test_verify_evaluate_check(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

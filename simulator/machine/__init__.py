@@ -3,6 +3,7 @@
 from snncc.simulator.machine.batch import run_chip, timeline
 from snncc.simulator.machine.classes import class_counts
 from snncc.simulator.machine.energy import Energy, energy_of
+from snncc.simulator.machine.event_trace import self_timed_events
 from snncc.simulator.machine.events import run_events
 from snncc.simulator.machine.machine import Happenings, Level, run_machine
 from snncc.simulator.machine.program import MachineProgram, program_of
@@ -24,6 +25,7 @@ __all__ = [
     "run_events",
     "run_machine",
     "run_self_timed",
+    "self_timed_events",
     "timeline",
     "write_trace",
 ]

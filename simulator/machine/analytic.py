@@ -48,7 +48,8 @@ def accounts_of(program: MachineProgram) -> Accounts:
     stations, classes, times = program.stations, classes_of(program), program.times
     sends, units, messages = classes.sends, classes.unit, classes.messages
     is_port = units == stations.cores
-    spent = np.where(is_port, messages * times.port, times.spike + messages * times.send)
+    firing = (times.spike + messages * times.send) * times.slowdown[units]
+    spent = np.where(is_port, messages * times.port, firing)
     takes = sends.core.astype(np.int64) + stations.size - stations.receivers
     sweeping = np.unique([stations.cores, *(part.core for part in program.placement.parts)])
     used = np.concatenate([sweeping, np.unique(takes)])
@@ -105,7 +106,8 @@ def idle_of(program: MachineProgram, accounts: Accounts, plan: Calendar, updates
         return accounts.idle[plan.steps].copy()
     times, units = program.times, accounts.stations[: accounts.units]
     busy = np.zeros((plan.steps, len(accounts.stations)), np.int64)
-    busy[:, : len(units)] = plan.visits[:, units] * times.access + updates[:, units] * times.update
+    swept = plan.visits[:, units] * times.access + updates[:, units] * times.update
+    busy[:, : len(units)] = swept * times.slowdown[units]
     busy[:, len(units) - 1] = plan.lead  # the port comes last
     if updates is plan.visits:
         accounts.idle[plan.steps] = busy.copy()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from snncc.errors import BadInput
 from snncc.mapping.placement import Placement
@@ -12,9 +13,10 @@ from snncc.simulator.firing import Firing
 from snncc.simulator.machine.analytic import count_firings
 from snncc.simulator.machine.classes import fired_classes
 from snncc.simulator.machine.energy import Energy, energy_of
-from snncc.simulator.machine.machine import Happenings, Level, run_firings
+from snncc.simulator.machine.machine import Level, run_firings
 from snncc.simulator.machine.program import MachineProgram, program_of
 from snncc.simulator.machine.result import ChipRun
+from snncc.simulator.machine.trace import MOST, trace_events
 from snncc.simulator.timing import Timing
 
 
@@ -56,9 +58,12 @@ def run_chip(
 
 
 def timeline(
-    placement: Placement, firings: Mapping[str, Sequence[Firing]], sample: int = 0, most: int = 1_000_000
-) -> tuple[MachineProgram, Timing, Happenings]:
-    """What happened on the machine with one sample. Raises `BadInput` for *most* happenings or more."""
+    placement: Placement, firings: Mapping[str, Sequence[Firing]], sample: int = 0, most: int = MOST
+) -> Iterator[dict[str, Any]]:
+    """What happens on the machine with one sample, as events of a timeline.
+
+    Raises `BadInput` for *most* happenings or more.
+    """
     program = program_of(placement)
     own = {name: each[sample] for name, each in firings.items()}
     timing, happened = run_firings(program, own, Level.CYCLE, log=most)
@@ -66,4 +71,4 @@ def timeline(
         raise BadInput(
             f"a timeline holds {most:,} happenings, this sample has more", hint="run fewer timesteps"
         )
-    return program, timing, happened
+    return trace_events(program, timing, happened)

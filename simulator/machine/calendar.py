@@ -14,6 +14,7 @@ from snncc.chips import Chip
 from snncc.ir.arrays import Array
 from snncc.mapping.placement import Part, Placement
 from snncc.mapping.schedule import steps_of
+from snncc.simulator.timing import check_time
 
 Ints = NDArray[np.int64]
 
@@ -23,11 +24,11 @@ class Calendar:
     """The sweeps of a run of some length; frames (timesteps x ticks) of all senders one after another.
 
     *of* has the chip step of each frame by population, readouts included; *step* [frames] that of the
-    senders, *offset* [frames] the global number of the population's first neuron. By global number *part*
-    and *local* say where a neuron is; *unit* [parts] is the part's core, *order* the parts by core, then as
-    the core sweeps them. *begin* [steps, parts]: visits of the core before the part's first. *visits*
-    [steps, units], without those of the port, *total* [units] in all. *macs* [steps] are those of the host,
-    which take *lead* before the port sends.
+    senders, *offset* [frames] the global number of the population's first neuron. By global number *part* and
+    *local* say where a neuron is; *unit* [parts] is the part's core, *working* all neuron units that may
+    work, *order* the parts by core, then as the core sweeps them. *begin* [steps, parts]: visits of the core
+    before the part's first. *visits* [steps, units], without those of the port, *total* [units] in all.
+    *macs* [steps] are those of the host, which take *lead* before the port sends.
     """
 
     steps: int
@@ -38,6 +39,7 @@ class Calendar:
     part: Array
     local: Array
     unit: Ints
+    working: Ints
     order: Ints
     begin: Ints
     visits: Ints
@@ -62,6 +64,8 @@ def calendar_of(placement: Placement, offsets: Mapping[str, int], timesteps: int
     visits[:, -1] = 0  # the port visits nothing
     unit = np.array([one.core for one in parts])
     macs = macs_of(placement, of, steps, timesteps)
+    lead = [host_time(placement.chip, int(n)) for n in macs]
+    check_time(placement.chip, sum(lead))
     return Calendar(
         steps=steps,
         of=of,
@@ -71,12 +75,13 @@ def calendar_of(placement: Placement, offsets: Mapping[str, int], timesteps: int
         part=part,
         local=local,
         unit=unit,
+        working=np.unique([*unit, units - 1]),
         order=np.argsort(unit, kind="stable"),
         begin=begin,
         visits=visits,
         total=visits.sum(axis=0),
         macs=macs,
-        lead=np.array([host_time(placement.chip, int(n)) for n in macs], np.int64),
+        lead=np.array(lead, np.int64),
     )
 
 

@@ -13,7 +13,7 @@ from snncc.chips import Chip
 from snncc.mapping.hosted import Task
 from snncc.simulator.jit import inner, kernel
 from snncc.simulator.machine.classes import Classes, classes_of
-from snncc.simulator.machine.program import KINDS, MachineProgram
+from snncc.simulator.machine.program import KINDS, MachineProgram, kind_of
 from snncc.simulator.memo import once
 from snncc.simulator.timing import EVENTS, Timing
 
@@ -117,8 +117,7 @@ def prices_of(program: MachineProgram) -> Prices:
         price[k, 2:SENDING] = *links.values(), costs["message_in"]
         payer[k] = layers.index(name)
         for n, connection in enumerate(network.out_of(name), SENDING):
-            is_mac = source.payload_bits and not connection.rule
-            price[k, n] = costs["mac" if is_mac else connection.kind]
+            price[k, n] = costs[KINDS[kind_of(connection, source)]]
             payer[k, n] = layers.index(connection.target)
     sizes = [own.stop - own.start for own in classes.own.values()]
     core = np.array([part.core for part in placement.parts], np.int64)

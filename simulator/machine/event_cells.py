@@ -12,7 +12,7 @@ from snncc.errors import StateOverflow
 from snncc.ir import Overflow, SpikeGraph
 from snncc.mapping.network import Role
 from snncc.simulator.event_neurons import EventNeurons
-from snncc.simulator.event_run import EventRun
+from snncc.simulator.event_run import EventRun, Taken
 from snncc.simulator.layer_table import aligned
 from snncc.simulator.machine.event_kernel import (
     ERROR,
@@ -183,7 +183,8 @@ def report(
     spikes: Counts | Mapping[str, NDArray[np.signedinteger[Any]]],
     sums: Ints,
     dropped: Ints,
-    timing: Timing | None,
+    timing: Timing | None = None,
+    taken: Taken | None = None,
 ) -> EventRun:
     """What a run did.
 
@@ -203,4 +204,5 @@ def report(
         saturations={name: int(cells.saturations[program.slots.names.index(name)]) for name in neurons},
         dropped=dropped,
         timing=timing,
+        taken=taken,
     )

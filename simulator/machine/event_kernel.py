@@ -38,9 +38,10 @@ from snncc.simulator.simd import size_of
 
 ERROR, SATURATE, WRAP = range(3)
 """What happens beyond the width of a potential."""
-GOOD, OVERFLOW, NARROW, RUNAWAY, MORE, STUCK, CROWDED = range(7)
+GOOD, OVERFLOW, NARROW, RUNAWAY, MORE, STUCK, CROWDED, LATE = range(8)
 """How a run ended: as it should, a potential left its width, or the width of *d*; a loop excited itself;
-it needs more memory; nothing can go on; a neuron fired too often in a timestep for the width of counts."""
+it needs more memory; nothing can go on; a neuron fired too often in a timestep for the width of counts; its
+clock has come too far."""
 LEAST, RHO, RESET, POPULATION, HOME = range(5)
 """Columns of `Cells.own`."""
 NONE = -1

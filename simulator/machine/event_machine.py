@@ -10,17 +10,19 @@ from snncc.chips.model import Overflow
 from snncc.errors import Deadlock, Runaway
 from snncc.ir import SpikeGraph
 from snncc.mapping.placement import Placement
-from snncc.simulator.event_run import EventRun, cycle_of
+from snncc.simulator.event_run import EventRun, Taken, cycle_of
 from snncc.simulator.machine.event_cells import cells_of, fired_of, overflow_of, report
-from snncc.simulator.machine.event_kernel import GOOD, MORE, NARROW, RUNAWAY, STUCK
+from snncc.simulator.machine.event_kernel import GOOD, LATE, MORE, NARROW, RUNAWAY, STUCK, WORK
 from snncc.simulator.machine.event_program import KINDS, EventProgram
 from snncc.simulator.machine.event_room import NONE, Room
 from snncc.simulator.machine.event_routes import Ways, biases_of, sent_of, ways_of
-from snncc.simulator.machine.event_state import BEGUN, END, NEXT, Costs, Counts, Machine, Units
+from snncc.simulator.machine.event_state import BEGUN, END, NEXT, Costs, Counts, EventLog, Machine, Units
 from snncc.simulator.machine.event_timed_kernel import run_timed as run_kernel
+from snncc.simulator.machine.longest import check_event_times
 from snncc.simulator.machine.machine import moment_of
+from snncc.simulator.machine.program import slowdowns
 from snncc.simulator.machine.tallies import tally_of
-from snncc.simulator.timing import Ints, Timing
+from snncc.simulator.timing import Ints, Timing, check_time
 
 START = 1 << 10
 """Records at the beginning; there are twice as many whenever they do not suffice."""
@@ -34,10 +36,13 @@ def run_timed(
     period: int,
     most: int,
     width: int,
+    log: EventLog,
 ) -> EventRun | None:
     """As `snncc.simulator.machine.run_events`; None where the potentials need more bits than *width*."""
-    ways = ways_of(placement, program)
-    machine = machine_of(placement, program, ways, trains, (period, most), width)
+    ways, timesteps = ways_of(placement, program), len(next(iter(trains.values())))
+    check_event_times(placement, program.fan_out, len(program.biased[0]), period, timesteps)
+    log.used[0] = 0
+    machine = machine_of(placement, program, ways, trains, (period, most), width, log)
     need = program.fan_out + len(machine.biases.slot) + placement.chip.fabric.cores + 4
     room = room_of(machine, need)
     if machine.cells.fault[0]:
@@ -45,8 +50,11 @@ def run_timed(
     while (how := run_kernel(machine, room, need)) == MORE:
         room = enlarged(room)
     if how == GOOD:
-        dropped, timing = machine.counts.dropped, timing_of(machine, ways)
-        return report(program, machine.cells, machine.spikes, machine.sums, dropped, timing)
+        counts, timing = machine.counts, timing_of(machine, ways)
+        taken = taken_of(program, counts)
+        return report(program, machine.cells, machine.spikes, machine.sums, counts.dropped, timing, taken)
+    if how == LATE:
+        check_time(placement.chip, int(machine.clock[END]))
     if how == STUCK:
         raise Deadlock(cycle_of(blocked(machine, room, ways), ways.stations.names))
     if how == RUNAWAY:
@@ -63,6 +71,7 @@ def machine_of(
     trains: Mapping[str, Ints],
     limits: tuple[int, int],
     width: int,
+    log: EventLog,
 ) -> Machine:
     """Everything before the first instant; *limits*: the period, and the most spikes of one event."""
     cores, slots = placement.chip.fabric.cores, program.slots
@@ -79,8 +88,9 @@ def machine_of(
     moment.size[0] = 1  # the port looks first
     moment.heap[0], moment.place[cores], moment.wake[cores] = cores, 0, 0
     room = program.fan_out + 1
-    arrived, changed, fired, messages, dropped = (np.zeros(cores, np.int64) for _ in range(5))
-    work, caused = np.zeros((cores, len(KINDS)), np.int64), np.zeros(events, np.int32)
+    changed, fired, messages, dropped = (np.zeros(cores, np.int64) for _ in range(4))
+    arrived = np.zeros((cores, len(slots.names) + 1), np.int64)
+    work, caused = np.zeros((cores, len(program.connections)), np.int64), np.zeros(events, np.int32)
     counts = Counts(work, arrived, changed, fired, messages, dropped, caused)
     return Machine(
         wiring=ways.wiring,
@@ -98,6 +108,7 @@ def machine_of(
         spikes=np.zeros((timesteps, slots.count), np.int32),
         sums=np.zeros((timesteps + 1, program.summed), np.int64),
         begins=slots.begins,
+        log=log,
     )
 
 
@@ -128,9 +139,10 @@ def units_of(placement: Placement, program: EventProgram) -> Units:
         size = placement.network.populations[part.population].size
         of = [p.addresses for p in placement.parts_of(part.population) if p.core == part.core]
         alone[names.index(part.population), part.core] = sum(map(len, of)) == size
-    state, due, rest, message, last, slot, cause = (np.zeros(cores, np.int64) for _ in range(7))
+    state, due, rest, message, last, slot, cause, source = (np.zeros(cores, np.int64) for _ in range(8))
     head, tail = np.full(cores, -1), np.full(cores, -1)
-    return Units(state, due, rest, message, last, slot, cause, head, tail, alone)
+    slow = slowdowns(placement.chip)
+    return Units(state, due, rest, message, last, slot, cause, source, head, tail, alone, slow)
 
 
 def room_of(machine: Machine, need: int) -> Room:
@@ -200,10 +212,17 @@ def blocked(machine: Machine, room: Room, ways: Ways) -> dict[str, str]:
     return found
 
 
+def taken_of(program: EventProgram, counts: Counts) -> Taken:
+    """What event units worked off, in the order of the network."""
+    order = {id(connection): k for k, connection in enumerate(program.connections)}
+    met = counts.work.T[[order[id(connection)] for connection in program.network.connections]]
+    return Taken(counts.arrived.T.copy(), met)
+
+
 def timing_of(machine: Machine, ways: Ways) -> Timing:
     """What was counted."""
     counts, tally = machine.counts, machine.tally
-    cores = len(counts.arrived)
+    cores, kind_of = len(counts.arrived), machine.synapses.numbers[:, WORK]
     nothing = np.zeros(cores + 1, np.int64)
     at_port = nothing.copy()
     at_port[cores] = tally.messages[cores]
@@ -212,9 +231,9 @@ def timing_of(machine: Machine, ways: Ways) -> Timing:
         "update": counts.biases,
         "spike": counts.fired,
         "message_out": counts.sent,
-        "message_in": counts.arrived,
+        "message_in": counts.arrived.sum(axis=1),
         "port": at_port,
-        **dict(zip(KINDS, counts.work.T, strict=True)),
+        **{name: counts.work[:, kind_of == kind].sum(axis=1) for kind, name in enumerate(KINDS)},
         "mac": nothing,
         "write": nothing,
         "read": nothing,

@@ -57,9 +57,11 @@ class Biases(NamedTuple):
 
 class Units(NamedTuple):
     """By core: what its event unit does (*state*), until when (*due*), what is left after the last firing
-    (*rest*), the next *message* and their *last*, the *cause* of the firing at hand; *head*, *tail* of the
-    firings to come, whose time is the work before each. *alone* [populations, cores]: whether a core has all
-    neurons of a population (1), some (0), or none (-1)."""
+    (*rest*), the next *message* and their *last*, *slot* and *cause* of the firing at hand; the *source* of
+    the message that it works off; *head*, *tail* of the firings to come, whose time is the work before each.
+    *alone* [populations, cores]: whether a core has all neurons of a population (1), some (0), or none (-1).
+    *slowdown*: its times are so many times as long.
+    """
 
     state: Any
     due: Any
@@ -68,13 +70,16 @@ class Units(NamedTuple):
     last: Any
     slot: Any
     cause: Any
+    source: Any
     head: Any
     tail: Any
     alone: Any
+    slowdown: Any
 
 
 class Counts(NamedTuple):
-    """By core *work* [3] of synapses, *arrived*, *biases*, *fired*, *sent*, *dropped*; *caused* by event."""
+    """By core *work* [connections] of synapses, *arrived* [populations + 1] (ticks last), *biases*, *fired*,
+    *sent*, *dropped*; *caused* by event."""
 
     work: Any
     arrived: Any
@@ -83,6 +88,25 @@ class Counts(NamedTuple):
     sent: Any
     dropped: Any
     caused: Any
+
+
+BEGINS, SENDS, STARTS, FINISHES, DROPS, FIRES = range(6)
+"""What a station does: the port begins a timestep or sends; a link starts or drops a message; an event unit
+starts and finishes one, and while it works on it neurons fire and send."""
+
+
+class EventLog(NamedTuple):
+    """What happened, if there is room for it: [n] of *station*, *time*, *what*, *slot*; used[0] is n.
+
+    *slot* is that of the neuron that fires or has sent the message (-1: a tick); the timestep where one
+    begins.
+    """
+
+    used: Any
+    station: Any
+    time: Any
+    what: Any
+    slot: Any
 
 
 class Machine(NamedTuple):
@@ -103,3 +127,4 @@ class Machine(NamedTuple):
     spikes: Any
     sums: Any
     begins: Any
+    log: EventLog

@@ -7,6 +7,7 @@ from snncc.simulator.machine.blocked_kernel import look, next_station
 from snncc.simulator.machine.event_inline import inlined
 from snncc.simulator.machine.event_kernel import (
     GOOD,
+    LATE,
     MORE,
     POPULATION,
     RUNAWAY,
@@ -30,17 +31,34 @@ from snncc.simulator.machine.event_room import (
     take,
 )
 from snncc.simulator.machine.event_state import (
+    BEGINS,
     BEGUN,
+    DROPS,
     END,
+    FINISHES,
     FINISHING,
+    FIRES,
     FIRING,
     IDLE,
     NEXT,
     READY,
     SENDING,
+    SENDS,
+    STARTS,
+    EventLog,
     Machine,
 )
 from snncc.simulator.machine.step_kernel import NEVER
+from snncc.simulator.timing import LATEST
+
+
+@inlined
+def note(log: EventLog, station: int, time: int, what: int, slot: int) -> None:
+    """Something has happened."""
+    n = log.used[0]
+    if n < len(log.time):
+        log.station[n], log.time[n], log.what[n], log.slot[n] = station, time, what, slot
+        log.used[0] = n + 1
 
 
 @inlined
@@ -56,6 +74,7 @@ def act_port(m: Machine, room: Room, time: int) -> None:
             return
         if begun:
             note_sums(m.cells, m.begins, m.sums, begun)
+        note(m.log, port, time, BEGINS, begun)
         clock[BEGUN] = begun = begun + 1
     else:
         if clock[READY] > time:
@@ -67,6 +86,7 @@ def act_port(m: Machine, room: Room, time: int) -> None:
             await_slot(m.costs.credit, room, m.moment, port, w.edge[node], q)
             return
         put(w, room, m.moment, m.tally, node, time, sent.port_source[n], sent.port_cause[n])
+        note(m.log, port, time, SENDS, sent.port_source[n])
         m.tally.stalled[port] += time - clock[READY]
         m.tally.messages[port] += 1
         clock[NEXT] = n = n + 1
@@ -103,6 +123,7 @@ def act_link(m: Machine, room: Room, s: int, time: int) -> None:
             is_lost = True
             m.counts.dropped[q - first_unit] += 1
     leave(w, credit, room, now, m.tally, s, e, time, first_unit)
+    note(m.log, s, time, DROPS if is_lost else STARTS, source)
     if not is_lost:
         for n in range(low, high):
             put(w, room, now, m.tally, w.child[n], time + latency, source, cause)
@@ -141,7 +162,7 @@ def work_spike(m: Machine, room: Room, core: int, source: int, cause: int) -> No
             continue
         top = deliver(c, s, j, source - m.begins[p], NONE if alone else core, m.out, 0)
         kind, count = s.numbers[j, WORK], m.out.count[0]
-        m.counts.work[core, kind] += count
+        m.counts.work[core, j] += count
         done = 0
         for n in range(top):
             groups = m.out.index[n] // costs.lanes + 1
@@ -165,6 +186,7 @@ def go_on(m: Machine, room: Room, s: int, core: int, time: int) -> None:
         release(room, k)
     else:
         units.state[core], length = FINISHING, units.rest[core]
+    length *= units.slowdown[core]
     m.tally.busy[s] += length
     units.due[core] = time + length
     look(m.moment, s, time + length)
@@ -182,11 +204,13 @@ def start_unit(m: Machine, room: Room, s: int, core: int, time: int) -> None:
         return
     source, cause = room.source[k], room.cause[k]
     leave(m.wiring, m.costs.credit, room, m.moment, m.tally, s, e, time, s - core)
-    m.counts.arrived[core] += 1
-    m.clock[END] = time
+    m.clock[END], m.units.source[core] = time, source
+    note(m.log, s, time, STARTS, source)
     if source < 0:
+        m.counts.arrived[core, -1] += 1
         work_tick(m, room, core, cause)
     else:
+        m.counts.arrived[core, m.cells.own[source, POPULATION]] += 1
         work_spike(m, room, core, source, cause)
     go_on(m, room, s, core, time)
 
@@ -206,6 +230,7 @@ def act_unit(m: Machine, room: Room, s: int, core: int, time: int) -> bool:
         slot, cause = units.slot[core], units.cause[core]
         m.spikes[m.clock[BEGUN] - 1, slot] += 1
         counts.fired[core] += 1
+        note(m.log, s, time, FIRES, slot)
         counts.caused[cause] += 1
         if counts.caused[cause] > m.costs.most:
             m.cells.fault[0], m.cells.fault[1] = RUNAWAY, cause
@@ -218,12 +243,14 @@ def act_unit(m: Machine, room: Room, s: int, core: int, time: int) -> bool:
             await_slot(m.costs.credit, room, m.moment, s, w.edge[node], q)
             return True
         put(w, room, m.moment, m.tally, node, time, units.slot[core], units.cause[core])
+        note(m.log, s, time, SENDS, units.slot[core])
         m.tally.stalled[s] += time - units.due[core]
         counts.sent[core] += 1
         units.message[core] += 1
     m.clock[END] = time
     if state == FINISHING:
         units.state[core] = IDLE
+        note(m.log, s, time, FINISHES, units.source[core])
         look(m.moment, s, time)
     else:
         go_on(m, room, s, core, time)
@@ -253,6 +280,9 @@ def run_timed(m: Machine, room: Room, need: int) -> int:
         s = next_station(now)
         time = now.wake[s]
         now.wake[s] = NEVER
+        if time > LATEST:
+            m.clock[END] = time
+            return LATE
         if s == w.units - 1:
             act_port(m, room, time)
         elif s < first_unit:

@@ -17,6 +17,7 @@ from snncc.simulator.machine.event_cells import cells_of, fired_of, overflow_of,
 from snncc.simulator.machine.event_kernel import CROWDED, GOOD, NARROW, NONE, OVERFLOW, Cells
 from snncc.simulator.machine.event_order_kernel import Outside, Stack, Streams, Trains, run_order
 from snncc.simulator.machine.event_program import EventProgram, event_program
+from snncc.simulator.machine.event_state import EventLog
 
 ORDERS = ("canonical", "timed")
 PROGRAMS: WeakKeyDictionary[Placement, tuple[SpikeGraph, EventProgram]] = WeakKeyDictionary()
@@ -35,11 +36,13 @@ def run_events(
     period: int = 0,
     *,
     most: int = MOST_SPIKES,
+    log: EventLog | None = None,
 ) -> EventRun:
     """Run one sample, *inputs* [T, 1, size] of 0 and 1 of each input population.
 
     *order*: ``canonical`` (depth first, without time) or ``timed``, in which timestep t begins at t x
-    *period* or, if that is later, when all of timestep t - 1 has been sent. Raises `CannotLower` and
+    *period* or, if that is later, when all of timestep t - 1 has been sent; *log* receives what happens then,
+    as far as it has room (`event_log`). Raises `CannotLower` and
     `InvalidGraph` for what cannot run by events, `BadInput`, `UnknownName`, `StateOverflow`, `Deadlock`, and
     `Runaway` where one event from outside causes more than *most* spikes.
     """
@@ -53,10 +56,16 @@ def run_events(
         else:
             from snncc.simulator.machine.event_machine import run_timed
 
-            run = run_timed(graph, placement, program, trains, period, most, width)
+            kept = event_log(0) if log is None else log
+            run = run_timed(graph, placement, program, trains, period, most, width, kept)
         if run is not None:
             return run
     raise AssertionError("64 bits are enough")
+
+
+def event_log(room: int) -> EventLog:
+    """A log with *room* for so many happenings."""
+    return EventLog(*(np.zeros(size, np.int64) for size in (1, room, room, room, room)))
 
 
 def program_of(graph: SpikeGraph, placement: Placement) -> EventProgram:
@@ -102,7 +111,7 @@ def run_canonical(
         name: trains.counts[begin : begin + timesteps * size].reshape(timesteps, size)
         for name, begin, size in zip(program.slots.names, trains.begin, trains.size, strict=True)
     }
-    return report(program, cells, spikes, sums, dropped, None)
+    return report(program, cells, spikes, sums, dropped)
 
 
 def trains_of(program: EventProgram, timesteps: int) -> Trains:

@@ -115,7 +115,13 @@ def times_of(chip: Chip) -> Times:
     return Times(
         *(costs.access.time, costs.update.time, costs.spike.time, costs.message_out.time),
         chip.port.event.time,
+        slowdowns(chip),
     )
+
+
+def slowdowns(chip: Chip) -> Ints:
+    """How many times as long everything takes in each core, and in the port or host, [cores + 1]."""
+    return np.array([*(core.slowdown for core in chip.cores), 1], np.int64)
 
 
 def target_masks(placement: Placement) -> dict[str, dict[int, NDArray[np.bool_]]]:
@@ -158,7 +164,7 @@ def sends_of(
         pairs, which = np.unique(homes[sender] * units + cores, return_inverse=True)
         roots = np.array([routes.root(int(pair) // units, [int(pair) % units]) for pair in pairs], np.int64)
         root, base = roots[which.reshape(-1)], np.arange(len(sender))
-    return Sends(first, root, base, service_of(placement, synapses), cores, sender + offset, synapses)
+    return Sends(first, root, base, service_of(placement, cores, synapses), cores, sender + offset, synapses)
 
 
 def arrivals_of(
@@ -193,12 +199,13 @@ def kinds_of(network: Network) -> int:
     return len(KINDS) if any(connection.rule for connection in network.connections) else PLAIN
 
 
-def service_of(placement: Placement, synapses: Ints) -> Ints:
-    """The time that a synapse unit works on each arrival."""
+def service_of(placement: Placement, cores: Ints, synapses: Ints) -> Ints:
+    """The time that the synapse units of *cores* work on each arrival."""
     operations = placement.chip.operations
     times = [placement.chip.synapse(kind).time for kind in KINDS[: len(synapses)]]
     groups = -(-synapses // operations.lanes)
-    return operations.message_in.time + np.array(times, np.int64) @ groups
+    work = operations.message_in.time + np.array(times, np.int64) @ groups
+    return np.asarray(work * slowdowns(placement.chip)[cores], np.int64)
 
 
 def forked(homes: Ints, sender: Ints, targets: Ints, routes: Routes) -> tuple[Ints, Ints, Ints]:

@@ -76,9 +76,7 @@ class ChipRun:
 
     @cached_property
     def layers(self) -> Mapping[str, float]:
-        """Joules of one inference by layer, on the mean; unknown, so empty, where events were dropped."""
-        if self.dropped:
-            return {}
+        """Joules of one inference by layer, on the mean."""
         names = self.energies[0].layers
         return {name: float(np.mean([energy.layers[name] for energy in self.energies])) for name in names}
 

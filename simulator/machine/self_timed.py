@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +13,13 @@ from snncc.errors import BadInput
 from snncc.ir import SpikeGraph
 from snncc.mapping.network import Role
 from snncc.mapping.placement import Placement
+from snncc.simulator.event_neurons import event_neurons
 from snncc.simulator.event_run import EventRun
 from snncc.simulator.firing import Firing
-from snncc.simulator.machine.classes import class_counts
-from snncc.simulator.machine.energy import Energy, energy_of
+from snncc.simulator.machine.energy import Energy
+from snncc.simulator.machine.event_energy import energy_of_events
 from snncc.simulator.machine.events import run_events
 from snncc.simulator.machine.machine import Level
-from snncc.simulator.machine.program import unchecked_program
 from snncc.simulator.machine.result import ChipRun, Differing
 from snncc.simulator.timing import Timing
 
@@ -42,7 +41,7 @@ def run_self_timed(
     A timestep begins every *period*, or when the port has sent the one before. Raises `BadInput` where events
     are dropped and they must not be, and what `run_events` raises.
     """
-    costs = unchecked_program(placement)
+    neurons = event_neurons(graph, placement.network)
 
     def one(sample: int) -> tuple[Timing, Energy, dict[str, Differing], int]:
         own = {name: each[sample] for name, each in firings.items()}
@@ -58,11 +57,7 @@ def run_self_timed(
                 hint="give the input more time (period), or count them (drops='count', --drops count)",
             )
         assert timed.timing is not None
-        fired = {name: train.sum(axis=0) for name, train in timed.spikes.items()}
-        fired |= {name: inputs[name].sum(axis=(0, 1)) for name in inputs}
-        energy = energy_of(costs, timed.timing, class_counts(costs, fired))
-        if dropped:
-            energy = replace(energy, layers={})  # whose events were lost is not known
+        energy = energy_of_events(placement, neurons, timed, inputs)
         return timed.timing, energy, differing(timed, canonical, own), dropped
 
     samples = range(len(next(iter(firings.values()))))

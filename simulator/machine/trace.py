@@ -1,13 +1,13 @@
 """A timeline in the Chrome trace format, for Perfetto (https://ui.perfetto.dev) and chrome://tracing.
 
-Format: "Trace Event Format" (Google): complete events ``X`` with begin and length in microseconds, on a
-thread for each station.
+Format: "Trace Event Format" (Google): complete events ``X`` with begin and length in microseconds, instants
+``i``, on a thread for each station.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from snncc.ir.write import replace_file
 from snncc.simulator.machine.machine import Happenings
 from snncc.simulator.machine.program import MachineProgram
 from snncc.simulator.timing import Timing
+
+MOST = 1_000_000
+"""Happenings that a timeline holds."""
 
 
 def trace_events(program: MachineProgram, timing: Timing, happened: Happenings) -> Iterator[dict[str, Any]]:
@@ -56,10 +59,12 @@ def complete(thread: int, name: str, begin: float, length: float, args: dict[str
     return {"ph": "X", "pid": 0, "tid": thread, "name": name, "ts": begin, "dur": length, "args": args}
 
 
-def write_trace(path: str | Path, program: MachineProgram, timing: Timing, happened: Happenings) -> None:
-    """Write the timeline of one sample to *path*. Raises `BadFile` where it cannot be written."""
-    document = {
-        "displayTimeUnit": "ns",
-        "traceEvents": list(trace_events(program, timing, happened)),
-    }
+def instant(thread: int, name: str, time: float, args: dict[str, Any]) -> dict[str, Any]:
+    """Something that took no time."""
+    return {"ph": "i", "s": "t", "pid": 0, "tid": thread, "name": name, "ts": time, "args": args}
+
+
+def write_trace(path: str | Path, events: Iterable[dict[str, Any]]) -> None:
+    """Write a timeline to *path*. Raises `BadFile` where it cannot be written."""
+    document = {"displayTimeUnit": "ns", "traceEvents": list(events)}
     replace_file(Path(path), json.dumps(document).encode("utf-8"))

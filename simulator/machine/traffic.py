@@ -13,6 +13,7 @@ from snncc.ir.arrays import Array
 from snncc.simulator.firing import Firing
 from snncc.simulator.jit import kernel
 from snncc.simulator.machine.calendar import Calendar, calendar_of
+from snncc.simulator.machine.longest import check_run
 from snncc.simulator.machine.program import MachineProgram
 from snncc.simulator.machine.run_kernel import Sweeps
 from snncc.simulator.machine.touch import ALL, Touches, touches_of
@@ -21,11 +22,13 @@ Ints = NDArray[np.int64]
 
 
 def calendar(program: MachineProgram, firings: Mapping[str, Firing]) -> Calendar:
-    """The calendar of a run of *program* with *firings*; kept for the next sample."""
+    """The calendar of a run of *program* with *firings*; kept for the next sample. Raises `CannotLower`."""
     name, one = next(iter(firings.items()))
     timesteps = one.length // program.placement.network.populations[name].ticks
     if timesteps not in program.calendars:
-        program.calendars[timesteps] = calendar_of(program.placement, program.offsets, timesteps)
+        plan = calendar_of(program.placement, program.offsets, timesteps)
+        check_run(program, timesteps, plan.steps, int(plan.lead.sum()))
+        program.calendars[timesteps] = plan
     return program.calendars[timesteps]
 
 
@@ -101,15 +104,18 @@ def line_up(order: Ints, unit: Ints, at: Ints, first: Ints, units: int) -> None:
     """Turn the counts *at* [steps, parts] into where they begin, by step, unit and order of the parts."""
     place, row = 0, 0
     for s in range(len(at)):
-        k = 0
-        for u in range(units):
-            first[row] = place
-            row += 1
-            while k < len(order) and unit[order[k]] == u:
-                count = at[s, order[k]]
-                at[s, order[k]] = place
-                place += count
-                k += 1
+        u = 0
+        for k in order:
+            while u <= unit[k]:
+                first[row + u] = place
+                u += 1
+            count = at[s, k]
+            at[s, k] = place
+            place += count
+        while u < units:
+            first[row + u] = place
+            u += 1
+        row += units
     first[row] = place
 
 

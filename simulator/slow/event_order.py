@@ -37,7 +37,7 @@ def canonical(
                     work_off(placement.network, potentials, event)
         for name, address in outside(trains, timestep):
             work_off(placement.network, potentials, (name, address, timestep))
-    return potentials.run(np.zeros(placement.chip.fabric.cores, np.int64), None)
+    return potentials.run(np.zeros(placement.chip.fabric.cores, np.int64))
 
 
 def work_off(network: Network, potentials: Potentials, cause: Event) -> None:

@@ -13,7 +13,7 @@ from snncc.ir import SpikeGraph
 from snncc.mapping.placement import Placement
 from snncc.simulator.event_check import check_events
 from snncc.simulator.event_neurons import shift_of
-from snncc.simulator.event_run import MOST_SPIKES, EventRun, checked_inputs, cycle_of
+from snncc.simulator.event_run import MOST_SPIKES, EventRun, Taken, checked_inputs, cycle_of
 from snncc.simulator.slow.event_stations import (
     EventLink,
     EventPort,
@@ -30,7 +30,7 @@ from snncc.simulator.slow.potentials import Event, Potentials, outside
 from snncc.simulator.slow.routes import kind_of, station_names, tree
 from snncc.simulator.slow.spikes import Spikes
 from snncc.simulator.slow.stations import Note, Record
-from snncc.simulator.timing import EVENTS, Ints, Timing
+from snncc.simulator.timing import EVENTS, Ints, Timing, check_time
 
 
 def simulate_events(
@@ -55,6 +55,10 @@ def simulate_events(
     return machine.result()
 
 
+TICK = ""
+"""In the place of a population, of a message that is a tick."""
+
+
 class EventMachine:
     """All stations of a chip, and the potentials of its neurons."""
 
@@ -68,6 +72,8 @@ class EventMachine:
         self.potentials = Potentials(graph, self.network, self.length, most)
         self.spikes = Spikes(placement)
         self.events = {name: [0] * (self.fabric.cores + 1) for name in EVENTS}
+        self.taken = {name: [0] * self.fabric.cores for name in (*self.network.populations, TICK)}
+        self.met = [[0] * self.fabric.cores for _ in self.network.connections]
         self.agenda: list[int] = []
         self.end = 0
         self.build()
@@ -120,7 +126,9 @@ class EventMachine:
         found = []
         for timestep in range(self.length):
             messages = [
-                Spike("", 0, timestep, 0, port, (core,), tree(self.fabric, port, (core,)), ("", 0, timestep))
+                Spike(
+                    TICK, 0, timestep, 0, port, (core,), tree(self.fabric, port, (core,)), (TICK, 0, timestep)
+                )
                 for core in biased
             ]
             for name, address in outside(self.trains, timestep):
@@ -152,22 +160,23 @@ class EventMachine:
     def work(self, message: Spike, core: int) -> Work:
         """What *message* takes on *core*."""
         self.events["message_in"][core] += 1
-        time = self.costs.message_in.time
+        self.taken[message.population][core] += 1
+        time, slow = self.costs.message_in.time, self.chip.cores[core].slowdown
         for busy, firing in self.changes(message, core):
             time += busy
             if firing is None:
                 continue
-            yield time + self.costs.spike.time, firing
+            yield slow * (time + self.costs.spike.time), firing
             time = 0
             for sent in self.messages(firing.population, firing.address, core, firing.cause):
                 self.events["message_out"][core] += 1
-                yield self.costs.message_out.time, sent
-        yield time, None
+                yield slow * self.costs.message_out.time, sent
+        yield slow * time, None
 
     def changes(self, message: Spike, core: int) -> Iterator[tuple[int, Firing | None]]:
         """Times of work, and the neurons that have fired after each."""
         now = self.port.begun - 1
-        if not message.population:
+        if message.population == TICK:
             for name, address, bias in self.biased(core):
                 self.events["access"][core] += 1
                 self.events["update"][core] += 1
@@ -175,13 +184,16 @@ class EventMachine:
                 if self.potentials.event(name, address, bias, now):
                     yield 0, Firing(name, address, (name, address, message.timestep))
             return
-        for connection in self.network.out_of(message.population):
+        for number, connection in enumerate(self.network.connections):
+            if connection.source != message.population:
+                continue
             targets, weights = connection.synapses(message.address)
             cores = self.spikes.cores[connection.target]
             pairs = list(zip(targets.tolist(), weights.tolist(), strict=True))
             here = [(target, weight) for target, weight in pairs if cores[target] == core]
             for group in in_groups(here, self.costs.lanes):
                 self.events[connection.kind][core] += len(group)
+                self.met[number][core] += len(group)
                 yield self.costs.synapse[connection.kind].time, None
                 shift = shift_of(connection)
                 fired = [
@@ -197,6 +209,7 @@ class EventMachine:
         now = 0
         while self.agenda:
             now = heapq.heappop(self.agenda)
+            check_time(self.chip, now)
             while any(station.act(now) for station in self.stations):
                 self.end = now
         if any(queue.messages for queue in self.queues.values()) or any(u.list for u in self.units):
@@ -226,4 +239,5 @@ class EventMachine:
             events={name: whole(counts) for name, counts in self.events.items()},
         )
         dropped = whole([self.links[f"eject {core}"].dropped for core in range(cores)])
-        return self.potentials.run(dropped, timing)
+        taken = Taken(np.array(list(self.taken.values())), np.array(self.met, np.int64).reshape(-1, cores))
+        return self.potentials.run(dropped, timing, taken)

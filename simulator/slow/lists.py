@@ -73,7 +73,7 @@ class Lists:
     def core_work(self, core: int, sweeps: tuple[Sweep, ...]) -> Work:
         """All visits to the neurons of the core that are swept."""
         of = {sweep[0]: sweep for sweep in sweeps}
-        time = 0
+        time, slow = 0, self.chip.cores[core].slowdown
         for part in self.placement.parts:
             if part.core == core and part.population in of:
                 for address in part.addresses.tolist():
@@ -81,9 +81,9 @@ class Lists:
                     for busy, message in self.spike(of[part.population], address, core):
                         time += busy
                         if message is not None:
-                            yield time, message
+                            yield slow * time, message
                             time = 0
-        yield time, None
+        yield slow * time, None
 
     def spike(self, sweep: Sweep, address: int, core: int) -> Work:
         """What a neuron does if it fires."""
@@ -137,7 +137,8 @@ class Lists:
         for kind, count in arrival.synapses.items():
             self.events[kind][core] += count
             time += -(-count // lanes) * self.times[kind]
-        return time
+        is_host = core == self.fabric.cores
+        return time if is_host else time * self.chip.cores[core].slowdown
 
     def touch(self, message: Message, core: int) -> None:
         """*message* has been worked off on *core*: its targets need an update in their next sweep."""

@@ -12,7 +12,7 @@ from snncc.mapping.schedule import Sweep, check_schedule, checked_trains, steps_
 from snncc.simulator.slow.lists import Lists
 from snncc.simulator.slow.routes import HOST, kind_of, station_names
 from snncc.simulator.slow.stations import Link, NeuronUnit, Note, Queue, Record, Station, SynapseUnit
-from snncc.simulator.timing import BINS, Ints, Timing
+from snncc.simulator.timing import BINS, Ints, Timing, check_time
 
 
 def simulate(placement: Placement, trains: Mapping[str, Ints], *, log: list[Record] | None = None) -> Timing:
@@ -107,6 +107,7 @@ class Machine:
         end = max(begin, *ends)
         self.times.append(end - begin)
         self.clock = end + self.barrier
+        check_time(self.chip, self.clock)
 
     def run_dry(self) -> None:
         """Let all stations act at one instant after another, until nothing is left to do."""

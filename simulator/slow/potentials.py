@@ -10,7 +10,7 @@ from snncc.errors import Runaway, StateOverflow
 from snncc.ir import Overflow, SpikeGraph
 from snncc.mapping.network import Network
 from snncc.simulator.event_neurons import EventNeurons, event_neurons
-from snncc.simulator.event_run import EventRun
+from snncc.simulator.event_run import EventRun, Taken
 from snncc.simulator.timing import Ints, Timing
 
 Event = tuple[str, int, int]
@@ -67,7 +67,7 @@ class Potentials:
         if self.caused[cause] > self.most:
             raise Runaway(*cause, self.most)
 
-    def run(self, dropped: Ints, timing: Timing | None) -> EventRun:
+    def run(self, dropped: Ints, timing: Timing | None = None, taken: Taken | None = None) -> EventRun:
         """What has been counted."""
         neurons = [name for name, of in self.neurons.items() if of.fires]
         readouts = [name for name, of in self.neurons.items() if not of.fires]
@@ -78,6 +78,7 @@ class Potentials:
             saturations={name: self.saturations[name] for name in neurons},
             dropped=dropped,
             timing=timing,
+            taken=taken,
         )
 
 

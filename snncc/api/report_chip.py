@@ -216,7 +216,7 @@ def floor_drawing(floor: Floor) -> str:
     for spot in floor.spots:
         share = spot.value / (top or 1.0)
         is_used = bool(spot.layers) or spot.value > 0
-        tip = escape(", ".join([f"core {spot.name}" if spot.name != "port" else "port", *spot.layers]))
+        tip = escape(", ".join([f"core {spot.name}" if spot.name.isdigit() else spot.name, *spot.layers]))
         hover = f"<title>{tip}: {spot.value:.1%}</title>" if is_used else ""
         if is_used:
             parts.append(rectangle("hot", spot.x, spot.y, spot.side, scale, f'fill-opacity="{share:.3f}"'))

@@ -121,7 +121,10 @@ class Fabric:
 
 @dataclass(frozen=True, slots=True)
 class CoreLimits:
-    """What one core can hold; None: no limit. *in_queue* is the slots before its synapse unit."""
+    """What one core can hold; None: no limit. *in_queue* is the slots before its synapse unit.
+
+    *slowdown*: what its units do takes so many times as long as `Operations` and `Accumulator` say.
+    """
 
     neurons: int | None = None
     in_axons: int | None = None
@@ -131,6 +134,7 @@ class CoreLimits:
     neuron_words: int | None = None
     accumulator_bits: int | None = None
     in_queue: int | None = None
+    slowdown: int = 1
 
 
 class SynapseFormat(StrEnum):

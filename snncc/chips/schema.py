@@ -112,6 +112,7 @@ CORES = Tables(
         "kernel_words": Quantity(Dimension.WORDS, least=1, open=True, when=KERNELS),
         "neuron_words": Quantity(Dimension.WORDS, least=1, open=True, when=KERNELS),
         "in_queue": SLOTS,
+        "slowdown": Quantity(Dimension.COUNT, least=1, most=1000, optional=True),
     }
 )
 

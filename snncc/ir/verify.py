@@ -58,6 +58,8 @@ def verify(graph: SpikeGraph) -> None:
     for name, edge in graph.edges.items():
         if not (np.all(np.isfinite(edge.scale)) and np.all(edge.scale > 0)):
             raise InvalidGraph(f"{place(by_name[name])}: its scale must be positive and finite")
+        if not edge.size:
+            raise InvalidGraph(f"{place(by_name[name])}: shape {edge.shape} must have positive sizes")
         if edge.size * edge.ticks > MAX_SIGNALS:
             raise InvalidGraph(f"{place(by_name[name])}: {edge} has more than {MAX_SIGNALS} signals")
     for node in graph.nodes:

@@ -19,7 +19,8 @@ from snncc.mapping.reach import Cut, wirings
 HINTS = {
     "accumulator_bits": "take a chip with an [accumulator], or a larger one, or simulate without a chip",
     "cores": "shrink the layers, or take a chip with more cores",
-    "delay": "use the schedule 'layered'",
+    "delay": "use the schedule 'layered', or shorten the delays of the network",
+    "delay in sweeps": "shorten the delays of the network",
     "fan_out": "cut the layers behind it into fewer parts, or remove branches",
     "host_macs": "compile with attention='static', take a chip with a [host], or simulate without a chip",
     "in_axons": "reduce the fan-in of the layers",

@@ -12,6 +12,7 @@ from snncc.mapping.network import Connection, Network, Population, Role
 from snncc.mapping.placement import Schedule
 from snncc.mapping.products import WRITE
 from snncc.mapping.reach import weight_bits
+from snncc.mapping.schedule import steps_of_a_group, waits_of
 
 
 def inexpressible(network: Network, chip: Chip) -> Iterator[Usage]:
@@ -58,15 +59,20 @@ def late(network: Network, chip: Chip) -> Iterator[Usage]:
     for population in network.populations.values():
         if population.role is Role.PRODUCT:
             yield Usage(layer(population), "pipelining past a product", 1, 0)
-    group = max((population.steps for population in network.populations.values()), default=1)
     for connection in network.connections:
-        depths = (network.populations[name].depth for name in (connection.source, connection.target))
-        source, target = depths
-        if target - source + connection.delay < 1:
-            yield Usage(path(connection), "pipelining delay", source - target + 1, connection.delay)
-            continue
-        waits = (target - source + connection.delay - 1) * group
-        usage = Usage(path(connection), "delay", waits, chip.limits.max_delay)
+        waits = waits_of(connection, network, Schedule.PIPELINED)
+        if waits < 0:
+            need = connection.delay - waits // steps_of_a_group(network)
+            yield Usage(path(connection), "pipelining delay", need, connection.delay)
+    yield from overdue(network, chip, Schedule.PIPELINED)
+
+
+def overdue(network: Network, chip: Chip, schedule: Schedule) -> Iterator[Usage]:
+    """Every connection whose delay *chip* cannot keep."""
+    resource = "delay" if schedule is Schedule.PIPELINED else "delay in sweeps"
+    for connection in network.connections:
+        waits = waits_of(connection, network, schedule)
+        usage = Usage(path(connection), resource, waits, chip.limits.max_delay)
         if usage.is_over:
             yield usage
 

@@ -162,7 +162,7 @@ class Shift:
     def __init__(self, judge: Judge, at: Ints, allowed: Sequence[int], is_bound: bool) -> None:
         self.is_bound = is_bound
         pace, self.room = judge.pace, judge.room
-        self.at, self.counts, self.unit = at.copy(), pace.counts, pace.unit
+        self.at, self.counts, self.unit, self.slow = at.copy(), pace.counts, pace.unit, pace.slow
         self.cores = np.array(sorted({*at.tolist(), *allowed}))
         self.far = hops(judge.chip)
         self.both = pace.flow[:-1] + pace.flow[:-1].T
@@ -196,13 +196,13 @@ class Shift:
             if self.is_bound and over + far > 1e-12:
                 continue
             unit = self.unit[one] if other < 0 else self.unit[one] - self.unit[other]
-            self.load[old] -= unit
-            self.load[new] += unit
+            self.load[old] -= unit * self.slow[old]
+            self.load[new] += unit * self.slow[new]
             later = self.time()
             change = (later - pace) / time + far
             if change > luck[k]:
-                self.load[old] += unit
-                self.load[new] -= unit
+                self.load[old] += unit * self.slow[old]
+                self.load[new] -= unit * self.slow[new]
                 continue
             self.take(one, other, old, new)
             now, pace, over = now + change, later, over + far

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from snncc.chips import Chip
 from snncc.errors import BadInput, UnknownName
 from snncc.mapping.demand import Demands, DoesNotFitChip
-from snncc.mapping.express import inexpressible, late, scheduled
+from snncc.mapping.express import inexpressible, late, overdue, scheduled
 from snncc.mapping.improvement import improve
 from snncc.mapping.load import Held, Load
 from snncc.mapping.network import Network
@@ -43,12 +43,11 @@ def map_network(
         raise UnknownName("placing", placing, get_args(Placing))
     if cores is not None and not 1 <= cores <= chip.fabric.cores:
         raise BadInput(f"{chip.name}: cores must be 1 to {chip.fabric.cores}, not {cores}")
-    broken = list(inexpressible(network, chip))
-    if schedule is Schedule.PIPELINED:
-        broken += late(network, chip)
+    schedule, broken = schedule or scheduled(network, chip), list(inexpressible(network, chip))
+    is_piped = schedule is Schedule.PIPELINED
+    broken += late(network, chip) if is_piped else overdue(network, chip, schedule)
     if broken:
         raise DoesNotFitChip(chip.name, broken)
-    schedule = schedule or scheduled(network, chip)
     demands = Demands(network, chip)
     trace = trace_of(network, traffic)
     is_guided = traffic is not None and cores is not None and placing == "greedy"

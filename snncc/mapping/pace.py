@@ -26,8 +26,9 @@ class Pace:
     """What *pieces* take in each step.
 
     *active* [steps, populations]: what is swept; steps that are alike are one, and *counts* [steps] says how
-    many. *unit* [pieces, 2, steps] has the time of the neuron unit and of the synapse unit; *flow*
-    [pieces + 1, pieces] the messages from each piece (last: the port) to each in one inference.
+    many. *unit* [pieces, 2, steps] has the time of the neuron unit and of the synapse unit, *slow* [cores]
+    by how much it is multiplied there; *flow* [pieces + 1, pieces] the messages from each piece (last: the
+    port) to each in one inference.
     """
 
     def __init__(self, demands: Demands, pieces: Sequence[Piece], trace: Trace, schedule: Schedule) -> None:
@@ -44,6 +45,7 @@ class Pace:
             )
         }
         self.active, self.counts, self.unit = self.stepped(schedule)
+        self.slow = np.array([core.slowdown for core in demands.chip.cores], np.float64)
 
     def of(self, population: str) -> list[int]:
         """The numbers of the pieces of *population*."""
@@ -114,4 +116,4 @@ class Pace:
         """Times of the units of all cores, [cores, 2, steps], with piece k on core at[k]."""
         found = np.zeros((self.demands.chip.fabric.cores, *self.unit.shape[1:]))
         np.add.at(found, at, self.unit)
-        return found
+        return np.asarray(found * self.slow[:, None, None], np.float64)

@@ -77,19 +77,21 @@ def shares(demands: Demands, efforts: Mapping[str, float], cores: int) -> dict[s
 def evened(
     demands: Demands, pieces: Sequence[Piece], spikes: Mapping[str, Floats], cores: Sequence[int]
 ) -> list[Held] | None:
-    """Each piece, the largest first, on the core with the least work that has room; None: there is none."""
+    """Each piece, the largest first, on the core that has room and is done first; None: there is none."""
     busy, room = np.zeros(len(cores)), [NOTHING] * len(cores)
+    slow = np.array([demands.chip.cores[core].slowdown for core in cores], np.float64)
     efforts = [effort(demands, piece, spikes) for piece in pieces]
     where: dict[int, int] = {}
     for k in sorted(range(len(pieces)), key=lambda k: -efforts[k]):
-        for place in np.argsort(busy, kind="stable").tolist():
+        for place in np.argsort(busy + efforts[k] * (slow - slow.min()), kind="stable").tolist():
             both: Demand = room[place].plus(pieces[k].demand)
             is_free = is_shared(demands.chip) or not room[place].neurons
             if is_free and both.fits(demands.chip.cores[cores[place]]):
                 break
         else:
             return None
-        room[place], busy[place], where[k] = both, busy[place] + efforts[k], cores[place]
+        room[place], where[k] = both, cores[place]
+        busy[place] += efforts[k] * slow[place]
     return [(piece, where[k]) for k, piece in enumerate(pieces)]
 
 
@@ -160,17 +162,18 @@ def gathered(pace: Pace, room: Room, cores: Sequence[int], weight: float) -> Int
     far, both = hops(pace.demands.chip), pace.flow[:-1] + pace.flow[:-1].T
     load, used = np.zeros((len(places), *pace.unit.shape[1:])), np.zeros((len(places), room.limits.shape[1]))
     crowd = np.zeros_like(load)
+    slow = pace.slow[places][:, None, None]
     for k, unit in enumerate(pace.unit):
         known = np.flatnonzero(at >= 0)
         near = both[k, known] @ far[np.ix_(at[known], places)] + pace.flow[-1, k] * far[-1, places]
-        grown = ((np.square(np.square(load + unit)) - crowd) @ pace.counts).sum(axis=1)
+        grown = ((np.square(np.square(load + unit * slow)) - crowd) @ pace.counts).sum(axis=1)
         costs = near / max(near.max(), 1e-9) + weight * grown / max(grown.max(), 1e-9)
         costs[np.any(used + room.needs[k] > room.limits[places], axis=1)] = np.inf
         best = int(np.argmin(costs))
         if np.isinf(costs[best]):
             return None
         at[k] = places[best]
-        load[best] += unit
+        load[best] += unit * pace.slow[places[best]]
         crowd[best] = load[best] ** 4
         used[best] += room.needs[k]
     return at

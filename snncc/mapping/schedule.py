@@ -40,7 +40,7 @@ def steps_of(network: Network, schedule: Schedule, timesteps: int) -> Iterator[t
 
 def steps_of_a_group(network: Network) -> int:
     """D of the pipelined schedule: the largest number of ticks of any population."""
-    return max(p.steps for p in network.populations.values())
+    return max((p.steps for p in network.populations.values()), default=1)
 
 
 def check_schedule(placement: Placement) -> None:
@@ -52,9 +52,8 @@ def check_schedule(placement: Placement) -> None:
     check_parts(placement)
     for population in network.populations.values():
         check_payload(population, chip)
-    if placement.schedule is Schedule.PIPELINED:
-        for connection in network.connections:
-            check_pipelined(connection, network, chip)
+    for connection in network.connections:
+        check_delay(connection, placement)
 
 
 def check_chip(chip: Chip) -> None:
@@ -149,22 +148,33 @@ def check_payload(population: Population, chip: Chip) -> None:
         )
 
 
-def check_pipelined(connection: Connection, network: Network, chip: Chip) -> None:
+def waits_of(connection: Connection, network: Network, schedule: Schedule) -> int:
+    """How long what *connection* carries is kept before the sweep that it is for (MACHINE.md, 3).
+
+    Pipelined: in chip steps; below 0 it comes too late, by groups of them. Layered: in sweeps of its target.
+    """
+    source, target = (network.populations[name] for name in (connection.source, connection.target))
+    if schedule is Schedule.LAYERED:  # what comes before the sweep of its timestep waits for that one, too
+        return (connection.delay - (source.depth >= target.depth)) * target.steps
+    return (target.depth - source.depth + connection.delay - 1) * steps_of_a_group(network)
+
+
+def check_delay(connection: Connection, placement: Placement) -> None:
     """Raise `CannotLower` where what *connection* carries would come too late, or has to wait too long."""
-    source, target = (network.populations[name].depth for name in (connection.source, connection.target))
-    where = f"{connection.source} -> {connection.target}"
-    if target - source + connection.delay < 1:
+    network, chip, schedule = placement.network, placement.chip, placement.schedule
+    where, waits = f"{connection.source} -> {connection.target}", waits_of(connection, network, schedule)
+    if waits < 0:
         raise CannotLower(
-            f"{where}: to be pipelined it needs a delay of {source - target + 1} timesteps, "
-            f"has {connection.delay}",
+            f"{where}: to be pipelined it needs a delay of "
+            f"{connection.delay - waits // steps_of_a_group(network)} timesteps, has {connection.delay}",
             hint="use the schedule 'layered'",
         )
-    waits = (target - source + connection.delay - 1) * steps_of_a_group(network)
     most = chip.limits.max_delay
     if most is not None and waits > most:
+        unit = "steps" if schedule is Schedule.PIPELINED else f"sweeps of {connection.target}"
         raise CannotLower(
-            f"{where}: pipelined, it needs a delay of {waits} steps, {chip.name} has {most}",
-            hint="use the schedule 'layered'",
+            f"{where}: {schedule.value}, it needs a delay of {waits} {unit}, {chip.name} has {most}",
+            hint="shorten the delays of the network, or try the other schedule",
         )
 
 

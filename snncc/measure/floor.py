@@ -40,7 +40,10 @@ class Heat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A core (*core* is the number of cores: the port), a square of *side* with its corner at (*x*, *y*)."""
+    """A core, a square of *side* with its corner at (*x*, *y*).
+
+    *core* is the number of cores: the port, called ``host`` where a host sends by it.
+    """
 
     core: int
     name: str
@@ -99,19 +102,21 @@ def floor_of(run: ChipRun, heat: str = "busy") -> Floor:
     """The floor plan of the chip of *run*. Raises `UnknownName`."""
     if heat not in list(Heat):
         raise UnknownName("heat", heat, list(Heat))
-    fabric, port = run.placement.chip.fabric, run.placement.chip.entry is Entry.PORT
+    fabric, network = run.placement.chip.fabric, run.placement.network
+    port = run.placement.chip.entry is Entry.PORT or network.has_host
     places, tiles, width, height = (ring if fabric.topology is Topology.CROSSBAR else mesh)(fabric, port)
     values = heat_of(run, Heat(heat))
     held: dict[int, dict[str, None]] = {}
     for part in run.placement.parts:
         held.setdefault(part.core, {})[part.population] = None
     if port:
-        names = run.placement.network.populations
+        names = network.populations
         held[fabric.cores] = {name: None for name in names if run.placement.is_at_port(name)}
+    outside = "host" if network.has_host else "port"
     spots = tuple(
         Spot(
             core,
-            "port" if core == fabric.cores else str(core),
+            outside if core == fabric.cores else str(core),
             x,
             y,
             side,
@@ -124,13 +129,13 @@ def floor_of(run: ChipRun, heat: str = "busy") -> Floor:
     loads = run.loads
     carried = tuple(Link(name, start, end, loads.get(name, 0.0)) for name, start, end in links)
     unit = run.critical.split()[-1]
-    critical = {"none": None, "port": fabric.cores}.get(unit, int(unit) if unit.isdigit() else None)
+    critical = int(unit) if unit.isdigit() else None if unit == "none" else fabric.cores
     short = told_apart(dict.fromkeys(name for names in held.values() for name in names))
     return Floor(width, height, Heat(heat), spots, tiles, carried, critical, short)
 
 
 def heat_of(run: ChipRun, heat: Heat) -> list[float]:
-    """The heat of each core, and of the port."""
+    """The heat of each core, and of the port with the host."""
     cores = run.placement.chip.fabric.cores
     match heat:
         case Heat.ENERGY:
@@ -143,7 +148,7 @@ def heat_of(run: ChipRun, heat: Heat) -> list[float]:
             of = dict(zip(names, map(float, counts), strict=True))
     units = [(of.get(f"neuron unit {k}", 0.0), of.get(f"synapse unit {k}", 0.0)) for k in range(cores)]
     together = max if heat is Heat.BUSY else sum
-    return [*(together(pair) for pair in units), of.get("port", 0.0)]
+    return [together(pair) for pair in (*units, (of.get("port", 0.0), of.get("host", 0.0)))]
 
 
 Layout = tuple[list[tuple[float, float, float]], tuple[Point, ...], float, float]
@@ -183,7 +188,7 @@ Line = tuple[str, Point, Point]
 
 
 def mesh_links(fabric: Fabric, port: bool, spots: tuple[Spot, ...]) -> list[Line]:
-    """The links between tiles, those of opposite directions beside each other, and that of the port."""
+    """The links between tiles, those of opposite directions beside each other, and of port and host."""
     found: list[Line] = []
     for tile in range(fabric.columns * fabric.rows):
         row, column = divmod(tile, fabric.columns)
@@ -197,15 +202,19 @@ def mesh_links(fabric: Fabric, port: bool, spots: tuple[Spot, ...]) -> list[Line
             found.append((f"south {tile}", (a, y + TILE), (a, y + 1)))
             found.append((f"north {tile + fabric.columns}", (b, y + 1), (b, y + TILE)))
     if port:
-        found.append(("inject port", (TILE, TILE / 2), (1.0, TILE / 2)))
+        has_host = spots[-1].name == "host"
+        a, b = TILE / 2 - OFFSET * has_host, TILE / 2 + OFFSET
+        found.append(("inject port", (TILE, a), (1.0, a)))
+        found += [("eject host", (1.0, b), (TILE, b))] if has_host else []
     return found
 
 
 def ring_links(fabric: Fabric, port: bool, spots: tuple[Spot, ...]) -> list[Line]:
     """The links from core to core, those of opposite directions beside each other."""
     found = []
+    targets = spots if port and spots[-1].name == "host" else spots[: fabric.cores]
     for one in spots:
-        for other in spots[: fabric.cores]:
+        for other in targets:
             if one.core == other.core:
                 continue
             (x, y), (u, v) = one.center, other.center
@@ -219,7 +228,8 @@ def ring_links(fabric: Fabric, port: bool, spots: tuple[Spot, ...]) -> list[Line
             gap = min(0.5 * length - 0.05, 0.5 * TILE / max(abs(along[0]), abs(along[1])) + 0.05)
             start = (x + along[0] * gap + shift[0], y + along[1] * gap + shift[1])
             end = (u - along[0] * gap + shift[0], v - along[1] * gap + shift[1])
-            found.append((f"cross {one.name} {other.core}", start, end))
+            sender = "port" if one.core == fabric.cores else one.name
+            found.append((f"cross {sender} {other.name}", start, end))
     return found
 
 

@@ -15,6 +15,7 @@ from snncc.cli import main, parser
 from snncc.errors import UnknownName
 from snncc.simulator.accountings import ACCOUNTINGS
 from tests.api.networks import images, lif_graph, sequences, sfa_graph
+from tests.joules import joules
 
 
 @pytest.mark.parametrize("precision", ["integer", "float"])
@@ -28,7 +29,7 @@ def test_both_accountings_of_one_program(precision: str) -> None:
     assert paper.counts.parts.memory == paper.counts.parts.addressing == 0
     assert paper.counts.total("ac") == cmos.counts.total("ac")
     assert cmos.counts.formula_energy > 0 < cmos.counts.ann_energy
-    assert program.run(sequences()[:, :3], accounting="cmos45").counts.energy == pytest.approx(
+    assert program.run(sequences()[:, :3], accounting="cmos45").counts.energy == joules(
         np.mean([program.run(sequences()[:, k : k + 1], accounting="cmos45").energy for k in range(3)])
     )
     with pytest.raises(UnknownName, match="unknown accounting 'ours'; known: cmos45, paper"):
@@ -65,7 +66,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         printed = json.loads(capsys.readouterr().out)
         counts = printed["counts"] if command == "simulate" else printed["scores"][0]["counts"]
         assert counts["accounting"]["numbers"]["sram_8KB"]["value"] == 10
-        assert counts["total"]["energy"] == pytest.approx(sum(counts["total"]["parts"].values()))
+        assert counts["total"]["energy"] == joules(sum(counts["total"]["parts"].values()))
         assert main(arguments) == 0
         assert "cmos45" in capsys.readouterr().out
     for name in ACCOUNTINGS:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 import snncc
 from snncc.api.program import Program
 from snncc.api.tables import chip_table
+from snncc.api.timeline import write_timeline
 from snncc.chips import Overflow, load_chip
 from snncc.errors import BadInput, CannotLower, UnknownName
 from snncc.ir import (
@@ -26,6 +29,7 @@ from snncc.ir import (
     wires,
 )
 from tests.api.networks import images, sfa_graph
+from tests.joules import joules
 
 T = 6
 
@@ -76,8 +80,8 @@ def test_a_self_timed_chip_says_by_how_much_its_spikes_differ() -> None:
     assert sum(layer.timesteps for sample in chip.differing for layer in sample.values()) > 0
     (note,) = result.notes
     assert "is self-timed" in note
-    assert sum(chip.kinds.values()) == pytest.approx(chip.energy)
-    assert sum(chip.layers.values()) == pytest.approx(chip.energy)
+    assert sum(chip.kinds.values()) == joules(chip.energy)
+    assert sum(chip.layers.values()) == joules(chip.energy)
     assert "on speck2f" in chip_table(chip)
     assert chip.as_dict()["differing"][0]["n1"][0] == layers["n1"].spikes
 
@@ -106,9 +110,33 @@ def test_lost_events_are_an_error_unless_they_are_counted() -> None:
     result = program.run(spikes(), timing="cycle", drops="count")
     assert result.chip is not None
     assert result.chip.dropped > 0
-    assert result.chip.layers == {}
     assert result.chip.energy > 0
+    assert sum(result.chip.layers.values()) == joules(result.chip.energy)
     assert any("dropped" in note for note in result.notes)
+
+
+def test_a_timeline_of_a_self_timed_chip(tmp_path: Path) -> None:
+    """Every spike, every message that a unit takes, and nothing after the end."""
+    program, period = compiled(), 1e-3
+    write_timeline(tmp_path / "t.json", program, spikes(), period=period)
+    events = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+    chip = program.run(spikes()[:, :1], timing="cycle", period=period).chip
+    assert chip is not None
+    spans = [event for event in events if event["ph"] == "X"]
+    marks = [event for event in events if event["ph"] == "i"]
+    end = max(event["ts"] + event.get("dur", 0) for event in (*spans, *marks))
+    assert end == pytest.approx(float(chip.seconds[0]) * 1e6)
+    threads = {event["tid"]: event["args"]["name"] for event in events if event["name"] == "thread_name"}
+    assert [event["name"] for event in spans if threads[event["tid"]] == "timesteps"] == [
+        f"timestep {t}" for t in range(T)
+    ]
+    taken = [event for event in spans if threads[event["tid"]].startswith("synapse unit")]
+    assert len(taken) == chip.count("message_in")
+    fired = [event for event in marks if event["name"].endswith("fires")]
+    assert len(fired) == chip.count("spike") > 100
+    assert all({"population", "neuron"} == event["args"].keys() for event in fired)
+    starts = {event["args"]["timestep"]: event["ts"] for event in spans if "timestep" in event["args"]}
+    assert starts[T - 1] == pytest.approx((T - 1) * period * 1e6)
 
 
 def test_what_has_no_meaning_on_a_self_timed_chip() -> None:

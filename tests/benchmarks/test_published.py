@@ -31,6 +31,7 @@ from benchmarks.published_keyword import (
 )
 from snncc.chips import load_chip
 from snncc.ir import Dense
+from tests.joules import joules
 
 
 def test_published_figures_are_consistent_with_themselves() -> None:
@@ -90,7 +91,7 @@ def test_an_inference_by_hand() -> None:
     """
     silent = inference(LOIHI[0], 0, 0.0)
     assert silent.synapses == 0
-    assert silent.joules == pytest.approx((931 * 51.2 + 541 * 21.6) * TIMESTEPS * 1e-12)
+    assert silent.joules == joules((931 * 51.2 + 541 * 21.6) * TIMESTEPS * 1e-12)
     for name, each in zip(LOIHI, (35.5e-12, 23.6e-12), strict=True):
         some = inference(name, 0, 0.05)
         assert some.synapses == pytest.approx(0.05 * TIMESTEPS * (390 * 256 + 256 * 256 + 256 * 29), rel=0.1)

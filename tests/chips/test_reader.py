@@ -181,6 +181,17 @@ def test_bad_places(after: str, old: str, new: str, text: str) -> None:
     assert problem(bad) == f"x:{line}: {text}"
 
 
+def test_slow_cores() -> None:
+    """A group may say how much slower it is; most do not."""
+    number = '{ value = 3, unit = "count", status = "assumed", source = "plan" }'
+    text = changed("in_queue =", f"slowdown = {number}\nin_queue =", after="[[cores]]")
+    assert {core.slowdown for core in parse_chip(EXAMPLE, "x").cores} == {1}
+    assert {core.slowdown for core in parse_chip(text, "x").cores} == {3}
+    bad = changed("value = 3", "value = 0", text, after="slowdown")
+    line = line_number(bad, "slowdown")
+    assert problem(bad) == f"x:{line}: cores[0].slowdown.value: needs at least 1, has 0 count"
+
+
 def test_unknown_keys() -> None:
     bad = changed("max_delay =", "max_dealy =")
     line, table = line_number(bad, "max_dealy"), line_number(bad, "[limits]")

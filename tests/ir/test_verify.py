@@ -73,6 +73,10 @@ BROKEN: list[tuple[SpikeGraph, str]] = [
     (graph(X, FC, N), "net: has no output node"),
     (graph(X, FC, N, Y, timesteps=0), "net: has 0 timesteps; at least one is needed"),
     (graph(X, FC, FC, N, Y), "two nodes are called 'fc'"),
+    (
+        graph(X, replace(FC, weight=np.ones((0, 3))), N, Y),
+        "fc (Dense, net.fc (model.py:3)): shape (0,) must have positive sizes",
+    ),
     (graph(X, FC, replace(N, name=" n"), replace(Y, inputs=wires(" n"))), "' n' is no name for a node"),
     (graph(X, FC, replace(N, name=""), replace(Y, inputs=wires(""))), "'' is no name for a node"),
     (

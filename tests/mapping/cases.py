@@ -260,7 +260,8 @@ def chips(draw: st.DrawFn, only: Sequence[str] = tuple(LIMITS)) -> Chip:
     """Meshes of up to 6 x 4 cores, of one or two kinds, that are limited in *only* these resources."""
 
     def limits() -> CoreLimits:
-        return CoreLimits(**{name: draw(st.sampled_from(LIMITS[name])) for name in only})
+        drawn: dict[str, Any] = {name: draw(st.sampled_from(LIMITS[name])) for name in only}
+        return CoreLimits(**drawn)
 
     columns, rows = draw(st.integers(1, 6)), draw(st.integers(1, 4))
     kinds = [limits()]

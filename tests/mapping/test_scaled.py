@@ -42,3 +42,16 @@ def test_limits_hold_as_well() -> None:
     assert len(map_network(chain((40, 20)), chip, cores=3).parts) == 3
     with pytest.raises(DoesNotFitChip):
         map_network(chain((40, 21)), chip, cores=3)
+
+
+@pytest.mark.parametrize("slow", [0, 1])
+def test_slow_cores_get_less_to_do(slow: int) -> None:
+    """The same work is done three times as fast elsewhere: that is where most of it goes."""
+    network = conv(8, 16, 32)
+    limits = [CoreLimits(slowdown=3 if core == slow else 1) for core in range(2)]
+    for traffic in (None, {name: np.full(p.size, 2.0) for name, p in network.populations.items()}):
+        placement = map_network(network, grid_chip(2, 1, limits), cores=2, traffic=traffic)
+        load, efforts = load_of(placement), np.zeros(2)
+        for piece, core in load.held:
+            efforts[core] += effort(Demands(network, placement.chip), piece, spikes_of(network, traffic))
+        assert 0 < efforts[slow] < 0.75 * efforts[1 - slow]

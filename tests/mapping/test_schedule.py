@@ -93,6 +93,11 @@ WRONG: list[tuple[Placement, type[SnnccError], str]] = [
         "b -> a: pipelined, it needs a delay of 6 steps, tiny has 5",
     ),
     (
+        on_one_core(three(back=3), Schedule.LAYERED, limits=Limits(max_delay=1)),
+        CannotLower,
+        "b -> a: layered, it needs a delay of 2 sweeps of a, tiny has 1",
+    ),
+    (
         on_one_core(three(payload_bits=4), limits=Limits(payload_bits=3)),
         CannotLower,
         "b: its messages need 4 bits, those of tiny have 3",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -223,9 +224,23 @@ def test_the_schedule_is_pipelined_where_it_can_be() -> None:
 def test_delays_above_the_chips() -> None:
     chip = grid_chip(1, 1, limits=Limits(max_delay=3))
     assert map_network(loop(5), chip).schedule is Schedule.PIPELINED
-    assert map_network(loop(6), chip).schedule is Schedule.LAYERED
     with pytest.raises(DoesNotFitChip, match="m -> n: delay: needs 4, has 3, 1 too many"):
         map_network(loop(6), chip, schedule=Schedule.PIPELINED)
+    assert map_network(loop(4), chip, schedule=Schedule.LAYERED).schedule is Schedule.LAYERED
+    for schedule in (Schedule.LAYERED, None):  # pipelined is no way out
+        with pytest.raises(DoesNotFitChip, match="m -> n: delay in sweeps: needs 5, has 3, 2 too many"):
+            map_network(loop(6), chip, schedule=schedule)
+
+
+def test_a_branch_past_many_layers_is_layered_where_delays_are_short() -> None:
+    """Pipelined it waits for the layers beside it; layered it is there when its sweep comes."""
+    names = [*"abcdef"]
+    layers = {name: plain(name, (2,), depth) for depth, name in enumerate(names)}
+    links = [linked(layers[a], layers[b], None) for a, b in pairwise(names)]
+    network = Network("branch", 1, layers, (*links, linked(layers["a"], layers["f"], None)))
+    assert map_network(network, grid_chip(1, 1, limits=Limits(max_delay=4))).schedule is Schedule.PIPELINED
+    assert map_network(network, grid_chip(1, 1, limits=Limits(max_delay=3))).schedule is Schedule.LAYERED
+    assert map_network(network, grid_chip(1, 1, limits=Limits(max_delay=0))).schedule is Schedule.LAYERED
 
 
 def test_inputs_at_the_port_are_on_no_core() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from snncc.errors import BadInput
 from snncc.measure import energy_shift
+from tests.joules import joules
 from tests.measure.networks import measured
 
 
@@ -17,12 +18,12 @@ def test_the_shift_is_the_difference_of_the_energies() -> None:
     assert before.total("ac") > after.total("ac") > 0
     assert there.macs_added == after.total("mac") - before.total("mac")
     assert there.acs_saved == before.total("ac") - after.total("ac")
-    assert there.joules == pytest.approx(4.6e-12 * there.macs_added - 0.9e-12 * there.acs_saved)
-    assert there.joules == pytest.approx(after.energy - before.energy)
-    assert back.joules == pytest.approx(-there.joules)
+    assert there.joules == joules(4.6e-12 * there.macs_added - 0.9e-12 * there.acs_saved)
+    assert there.joules == joules(after.energy - before.energy)
+    assert back.joules == joules(-there.joules)
     assert there.accounting == "paper"
     formula = energy_shift(before, after, formula=True)
-    assert formula.joules == pytest.approx(after.formula_energy - before.formula_energy)
+    assert formula.joules == joules(after.formula_energy - before.formula_energy)
     assert formula.acs_saved != there.acs_saved
     assert energy_shift(before, before).joules == 0
 
@@ -35,7 +36,7 @@ def test_the_published_example() -> None:
     after = replace(counts, layers=(replace(layer, ac=10e6, mac=2_603_520.0),))
     shift = energy_shift(before, after)
     assert (shift.macs_added, shift.acs_saved) == (2_603_520, 30e6)
-    assert shift.joules == pytest.approx((4.6 * 2_603_520 - 0.9 * 30e6) * 1e-12)
+    assert shift.joules == joules((4.6 * 2_603_520 - 0.9 * 30e6) * 1e-12)
     assert shift.joules < 0
 
 

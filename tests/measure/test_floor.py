@@ -16,15 +16,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon, Rectangle
 from matplotlib.text import Text
 
+import snncc
 from snncc.chips import Entry, Topology
 from snncc.errors import BadFile, MissingDependency, UnknownName
 from snncc.measure import floor_plan
-from snncc.measure.floor import TILE, Floor, Spot, fitted, floor_of, told_apart
+from snncc.measure.floor import TILE, Floor, Heat, Spot, fitted, floor_of, told_apart
 from snncc.measure.floor_drawing import HEATS, LOADS, brightness
 from snncc.measure.style import ceiling
 from snncc.simulator.machine import ChipRun
 from tests.api.chips import chip, ran, sfa_on, silent_graph
-from tests.api.networks import lif_graph
+from tests.api.networks import attended_graph, lif_graph
 
 
 def run_on(columns: int, rows: int, each: int = 1, cores: int | None = None, ring: bool = False) -> ChipRun:
@@ -216,6 +217,37 @@ def test_a_port_is_drawn_beside_the_cores(topology: Topology) -> None:
     floor = floor_of(run, "energy")
     assert floor.spots[6].value == run.cores[6]
     assert figure.texts[0].get_text() == "mesh: 3 of 6 cores in use"
+
+
+@pytest.mark.parametrize("topology", list(Topology))
+def test_a_host_is_drawn_with_what_it_hears_and_sends(topology: Topology) -> None:
+    graph, x = attended_graph()
+    program = snncc.compile(graph, calibration=x, chip=chip(3, 2, 1, topology), cores=4)
+    run = program.run(x, timing="cycle").chip
+    assert run is not None
+    for heat in Heat:
+        spot = floor_of(run, heat).spots[6]
+        busy = max(run.busy.get("port", 0.0), run.busy["host"])
+        of = dict(
+            zip(run.timings[0].stations, np.mean([t.messages for t in run.timings], axis=0), strict=True)
+        )
+        value = {"busy": busy, "energy": run.cores[6], "messages": of["port"] + of["host"]}[heat]
+        assert spot.name == "host"
+        assert spot.value == pytest.approx(value)
+        assert value > 0
+    assert floor_of(run).spots[6].layers == tuple(run.placement.network.tasks)
+    figure = floor_plan(run)
+    assert writing(figure)["host"][0] == "host"
+    drawn, loads = (
+        arrows(figure),
+        {name: n for name, n in run.loads.items() if "host" in name or "port" in name},
+    )
+    shown = {name for name in loads if topology is Topology.CROSSBAR or name in ("inject port", "eject host")}
+    shown -= {"inject port", "eject host"} if topology is Topology.CROSSBAR else set()
+    assert len(shown) >= 2
+    assert shown <= drawn.keys()
+    middles = [tuple(np.round(np.add(link.start, link.end) / 2, 6)) for link in floor_of(run).links]
+    assert len(set(middles)) == len(middles)
 
 
 def test_one_core_and_no_traffic() -> None:

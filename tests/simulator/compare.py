@@ -10,6 +10,9 @@ import numpy as np
 
 from snncc.reference import Run
 from snncc.simulator.event_run import EventRun
+from snncc.simulator.timing import Timing
+
+ARRAYS = ("steps", "busy", "stalled", "messages", "deepest", "depths")
 
 
 def assert_equal_runs(one: Run, other: Run, *, state: bool = False) -> None:
@@ -50,3 +53,12 @@ def assert_equal(one: Any, other: Any, where: str) -> None:
                 assert_equal(getattr(one, field.name), getattr(other, field.name), f"{where}.{field.name}")
         case _:
             assert one == other, where
+
+
+def differences(fast: Timing, slow: Timing) -> list[str]:
+    """The fields in which two results differ."""
+    found = [name for name in ARRAYS if not np.array_equal(getattr(fast, name), getattr(slow, name))]
+    found += [name for name in slow.events if not np.array_equal(fast.events[name], slow.events[name])]
+    if fast.barrier != slow.barrier or fast.stations != slow.stations:
+        found.append("barrier or stations")
+    return found

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 from hypothesis import strategies as st
 
 from snncc.chips import Chip, CoreLimits, Cost, Fabric, LinkKind, Topology, Touch
-from snncc.chips.model import Operations
+from snncc.chips.model import Operations, Port
 from tests.simulator.tiny import KINDS, chip
 
+SINGLE = ("access", "update", "spike", "message_out", "message_in")
+LINKS = ("inject", "east_west", "north_south", "eject")
 SMALL = st.sampled_from([0, 1, 1, 2, 3, 5])
 
 
@@ -59,11 +65,32 @@ def chips(draw: st.DrawFn) -> Chip:
     fabric = draw(fabrics(bounded=bounded))
     slots = st.sampled_from([1, 1, 1, 2, 3, None]) if bounded else st.none()
     tiles = draw(st.lists(st.integers(1, fabric.columns * fabric.rows), max_size=3, unique=True))
-    return chip(
+    drawn = chip(
         fabric,
         draw(operations()),
         port=draw(st.sampled_from([None, None, 0, 1, 3])),
-        cores=tuple(CoreLimits(in_queue=draw(slots)) for _ in range(fabric.cores)),
+        cores=tuple(
+            CoreLimits(in_queue=draw(slots), slowdown=draw(st.sampled_from([1, 1, 2, 3])))
+            for _ in range(fabric.cores)
+        ),
         touch=draw(st.sampled_from(Touch)),
         barrier=tuple((least, draw(SMALL)) for least in sorted(tiles)),
+    )
+    return priced(drawn, np.random.default_rng(draw(st.integers(0, 2**32 - 1))))
+
+
+def priced(chip: Chip, rng: np.random.Generator) -> Chip:
+    """*chip* where every event takes an energy of its own, of 0.1 to 10 pJ."""
+
+    def one(cost: Cost) -> Cost:
+        return replace(cost, energy=float(rng.uniform(0.1, 10)))
+
+    work, fabric = chip.operations, chip.fabric
+    single: dict[str, Any] = {name: one(getattr(work, name)) for name in SINGLE}
+    links = {kind: replace(getattr(fabric, kind), energy=float(rng.uniform(0.1, 10))) for kind in LINKS}
+    return replace(
+        chip,
+        operations=replace(work, **single, synapse={kind: one(cost) for kind, cost in work.synapse.items()}),
+        port=Port(one(chip.port.event)),
+        fabric=replace(fabric, **links),
     )

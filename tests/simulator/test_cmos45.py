@@ -39,6 +39,7 @@ from snncc.simulator.energy import PAPER
 from snncc.simulator.work import Synapses, Updates
 from tests.float_graphs import FloatCase, float_graphs
 from tests.graphs import Case, graphs
+from tests.joules import joules
 
 PJ = 1e-12
 
@@ -104,11 +105,11 @@ def test_a_dense_layer_by_hand() -> None:
     assert asdict(row(found, "n").parts) == pytest.approx(
         {"ops": 9800 * PJ, "memory": (15000 + 7500 + 1562.5) * PJ, "addressing": 0}
     )
-    assert found.energy == pytest.approx((250 + 30470.3125 + 500 + 9800 + 24062.5) * PJ)
+    assert found.energy == joules((250 + 30470.3125 + 500 + 9800 + 24062.5) * PJ)
     # As a conventional network: 4000 MACs of 8 bit activations, mul8 0.2 + add32 0.1, and a weight read
     # 10 x 7/64: 4000 x 1.39375 = 5575; inputs 4 x 10 x 8/64 = 5; outputs 1000 x 10 x 8/64 = 1250;
     # addresses 4000 x 0.1 = 400.
-    assert found.ann_energy == pytest.approx((5575 + 5 + 1250 + 400) * PJ)
+    assert found.ann_energy == joules((5575 + 5 + 1250 + 400) * PJ)
 
 
 def test_a_convolution_by_hand() -> None:
@@ -143,7 +144,7 @@ def test_a_convolution_by_hand() -> None:
     )
     # 65,536 updates: one comparison, add32 0.1; the state read and written.
     updates = 65536 * 0.1 + 2 * 65536 * 32.903225806 * 24 / 64
-    assert row(found, "n").energy == pytest.approx(updates * PJ)
+    assert row(found, "n").energy == joules(updates * PJ)
 
 
 def test_floats_are_32_bits() -> None:
@@ -157,9 +158,9 @@ def test_floats_are_32_bits() -> None:
         )
     )
     found = counted(graph, np.ones((1, 1, 2)))
-    assert row(found, "fc").parts.ops == pytest.approx(6 * 0.9 * PJ)
-    assert row(found, "fc").parts.memory == pytest.approx((2 * 10 * 1 / 64 + 6 * 3 * 10 * 32 / 64) * PJ)
-    assert row(found, "n").parts.ops == pytest.approx(3 * (3.7 + 0.9 + 0.9) * PJ)
+    assert row(found, "fc").parts.ops == joules(6 * 0.9 * PJ)
+    assert row(found, "fc").parts.memory == joules((2 * 10 * 1 / 64 + 6 * 3 * 10 * 32 / 64) * PJ)
+    assert row(found, "n").parts.ops == joules(3 * (3.7 + 0.9 + 0.9) * PJ)
 
 
 @pytest.mark.parametrize(
@@ -183,8 +184,8 @@ def test_a_leak_is_a_mac_where_it_neither_keeps_nor_drops(p: NeuronParameters, l
     )
     found = row(counted(graph, np.zeros((3, 1, 2))), "n")
     states = 2 if p.has_current else 1
-    assert found.parts.ops == pytest.approx(6 * (leaky * 4.6 + 0.9) * PJ)
-    assert found.parts.memory == pytest.approx(6 * 2 * 10 * 32 * states / 64 * PJ)
+    assert found.parts.ops == joules(6 * (leaky * 4.6 + 0.9) * PJ)
+    assert found.parts.memory == joules(6 * 2 * 10 * 32 * states / 64 * PJ)
 
 
 def test_a_sparse_table_is_read_for_its_targets() -> None:
@@ -202,8 +203,8 @@ def test_a_sparse_table_is_read_for_its_targets() -> None:
         Output(name="y", inputs=wires("s"), over=Over.SUM),
     )
     found = row(counted(graph, np.ones((1, 1, 2), np.int64)), "s")
-    assert found.parts.addressing == pytest.approx(2 * 10 * 3 / 64 * PJ)
-    assert found.parts.memory == pytest.approx((2 * 10 / 64 + 2 * 10 / 64 + 2 * 2 * 10 * 32 / 64) * PJ)
+    assert found.parts.addressing == joules(2 * 10 * 3 / 64 * PJ)
+    assert found.parts.memory == joules((2 * 10 / 64 + 2 * 10 / 64 + 2 * 2 * 10 * 32 / 64) * PJ)
 
 
 def test_biases_of_synapses_are_paid_by_the_neurons_and_by_readouts() -> None:
@@ -211,14 +212,14 @@ def test_biases_of_synapses_are_paid_by_the_neurons_and_by_readouts() -> None:
     weight, silent = np.ones((3, 2), np.int64), np.zeros((2, 1, 2), np.int64)
     plain = counted(spiking(p, weight), silent)
     biased = counted(spiking(p, weight, bias=np.array([1, 2, 3])), silent)
-    assert biased.energy - plain.energy == pytest.approx(6 * (0.05 + 10 * 16 / 64) * PJ)
+    assert biased.energy - plain.energy == joules(6 * (0.05 + 10 * 16 / 64) * PJ)
     assert row(biased, "fc").energy == 0
     readout = integers(
         Input(name="x", shape=(2,), kind=Kind.SPIKE),
         Dense(name="fc", inputs=wires("x"), weight=weight, bias=np.array([1, 2, 3])),
         Output(name="y", inputs=wires("fc"), over=Over.SUM),
     )
-    assert counted(readout, silent).energy == pytest.approx(6 * (0.1 + 10 * 32 / 64) * PJ)
+    assert counted(readout, silent).energy == joules(6 * (0.1 + 10 * 32 / 64) * PJ)
 
 
 def test_a_streaming_neuron_is_updated_in_each_tick() -> None:
@@ -226,7 +227,7 @@ def test_a_streaming_neuron_is_updated_in_each_tick() -> None:
     p = NeuronParameters(theta=np.array(100), rho=np.array(100), v_bits=16, max_count=4)
     phased = counted(spiking(replace(p, encoding=Encoding.SPIKES), np.ones((3, 2), np.int64)), shape)
     stream = counted(spiking(replace(p, encoding=Encoding.STREAM, ticks=4), np.ones((3, 2), np.int64)), shape)
-    assert stream.energy == pytest.approx(4 * phased.energy)
+    assert stream.energy == joules(4 * phased.energy)
 
 
 @given(st.one_of(graphs(), float_graphs()))
@@ -238,7 +239,7 @@ def test_energy_is_the_sum_of_its_parts(case: Case | FloatCase) -> None:
             parts = layer.parts
             assert layer.energy == parts.ops + parts.memory + parts.addressing
             assert min(parts.ops, parts.memory, parts.addressing) >= 0
-        assert found.energy == pytest.approx(found.parts.total)
+        assert found.energy == joules(found.parts.total)
         assert found.as_dict()["total"]["parts"] == asdict(found.parts)
 
 
@@ -307,7 +308,7 @@ def test_without_spikes_only_updates_cost(case: tuple[SpikeGraph, Array, Array])
     n = row(found, "n")
     assert n.spikes == 0
     again = counted(graph, np.zeros((2 * len(train), *train.shape[1:]), np.int64))
-    assert again.energy == pytest.approx(2 * found.energy)
+    assert again.energy == joules(2 * found.energy)
 
 
 def test_every_number_has_a_source_and_a_status() -> None:

@@ -20,6 +20,7 @@ from snncc.errors import BadInput
 from snncc.ir import Input, Kind
 from snncc.ir.file import save_graph
 from tests.backends.speck.networks import chain, data, drawn
+from tests.joules import joules
 
 SEEDS = (0, 3, 8, 11)
 
@@ -84,7 +85,7 @@ def test_energy_by_hand() -> None:
     assert chip is not None
     first, _ = mapped(program.graph).layers
     windows = 5 * 2 * (6 * 6 * 3 * 3) * 4  # timesteps, channels, windows that hold a pixel, features
-    assert chip.energies[0].layers["n1"] == pytest.approx(windows * 26.5e-12)
+    assert chip.energies[0].layers["n1"] == joules(windows * 26.5e-12)
     assert windows < 5 * 128 * operations_per_event(first)
 
 

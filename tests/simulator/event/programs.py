@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from snncc.chips import Chip, Cost, Discipline, Entry
+from snncc.chips import Chip, Discipline, Entry
 from snncc.chips.model import Overflow as Full
 from snncc.chips.model import Port
 from snncc.ir import (
@@ -75,13 +75,14 @@ def flat(drawn: Drawn) -> dict[str, Ints]:
 def event_chips(draw: st.DrawFn) -> Chip:
     """The chips of `chips()`, by events."""
     drawn = draw(chips())
-    work = replace(drawn.operations, message_in=Cost(draw(st.sampled_from([1, 1, 2, 4]))))
+    taken = replace(drawn.operations.message_in, time=draw(st.sampled_from([1, 1, 2, 4])))
+    work = replace(drawn.operations, message_in=taken)
     return replace(
         drawn,
         discipline=Discipline.EVENT,
         operations=work,
         entry=Entry.PORT,
-        port=Port(Cost(draw(st.sampled_from([0, 1, 1, 3])))),
+        port=Port(replace(drawn.port.event, time=draw(st.sampled_from([0, 1, 1, 3])))),
         overflow=draw(st.sampled_from([Full.STALL, Full.STALL, Full.DROP])),
     )
 

@@ -6,7 +6,6 @@ import os
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 
 from snncc import simulator
@@ -16,20 +15,12 @@ from snncc.mapping.network import Role
 from snncc.simulator.machine import Level, class_counts, energy_of, program_of, run_machine
 from snncc.simulator.slow import Record, simulate
 from snncc.simulator.timing import Timing
+from tests.joules import joules
+from tests.simulator.compare import differences
 from tests.simulator.machines import Program, forks, programs, shares, stalls
 
 FULL = os.environ.get("SNNCC_HYPOTHESIS") == "all"
 PROGRAMS = 400 if FULL else 60
-ARRAYS = ("steps", "busy", "stalled", "messages", "deepest", "depths")
-
-
-def differences(fast: Timing, slow: Timing) -> list[str]:
-    """The fields in which two results differ."""
-    found = [name for name in ARRAYS if not np.array_equal(getattr(fast, name), getattr(slow, name))]
-    found += [name for name in slow.events if not np.array_equal(fast.events[name], slow.events[name])]
-    if fast.barrier != slow.barrier or fast.stations != slow.stations:
-        found.append("barrier or stations")
-    return found
 
 
 class Seen:
@@ -53,10 +44,10 @@ def check_equal(program: Program) -> None:
     Seen.spiking += any(t.any() for t in program.trains.values())
     fired = {name: np.count_nonzero(train, axis=(0, 1)) for name, train in program.trains.items()}
     energy = energy_of(compiled, fast, class_counts(compiled, fired))
-    assert energy.events == pytest.approx(slow_energy(program.placement, slow))
-    assert sum(energy.layers.values()) == pytest.approx(energy.events)
+    assert energy.events == joules(slow_energy(program.placement, slow))
+    assert sum(energy.layers.values()) == joules(energy.events)
     links = sum(energy.kinds[kind] for kind in ("inject", "east_west", "north_south", "eject"))
-    assert energy.cores.sum() + links == pytest.approx(energy.events)
+    assert energy.cores.sum() + links == joules(energy.events)
 
 
 def slow_energy(placement: Placement, timing: Timing) -> float:

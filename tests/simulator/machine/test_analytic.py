@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 
@@ -17,7 +16,8 @@ from snncc.simulator.machine.machine import run_firings
 from snncc.simulator.machine.program import Sends, target_masks
 from snncc.simulator.machine.traffic import calendar, updated
 from snncc.simulator.timing import Timing
-from tests.simulator.machine.test_against_slow import differences
+from tests.joules import joules
+from tests.simulator.compare import differences
 from tests.simulator.machines import Program, programs
 
 EXAMPLES = settings(max_examples=40, suppress_health_check=list(HealthCheck))
@@ -116,7 +116,7 @@ def test_energy_of_layers_neuron_by_neuron(program: Program) -> None:
     compiled = program_of(program.placement)
     firings = listed(program)
     timing, energy = time_and_energy(compiled, firings, Level.CYCLE)
-    assert energy.layers == pytest.approx(layers_of(compiled, timing, firings))
+    assert energy.layers == joules(layers_of(compiled, timing, firings))
     populations = program.placement.network.populations
     fired = {name: firing.counts(populations[name].size) for name, firing in firings.items()}
     for other in (

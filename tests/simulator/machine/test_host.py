@@ -19,9 +19,11 @@ from snncc.mapping.schedule import steps_of
 from snncc.simulator.firing import firing_of_train
 from snncc.simulator.machine import Level, class_counts, energy_of, program_of, run_machine
 from snncc.simulator.slow import simulate
+from tests.joules import joules
+from tests.simulator.compare import differences
 from tests.simulator.drawn_hosts import drawn_hosts
 from tests.simulator.drawn_networks import Drawn
-from tests.simulator.machine.test_against_slow import FULL, PROGRAMS, differences, slow_energy
+from tests.simulator.machine.test_against_slow import FULL, PROGRAMS, slow_energy
 from tests.simulator.machines import Program, programs
 
 
@@ -51,9 +53,9 @@ def check_equal(program: Program) -> None:
     assert not differences(fast, slow)
     fired = {name: np.count_nonzero(train, axis=(0, 1)) for name, train in program.trains.items()}
     energy = energy_of(compiled, fast, class_counts(compiled, fired))
-    assert energy.events == pytest.approx(slow_energy(program.placement, slow))
-    assert sum(energy.layers.values()) == pytest.approx(energy.events)
-    assert energy.kinds["host"] == pytest.approx(2.5e-12 * int(fast.events["host"].sum()))
+    assert energy.events == joules(slow_energy(program.placement, slow))
+    assert sum(energy.layers.values()) == joules(energy.events)
+    assert energy.kinds["host"] == joules(2.5e-12 * int(fast.events["host"].sum()))
     by_name = dict(zip(fast.stations, fast.messages.tolist(), strict=True))
     Seen.drawn += 1
     Seen.hosted += network.has_host

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 import snncc.simulator
-from snncc.chips import LinkKind, Topology
+from snncc.chips import CoreLimits, Cost, LinkKind, Topology
+from snncc.chips.model import Accumulator, Host, Port
+from snncc.ir import Mul, Sparse, wires
+from snncc.mapping.hosted import HostNode, Task
+from snncc.mapping.network import Connection, Population, Role
 from snncc.mapping.placement import Placement, Schedule
+from snncc.simulator.machine import program_of, run_machine
 from snncc.simulator.slow import Record, simulate
 from snncc.simulator.timing import Ints, Timing
+from tests.simulator.compare import differences
 from tests.simulator.tiny import (
     chip,
     dense,
@@ -107,7 +115,63 @@ def ticks() -> Program:
     )
 
 
-PROGRAMS = {"6.1": chain, "6.2": full_queue, "6.3": shared_link, "6.4": fork, "6.5": ticks}
+PAIR = fabric(2, inject=LinkKind(1, 1), east_west=LinkKind(1, 2), eject=LinkKind(1, 1))
+
+
+def numbers(name: str, size: int, depth: int, role: Role) -> Population:
+    """What sends numbers."""
+    return replace(population(name, size, depth, payload_bits=8), role=role)
+
+
+def hosted() -> Program:
+    work = operations(synapse=1, access=1, update=1, message_out=1, message_in=1)
+    work = replace(work, synapse=dict(work.synapse) | {"mac": Cost(time=2)})
+    populations = [
+        *(population("x", 2, 0), numbers("t", 2, 1, Role.TAP), numbers("g", 2, 2, Role.HOST)),
+        population("y", 2, 3, ticks=0),
+    ]
+    net = network(populations, [dense("x", "t", [[1, 1]] * 2), one_to_one("g", "y", [0, 1])])
+    task = Task((HostNode(Mul(name="g", inputs=wires("t", "t")), (2,), (2,), False),))
+    net = replace(net, tasks={"g": task}, to_host={"t": np.array([True, True])})
+    host = Host(macs_per_second=0.8e9, energy_per_mac=1.0)
+    on = replace(chip(PAIR, work, barrier=((1, 5),), host=host), port=Port(Cost(time=2)))
+    parts = [("x", 0, [0, 1]), ("t", 1, [0, 1]), ("y", 1, [0, 1])]
+    return Program(placed(on, net, parts, LAYERED), trains(x=[[[1, 1]]], t=[[[2, 0]]], g=[[[4, 0]]]))
+
+
+def operand(source: str, rule: str, pre: list[int], post: list[int], size: int) -> Connection:
+    """Which numbers of the product p the numbers of *source* take part in."""
+    ones, shape, out = np.ones(len(pre), np.int64), (size,), (2,)
+    node = Sparse(name=rule, inputs=(), pre=np.array(pre), post=np.array(post), weight=ones, shape=out)
+    reads = np.arange(size)[:, None]
+    return Connection(source, "p", node, shape, out, reads, np.arange(2), 0, size, rule=rule, entry_bits=1)
+
+
+def product() -> Program:
+    work = operations(lanes=2, synapse=1, access=1, update=1, message_out=1, message_in=1)
+    populations = [
+        *(population("k", 4, 0), population("q", 2, 1), numbers("p", 2, 2, Role.PRODUCT)),
+        population("y", 1, 3, ticks=0),
+    ]
+    writes = operand("k", "write", [0, 1, 2, 3], [0, 1, 0, 1], 4)
+    reads = operand("q", "read", [0, 0, 1, 1], [0, 1, 0, 1], 2)
+    net = network(populations, [writes, reads, dense("p", "y", [[1, 1]])])
+    memory = Accumulator(64, write=Cost(time=1), read=Cost(time=2))
+    on = chip(PAIR, work, barrier=((1, 5),), accumulator=memory)
+    parts = [("k", 0, [0, 1, 2, 3]), ("q", 0, [0, 1]), ("p", 1, [0, 1]), ("y", 0, [0])]
+    spikes = trains(k=[[[1, 0, 0, 1]]], q=[[[1, 0]]], p=[[[1, 0]]])
+    return Program(placed(on, net, parts, LAYERED), spikes)
+
+
+PROGRAMS = {
+    "6.1": chain,
+    "6.2": full_queue,
+    "6.3": shared_link,
+    "6.4": fork,
+    "6.5": ticks,
+    "6.6": hosted,
+    "6.7": product,
+}
 
 
 def table(section: str) -> list[Row]:
@@ -120,9 +184,10 @@ def table(section: str) -> list[Row]:
     return [(int(instant), station, what, message) for instant, station, what, message in cells[2:]]
 
 
-def row(record: Record) -> Row:
+def row(record: Record, host: int) -> Row:
+    """One line of the log; *host* is the number of the host."""
     message = record.message
-    cores = ", ".join(map(str, message.cores)) if message else ""
+    cores = ", ".join("host" if c == host else str(c) for c in message.cores) if message else ""
     name = f"{message.population}{message.address} to {cores}" if message else ""
     return record.instant, record.station, record.what, name
 
@@ -134,7 +199,8 @@ def simulated(section: str) -> tuple[list[Row], Timing]:
     begins = [0]
     for step in timing.steps.tolist()[:-1]:
         begins.append(begins[-1] + step + timing.barrier)
-    return [row(r) for r in log if r.what != "done" or r.instant not in begins], timing
+    host = program.placement.chip.fabric.cores
+    return [row(r, host) for r in log if r.what != "done" or r.instant not in begins], timing
 
 
 @pytest.mark.parametrize("section", PROGRAMS)
@@ -229,3 +295,65 @@ def test_numbers_of_the_ticks() -> None:
         *("cross 0 1", "cross 1 0", "cross port 0", "cross port 1"),
         *("eject 0", "eject 1", "synapse unit 0", "synapse unit 1"),
     )
+
+
+def test_numbers_of_the_host() -> None:
+    _, timing = simulated("6.6")
+    assert (timing.steps.tolist(), timing.total) == ([12, 8, 12, 3], 55)
+    assert of(timing, "busy") == {
+        "neuron unit 0": 4,
+        "neuron unit 1": 5 + 3,
+        "port": 2,
+        "synapse unit 1": 3 + 3 + 3,
+        "host": 3 + 1,
+    }
+    assert events(timing) == {
+        "access": [2, 4, 0],
+        "update": [0, 3, 0],
+        "spike": [2, 1, 0],
+        "message_out": [2, 1, 0],
+        "message_in": [0, 3, 1],
+        "port": [0, 0, 1],
+        "dense": [0, 4, 0],
+        "mac": [0, 1, 0],
+        "host": [0, 0, 2],
+    }
+
+
+def test_numbers_of_the_product() -> None:
+    _, timing = simulated("6.7")
+    assert (timing.steps.tolist(), timing.total) == ([12, 9, 9, 2], 52)
+    assert of(timing, "busy") == {
+        "neuron unit 0": 6 + 3 + 2,
+        "neuron unit 1": 5,
+        "synapse unit 0": 2,
+        "synapse unit 1": 2 + 2 + 3,
+    }
+    assert events(timing) == {
+        "access": [4 + 2 + 1, 2, 0],
+        "update": [1, 2, 0],
+        "spike": [3, 1, 0],
+        "message_out": [3, 1, 0],
+        "message_in": [1, 3, 0],
+        "mac": [1, 0, 0],
+        "write": [0, 2, 0],
+        "read": [0, 2, 0],
+    }
+
+
+def test_a_slow_core_takes_longer() -> None:
+    """The chain of 6.1, where the second core is slow: its arrivals work 3 x 4, its three visits 3 x 12."""
+    program = chain()
+    on = program.placement.chip
+    placement = replace(program.placement, chip=replace(on, cores=(on.cores[0], CoreLimits(slowdown=3))))
+    timing = simulate(placement, program.trains)
+    assert (timing.steps.tolist(), timing.total) == ([10 + 12 + 12, 36], 34 + 7 + 36 + 7)
+    assert of(timing, "busy") == {"neuron unit 0": 10, "neuron unit 1": 36, "synapse unit 1": 24}
+    assert not differences(run_machine(program_of(placement), program.trains)[0], timing)
+
+
+@pytest.mark.parametrize("section", PROGRAMS)
+def test_the_fast_machine_as_well(section: str) -> None:
+    program = PROGRAMS[section]()
+    fast, _ = run_machine(program_of(program.placement), program.trains)
+    assert not differences(fast, simulate(program.placement, program.trains))
