@@ -24,7 +24,10 @@ import numpy as np
 
 import snncc
 from benchmarks.measure import machine
-from benchmarks.peers import PAUSE, PEERS, side, table
+from benchmarks.peers import PAUSE
+from benchmarks.peers_environments import PEERS
+from benchmarks.peers_sides import side
+from benchmarks.tables import table
 from benchmarks.workloads import Chain, Workload, noise
 from snncc.ir import Array, Conv, Dense, Neuron, Node, Numbers, Reset, SpikeGraph
 
@@ -197,7 +200,6 @@ def report(result: Result, about: str) -> str:
         f"spike. Rates: {rates}.",
         "",
         *table(head, rows),
-        "",
         f"Lava's own takes **{result.ratio:.1f} times** as long (fastest runs: {fastest:.1f} times).",
         "",
         "Compared with our simulator: every spike and potential of the first sample, and of all "

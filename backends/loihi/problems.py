@@ -21,6 +21,7 @@ from snncc.ir import (
     Encoding,
     Gate,
     Input,
+    Kind,
     LeakRounding,
     Maximum,
     MaxPool,
@@ -86,6 +87,9 @@ def of_graph(graph: SpikeGraph, options: Options) -> Iterator[Problem]:
 def of_node(node: Node, graph: SpikeGraph, options: Options) -> Iterator[Problem]:
     """Misfits of one node."""
     match node:
+        case Input() if node.kind is not Kind.SPIKE and not carries_numbers(options.chip):
+            hint = "give it spikes (--input-kind spike), or take --chip loihi2"
+            yield Problem(place(node), "messages", f"{node.kind.value} numbers", "bare spikes", hint)
         case Neuron():
             yield from of_neuron(node, options.chip)
         case Dense() | Conv() | Sparse() if node.delay is not None:
@@ -167,10 +171,16 @@ def of_neuron(node: Neuron, chip: Chip | None) -> Iterator[Problem]:
             yield Problem(where, name, "one for each neuron", "one for the layer", "use one leak a layer")
         elif not 0 <= leak.flat[0] <= 1:
             yield Problem(where, name, f"{leak.flat[0]:g}", "0 to 1", "keep a share from 0 to 1")
-    if chip is not None and not chip.limits.payload_bits and not is_stock(p):
-        need = "one whole spike" if p.max_count != 1 else f"a reset by {p.reset}, or a clamp"
+    if not carries_numbers(chip) and not is_stock(p):
+        several = f"{'any number of' if p.max_count is None else f'up to {p.max_count}'} spikes in a timestep"
+        need = several if p.max_count != 1 else f"a reset by {p.reset}, or a clamp"
         hint = "use neurons with a hard reset to 0, or --chip loihi2"
         yield Problem(where, "program of the core", need, "only a hard reset to 0 of single spikes", hint)
+
+
+def carries_numbers(chip: Chip | None) -> bool:
+    """Whether messages of *chip* hold numbers, which Loihi 1's, with its fixed programs, do not."""
+    return chip is None or bool(chip.limits.payload_bits)
 
 
 def is_one(value: Array) -> bool:

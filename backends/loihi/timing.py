@@ -97,23 +97,60 @@ def timing_of(network: Network, stretch: int = 1) -> Timing:
 
 
 def loops(network: Network, frame: int, lengths: Mapping[str, int]) -> list[Problem]:
-    """The loops that take more chip steps than their delays allow."""
+    """Loops that take more chip steps than their delays allow.
+
+    Of each delayed connection the longest that it closes; where only several together are too long, one.
+    """
+    found = {}
+    for back in network.connections:
+        way = longest_way(network, back.target, back.source, lengths) if back.delay else ()
+        if sum(lengths[name] for name in way) > back.delay * frame:
+            found[way] = too_short(way, back.delay, frame, lengths)
+    return list(found.values()) or [several(network, frame, lengths)]
+
+
+def longest_way(network: Network, start: str, end: str, lengths: Mapping[str, int]) -> tuple[str, ...]:
+    """The longest way from *start* to *end* by connections without delay: its populations, or none."""
+    ways: dict[str, tuple[int, tuple[str, ...]]] = {end: (lengths[end], (end,))}
+    order = list(network.populations)
+    into: dict[str, list[str]] = {name: [] for name in order}
+    for c in network.connections:
+        if not c.delay:
+            into[c.target].append(c.source)
+    for name in reversed(order[: order.index(end) + 1]):
+        if name in ways:
+            length, way = ways[name]
+            for source in into[name]:
+                longer = (lengths[source] + length, (source, *way))
+                ways[source] = max(ways.get(source, longer), longer)
+    return ways[start][1] if start in ways else ()
+
+
+def several(network: Network, frame: int, lengths: Mapping[str, int]) -> Problem:
+    """A loop by several delayed connections."""
     import networkx as nx
 
-    graph = nx.MultiDiGraph()
+    graph = nx.DiGraph()
+    delays: dict[tuple[str, str], int] = {}
     for c in network.connections:
-        graph.add_edge(c.source, c.target, need=lengths[c.source], have=c.delay * frame)
-    found = []
-    order = list(network.populations)
-    for cycle in nx.simple_cycles(graph):
-        first = cycle.index(min(cycle, key=order.index))
-        loop = cycle[first:] + cycle[:first]
-        pairs = list(zip(loop, [*loop[1:], loop[0]], strict=True))
-        edges = [min(graph[a][b].values(), key=lambda edge: edge["have"]) for a, b in pairs]
-        need, have = (sum(edge[what] for edge in edges) for what in ("need", "have"))
-        if need > have:
-            hint = f"give the loop {-(-need // frame)} timesteps of delay, or stretch a timestep over "
-            hint += f"{-(-need // max(1, have // frame))} chip steps (stretch=, --stretch)"
-            way = " -> ".join([*loop, loop[0]])
-            found.append(Problem(way, "delays of the loop in chip steps", str(need), str(have), hint))
-    return found
+        pair = (c.source, c.target)
+        delays[pair] = min(c.delay, delays.get(pair, c.delay))
+        graph.add_edge(*pair, weight=delays[pair] * frame - lengths[c.source])
+    for start in graph:
+        try:
+            loop = nx.find_negative_cycle(graph, start)[1:]
+        except nx.NetworkXError:
+            continue
+        first = loop.index(min(loop, key=list(network.populations).index))
+        way = (*loop[first:], *loop[:first])
+        delay = sum(delays[pair] for pair in zip(way, (*way[1:], way[0]), strict=True))
+        return too_short(way, delay, frame, lengths)
+    raise AssertionError("no loop is too short, and there is no timing")
+
+
+def too_short(way: tuple[str, ...], delay: int, frame: int, lengths: Mapping[str, int]) -> Problem:
+    """What a loop needs, and its delay of so many timesteps."""
+    need, where = sum(lengths[name] for name in way), " -> ".join((*way, way[0]))
+    hint = f"give the loop {-(-need // frame)} timesteps of delay, or stretch a timestep over "
+    hint += f"{-(-need // max(1, delay))} chip steps (stretch=, --stretch)"
+    return Problem(where, "delays of the loop in chip steps", str(need), str(delay * frame), hint)

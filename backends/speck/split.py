@@ -63,7 +63,7 @@ def competing(graph: SpikeGraph) -> Layer | None:
 def split(graph: SpikeGraph, layer: Layer) -> SpikeGraph:
     """*graph* with *layer* in two halves; a node of the layer's name and shape joins them."""
     nodes: list[Node] = []
-    count = len(layer.weight)
+    count, axes = len(layer.weight), len(graph.edges[layer.name].shape)
     parts = (slice(0, -(-count // 2)), slice(-(-count // 2), count))
     for node in graph.nodes:
         if node.name == layer.synapse.name:
@@ -72,19 +72,19 @@ def split(graph: SpikeGraph, layer: Layer) -> SpikeGraph:
             nodes.append(node)
             continue
         for k, part in enumerate(parts):
-            synapse = half(layer.synapse, f"{layer.synapse.name}/{k}", part, count)
-            neuron = half(layer.neuron, f"{layer.name}/{k}", part, count)
+            synapse = half(layer.synapse, f"{layer.synapse.name}/{k}", part, count, axes)
+            neuron = half(layer.neuron, f"{layer.name}/{k}", part, count, axes)
             nodes += [synapse, replace(neuron, inputs=wires(synapse.name))]
         names = [f"{layer.name}/{k}" for k in range(len(parts))]
         nodes.append(Concat(name=layer.name, inputs=wires(*names), axis=0, origin=layer.neuron.origin))
     return graph.with_nodes(nodes)
 
 
-def half(node: Node, name: str, part: slice, count: int) -> Node:
-    """The features *part* of a synapse or neuron node with *count* features."""
+def half(node: Node, name: str, part: slice, count: int, axes: int) -> Node:
+    """The features *part* of a synapse or neuron node with *count* features, the first of *axes* axes."""
 
     def cut(array: Array) -> Array:
-        return array[part] if array.ndim and len(array) == count else array
+        return array[part] if array.ndim == axes and len(array) == count else array
 
     match node:
         case Conv() | Dense():

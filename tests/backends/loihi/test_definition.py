@@ -95,16 +95,32 @@ def skipping() -> Draft:
     return draft
 
 
+def with_delay(folder: Path, wrong: Path, delay: int) -> Path:
+    """A copy of the program in *folder* with another *delay* of the skip."""
+    shutil.copytree(folder, wrong)
+    data = json.loads((wrong / "network.json").read_text())
+    assert [connection["delay"] for connection in data["connections"]] == [0, 0, 0, 1, 0]
+    data["connections"][3]["delay"] = delay
+    (wrong / "network.json").write_text(json.dumps(data))
+    return wrong
+
+
+@pytest.mark.parametrize("delay", [1, 2])
+def test_skip_needs_the_delay_that_matches(delay: int, tmp_path: Path) -> None:
+    """By the definition, which knows no way to be early: that is shown live, below."""
+    draft = skipping()
+    folder = draft.write(tmp_path / "program")
+    other = with_delay(folder, tmp_path / "other", delay)
+    found = differences(run_definition(other, draft.x).results, run_definition(folder, draft.x).results)
+    assert bool(found) == (delay != 1)
+    assert "spikes.n1" not in found
+
+
 @pytest.mark.slow
 def test_skip_without_delay_is_wrong_and_with_it_right(tmp_path: Path) -> None:
     draft = skipping()
     folder = draft.write(tmp_path / "program")
-    wrong = tmp_path / "wrong"
-    shutil.copytree(folder, wrong)
-    data = json.loads((wrong / "network.json").read_text())
-    assert [connection["delay"] for connection in data["connections"]] == [0, 0, 0, 1, 0]
-    data["connections"][3]["delay"] = 0
-    (wrong / "network.json").write_text(json.dumps(data))
+    wrong = with_delay(folder, tmp_path / "wrong", 0)
     names = ["n0", "n1", "n2"]
     defined = run_definition(folder, draft.x).results
     assert differences(run_live(folder, record=names), defined) == {}

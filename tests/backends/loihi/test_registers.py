@@ -7,12 +7,14 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 
 import snncc
 from snncc.backends.loihi.limits import BIAS_MANTISSA_MOST, DELAY_MOST, STATE_MOST, THRESHOLD_MOST, UNIT
 from snncc.backends.loihi.lower import lower
+from snncc.backends.loihi.timing import NoTiming, timing_of
 from snncc.backends.target import DoesNotFit, Problem
 from snncc.ir import (
     Conv,
@@ -21,6 +23,7 @@ from snncc.ir import (
     Kind,
     Neuron,
     NeuronParameters,
+    Numbers,
     Output,
     Over,
     Reset,
@@ -28,6 +31,7 @@ from snncc.ir import (
     Wire,
     wires,
 )
+from snncc.mapping import network_of
 from tests.backends.loihi.graphs import KINDS, case
 from tests.backends.loihi.live import lava_python
 from tests.backends.loihi.test_compiled import compiled
@@ -215,3 +219,75 @@ def test_a_way_around_many_layers(layers: int) -> None:
     (problem,) = caught.value.problems
     assert (problem.what, problem.need) == ("delay in chip steps", str(DELAY_MOST + 1))
     assert problem.where == f"around (x -> n{layers})"
+
+
+def tangle(layers: int, delay: int, seed: int | None = None) -> SpikeGraph:
+    """Each layer reads each other one: those before it at once, those behind it *delay* timesteps late.
+
+    With a *seed*, some of them, and up to *delay* timesteps late.
+    """
+    rng = np.random.default_rng(seed)
+    spikes = NeuronParameters(theta=np.array(1), rho=np.array(1))
+    nodes: list[Any] = [Input(name="x", shape=(2,), kind=Kind.SPIKE)]
+    for k in range(layers):
+        ins = []
+        for j in range(-1, layers):
+            if seed is not None and j >= 0 and rng.random() < 0.6:
+                continue
+            late = delay if seed is None else int(rng.integers(1, delay + 1))
+            if j < k:
+                nodes.append(
+                    Dense(
+                        name=f"w{k}.{j}",
+                        inputs=wires(f"n{j}" if j >= 0 else "x"),
+                        weight=np.eye(2, dtype=np.int8),
+                    )
+                )
+                ins.append(Wire(f"w{k}.{j}"))
+            else:
+                ins.append(Wire(f"w{k}.{j}", delay=late))
+        nodes.append(Neuron(name=f"n{k}", inputs=tuple(ins), parameters=spikes))
+    late_ones = {w.source for n in nodes if isinstance(n, Neuron) for w in n.inputs} - {n.name for n in nodes}
+    for name in sorted(late_ones):
+        source = name.partition(".")[2]
+        nodes.append(Dense(name=name, inputs=wires(f"n{source}"), weight=np.eye(2, dtype=np.int8)))
+    nodes.append(Output(name="y", inputs=wires(f"n{layers - 1}"), over=Over.SUM))
+    return SpikeGraph(tuple(nodes), Numbers.INTEGER, timesteps=3)
+
+
+def slack(loop: list[str], graph: Any) -> int:
+    return sum(
+        min(e["late"] for e in graph[a][b].values()) - 1
+        for a, b in zip(loop, [*loop[1:], loop[0]], strict=True)
+    )
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_loops_that_are_too_short(seed: int) -> None:
+    """Those that are named are; where none is named, none of all loops is."""
+    graph = tangle(4, 3, seed)
+    network = network_of(graph)
+    every = nx.MultiDiGraph()
+    for c in network.connections:
+        every.add_edge(c.source, c.target, late=c.delay)
+    short = [loop for loop in nx.simple_cycles(every) if slack(loop, every) < 0]
+    try:
+        timing_of(network)
+    except NoTiming as error:
+        assert short
+        for problem in error.problems:
+            way = problem.where.split(" -> ")
+            assert way[0] == way[-1]
+            assert slack(way[:-1], every) == int(problem.have) - int(problem.need) < 0
+            assert sorted(way[:-1]) in [sorted(loop) for loop in short]
+    else:
+        assert not short
+
+
+def test_a_tangle_is_refused_in_time() -> None:
+    """It has some thirty million loops."""
+    with pytest.raises(NoTiming) as caught:
+        timing_of(network_of(tangle(12, 1)))
+    longest = caught.value.problems[0]
+    assert (longest.what, longest.need, longest.have) == ("delays of the loop in chip steps", "2", "1")
+    assert max(int(one.need) for one in caught.value.problems) == 12

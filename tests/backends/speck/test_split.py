@@ -144,6 +144,22 @@ def test_splitting_changes_no_spike(seed: int, tmp_path: Path) -> None:
     assert tried
 
 
+@pytest.mark.parametrize("shape", [(), (6, 1, 1), (1, 6, 1), (6, 6), (6,), (6, 6, 6)])
+def test_a_state_is_cut_along_the_features_alone(shape: tuple[int, ...]) -> None:
+    """As many features as rows and columns: what has fewer axes than the maps belongs to all features."""
+    start = np.random.default_rng(3).uniform(0, 2.5, shape)
+    high = {"theta": np.array(3.0), "rho": np.array(3.0), "v_init": start}
+    graph = network(conv("c", "x", 6, 2), neuron("n", "c", **high))
+    program = snncc.compile(graph, target="speck")
+    (layer,) = mapped(program.graph).layers
+    halves = split(program.graph, layer)
+    other = replace(program, stages=(replace(program.stages[-1], graph=halves),))
+    x = data(graph, 0)
+    before, after = program.run(x), other.run(x)
+    assert before.output.any()
+    np.testing.assert_array_equal(after.output, before.output)
+
+
 def test_two_halves_at_the_end_have_no_readout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     graph = network(conv("c", "x", 257, 12, 4), neuron("n", "c"), shape=(12, 4, 4))
     save_graph(graph, tmp_path / "model.snn")
