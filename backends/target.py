@@ -77,7 +77,7 @@ class Problem:
     what: str
     need: str
     have: str
-    hint: str = ""
+    hint: str
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}: needs {self.need}, has {self.have}"

@@ -38,7 +38,7 @@ FEW = 20_000
 class Recognized:
     """A member of the one neuron's family, and on what evidence.
 
-    *description* is what `snncc.register_neuron` takes; *varies* the axes along which it differs.
+    *description* is what `snncc.register_neuron` takes, *verdict* what was compared.
     """
 
     where: str

@@ -19,11 +19,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from snncc.errors import CannotTrace
 from snncc.frontends.behavior import Recognized, recognize
 from snncc.frontends.behavior_probe import prepared
-from snncc.frontends.behavior_state import batches, changes, check_fresh, state_of
+from snncc.frontends.behavior_state import batches, changes, left_by_calls, state_of
 from snncc.frontends.cells import RECOGNIZED, Cell, Time, call_reset, cell_of, prepare
-from snncc.frontends.torch_neurons import STATE_HINT
+from snncc.frontends.torch_known import STATE_HINT
 from snncc.frontends.torch_operations import HANDLERS
 from snncc.frontends.torch_options import Options
+from snncc.frontends.torch_quantized import LIMITS
 from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_refusals import NEURON, REFUSED
 from snncc.frontends.torch_run import ModelFails, call_model_of_the_user, copied
@@ -51,6 +52,8 @@ class Found:
 
     notes: list[str] = field(default_factory=list)
     refused: dict[str, CannotTrace] = field(default_factory=dict)
+    left: list[CannotTrace] = field(default_factory=list)
+    """What to say of those with a state of unknown origin, if they are recorded as plain operations."""
     held: list[str] = field(default_factory=list)
     """States that may be why the model does not run with other numbers of samples."""
     handed: set[str] = field(default_factory=set)
@@ -97,7 +100,7 @@ class Seen:
         """Whether its operations can be recorded one by one."""
         names = {name.removesuffix("_") for name in self.operations} | self.operations
         walks = self.time is not Time.STEP and not names.isdisjoint(OVER_TIME)
-        return not self.keeps and not walks and names.isdisjoint(set(REFUSED) - set(HANDLERS))
+        return not self.keeps and not walks and names.isdisjoint(set(REFUSED) - set(HANDLERS) | set(LIMITS))
 
 
 class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -137,12 +140,15 @@ def with_recognized(model: nn.Module, sized: Sized, chosen: Options) -> tuple[nn
         if path not in seen or seen[path].is_plain or any(inside(path, one) for one in done):
             continue
         was, where = seen[path], path or type(module).__name__
-        check_fresh(module, was.shape, was.samples, was.axis, where)
+        left = left_by_calls(module, was.shape, was.samples, was.axis, where)
         try:
             one = recognized(module, where, was)
         except CannotTrace as refusal:
             found.refused[path] = refusal
+            found.left += [] if left is None else [left]
             continue
+        if left is not None:
+            raise left
         if one is not None:
             done.append(path)
             found.notes.append(str(one))

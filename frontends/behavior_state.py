@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
-from snncc.frontends.behavior_probe import Fails, Probe, noise
+from snncc.frontends.behavior_probe import Probe, noise
 from snncc.frontends.cells import call_reset
 from snncc.ir import Array, Shape
 
@@ -79,8 +79,10 @@ def changes(before: State, after: State) -> bool:
     return before.keys() != after.keys() or any(not same(before[k], after[k]) for k in before)
 
 
-def check_fresh(module: nn.Module, shape: Shape, samples: int, time_axis: int | None, where: str) -> None:
-    """Raise `CannotTrace` where *module*, reset if it can be, holds what an earlier call may have left.
+def left_by_calls(
+    module: nn.Module, shape: Shape, samples: int, time_axis: int | None, where: str
+) -> CannotTrace | None:
+    """The refusal of a *module* that, reset if it can be, holds what an earlier call may have left; or None.
 
     It takes [*samples*, *shape*], or with a *time_axis* whole trains.
     """
@@ -91,8 +93,8 @@ def check_fresh(module: nn.Module, shape: Shape, samples: int, time_axis: int | 
     probe = Probe(fresh, shape, time_axis, (True,) * len(shape), where)
     try:
         probe.drive(used, x)
-    except Fails:
-        return  # which is said elsewhere
+    except CannotTrace:
+        return None  # which is said elsewhere
     after = state_of(used)
     call_reset(used)
     again = state_of(used)
@@ -101,11 +103,13 @@ def check_fresh(module: nn.Module, shape: Shape, samples: int, time_axis: int | 
     left = {
         key: value
         for key, value in before.items()
-        if key in after and left_over(value, after[key], own) and not is_reset(value, again[key], after[key])
+        if key in after
+        and left_over(value, after[key], own)
+        and not is_reset(value, again.get(key), after[key])
     }
     if not left or all(same_answers(probe, replaced(probe, left, factor), x) for factor in FACTORS):
-        return
-    raise CannotTrace(
+        return None
+    return CannotTrace(
         f"{where}: {type(module).__name__} is found with {', '.join(said(*one) for one in left.items())}, "
         "which an earlier call may have left: what it starts from is not known",
         hint="reset it before it is traced or saved (and detach what is saved), or give it a reset() method "

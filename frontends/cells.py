@@ -122,6 +122,11 @@ def nothing_held(module: Any) -> Mapping[str, Tensor]:
     return {}
 
 
+def nothing_before(module: Any) -> nn.Module | None:
+    """The input enters as it is."""
+    return None
+
+
 def no_recurrence(module: Any) -> Recurrence | None:
     """Nothing is fed back."""
     return None
@@ -135,7 +140,8 @@ class Cell:
     returns and that a neuron without spikes can compute, the parameters of that neuron; *initial* the
     parameter that a state given before the first timestep becomes. A cell that *forgets* starts anew in
     each call that is not given its state. *held* are the states that the module keeps as buffers of its
-    state dict, *holds* gives those that must still be what they were when the next call comes.
+    state dict, *holds* gives those that must still be what they were when the next call comes. *before* is
+    a layer of the module's own through which its input enters.
     """
 
     describe: Describe
@@ -149,6 +155,7 @@ class Cell:
     forgets: bool = False
     held: tuple[str, ...] = ()
     holds: Callable[[Any], Mapping[str, Tensor]] = nothing_held
+    before: Callable[[Any], nn.Module | None] = nothing_before
 
 
 OWN = Cell(lambda module: module.describe())
@@ -188,6 +195,14 @@ def supported(framework: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """What of a *framework* is taken, with which options; and what is refused, and why. Imports it."""
     known = import_module(FRAMEWORKS[framework])
     return known.SUPPORTED, known.REFUSED
+
+
+def copies(model: nn.Module, memo: dict[int, Any]) -> None:
+    """Copy into *memo* those modules of *model* which their framework itself cannot copy."""
+    for module in model.modules():
+        framework = framework_of(module)
+        if hasattr(framework, "copied") and (twin := framework.copied(module, memo)) is not None:
+            memo[id(module)] = twin
 
 
 def prepare(model: nn.Module, samples: int, timesteps: int) -> None:

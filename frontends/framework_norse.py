@@ -7,12 +7,14 @@ One timestep, with a = dt*tau_mem_inv, s = dt*tau_syn_inv::
     z <- v > v_th
     v <- v_reset where z else v                        # LIFBox with reset_subtract: v - z*v_th
 
-LI and LIBox send v. A cell starts anew in each call that is not given the state of the call before.
+LIFRecurrent is LIF of W_in x + W_rec z, with its spikes z of the timestep before. LI and LIBox send v. A cell
+starts anew in each call that is not given the state of the call before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import norse.torch as snn
@@ -21,11 +23,12 @@ from norse.torch.functional.reset import reset_subtract, reset_value
 from norse.torch.functional.threshold import threshold
 from norse.torch.module.lift import Lift
 from norse.torch.module.snn import SNN, SNNCell, SNNRecurrent, SNNRecurrentCell
-from torch import nn
+from torch import Tensor, nn
 
 from snncc.frontends.cells import (
     Call,
     Cell,
+    Recurrence,
     Result,
     Time,
     Unsupported,
@@ -37,6 +40,7 @@ from snncc.frontends.cells import (
 
 SUPPORTED = {
     "LIFCell, LIF": "all options",
+    "LIFRecurrentCell, LIFRecurrent": "all options",
     "LIFBoxCell": "reset_method reset_value or reset_subtract",
     "IAFCell, IAF": "all options",
     "LICell, LI, LIBoxCell": "all options; send their potential",
@@ -45,7 +49,6 @@ SUPPORTED = {
 
 
 REFUSED = {
-    "LIFRecurrentCell": "its weights are inside the cell; write them as nn.Linear before the cell",
     "LIFRefracCell": "its refractory state is not the compiler's",
     "LIFAdExCell": "it adapts",
     "LSNNCell": "its threshold adapts",
@@ -113,6 +116,17 @@ def result(module: Any, out: Any) -> Result:
     return Result(out[0], states(out[1]))
 
 
+class Weighted(nn.Module):
+    """The product with a matrix of a recurrent cell."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = weight.detach()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight)
+
+
 def states(state: Any) -> dict[str, Any]:
     return {} if state is None else dict(state._asdict())
 
@@ -133,9 +147,18 @@ STEPS = {
     snn.LIBoxCell: integrator,
 }
 TRAINS = {snn.LIF: lif, snn.IAF: iaf, snn.LI: integrator}
+RECURRENT = {snn.LIFRecurrentCell: Time.STEP, snn.LIFRecurrent: Time.TRAIN}
 CELLS: dict[type, Cell] = {
     **{cls: cell_like(describe, Time.STEP) for cls, describe in STEPS.items()},
     **{cls: cell_like(describe, Time.TRAIN) for cls, describe in TRAINS.items()},
+    **{
+        cls: replace(
+            cell_like(lif, time),
+            before=lambda module: Weighted(module.input_weights),
+            recurrence=lambda module: Recurrence(Weighted(module.recurrent_weights), starts=False),
+        )
+        for cls, time in RECURRENT.items()
+    },
 }
 
 

@@ -8,12 +8,16 @@ One timestep, with a = exp(-1/tau_mem), s = exp(-1/tau_syn)::
     v <- v - n*theta                   # or - n*subtract_value; MembraneReset(r): v <- r + (0 if n else v)
     v <- max(v, min_v_mem)
 
+A recurrent layer adds rec_connect of its spikes to the x of the next timestep.
+
 A MembraneReset(r) adds r in every timestep, with spikes or without. In w = v - r that is a reset to zero of
 a neuron with the bias a*r.
 """
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,20 +27,19 @@ import torch
 from sinabs.activation import MaxSpike, MembraneReset, MembraneSubtract, MultiSpike, SingleSpike
 from torch import Tensor, nn
 
-from snncc.frontends.cells import Cell, Time, Unsupported, constant_current, nearest, values
+from snncc.frontends.cells import Cell, Recurrence, Time, Unsupported, constant_current, nearest, values
 
 SUPPORTED = {
     "IAF, IAFSqueeze": "all options",
     "LIF, LIFSqueeze": "all options",
     "ExpLeak, ExpLeakSqueeze": "all options; sends its potential",
+    "IAFRecurrent, LIFRecurrent": "all options; rec_connect linear",
     "spike_fn": "MultiSpike, SingleSpike, MaxSpike",
     "reset_fn": "MembraneSubtract (another subtract_value not with MultiSpike), MembraneReset",
 }
 REFUSED = {
     "ALIF": "its threshold adapts",
     "ALIFRecurrent": "its threshold adapts",
-    "LIFRecurrent": "recurrent layers of sinabs cannot be copied",
-    "IAFRecurrent": "recurrent layers of sinabs cannot be copied",
 }
 
 
@@ -131,9 +134,24 @@ def sum_pool(module: Any, x: Tensor) -> Tensor:
 
 
 PLAIN = Cell(describe, time, forget, held=("v_mem", "i_syn"))
-CELLS: dict[type, Cell] = dict.fromkeys(
-    (sl.IAF, sl.IAFSqueeze, sl.LIF, sl.LIFSqueeze, sl.ExpLeak, sl.ExpLeakSqueeze), PLAIN
-)
+RECURRENT = replace(PLAIN, recurrence=lambda module: Recurrence(module.rec_connect, starts=False))
+CELLS: dict[type, Cell] = {
+    **dict.fromkeys((sl.IAF, sl.IAFSqueeze, sl.LIF, sl.LIFSqueeze, sl.ExpLeak, sl.ExpLeakSqueeze), PLAIN),
+    **dict.fromkeys((sl.IAFRecurrent, sl.LIFRecurrent), RECURRENT),
+}
+
+
+def copied(module: Any, memo: dict[int, Any]) -> nn.Module | None:
+    """A copy of a recurrent layer, whose own way to copy itself does not find what is inside of it."""
+    if type(module) not in (sl.IAFRecurrent, sl.LIFRecurrent):
+        return None
+    inner = copy.deepcopy(module.rec_connect, memo)
+    twin: nn.Module = type(module)(**{**module.arg_dict, "rec_connect": inner})
+    for name, parameter in module.named_parameters(recurse=False):
+        getattr(twin, name).data = parameter.detach().clone()
+    for name, buffer in module.named_buffers(recurse=False):
+        twin.register_buffer(name, buffer.detach().clone())
+    return twin
 
 
 def cell(module: nn.Module) -> Cell | None:

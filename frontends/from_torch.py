@@ -69,6 +69,8 @@ def trace(
             if (refusal := found.explained(problem)) is not problem:
                 raise refusal from problem
             raise
+        for refusal in found.left:
+            raise refusal
         recording.graph.verify()
         check(recording, chosen)
     return replace(recording.graph, notes=tuple(found.notes), seen=chosen.timesteps)

@@ -37,9 +37,11 @@ def observe_onnx(path: Path, graph: SpikeGraph, data: Array) -> Observation:
         raise BadFile(f"{path}: onnxruntime cannot run it ({shortened(problem)})") from None
     counts = {name: np.rint(values[one.name] / one.scale) - one.shift for name, one in readings.items()}
     outputs = {node.name: values[name] for node, name in zip(graph.outputs, model.outputs, strict=True)}
-    return Observation(
-        {name: n[None] * graph.edges[name].scale for name, n in counts.items()}, outputs, outputs
-    )
+    trains = {
+        name: np.broadcast_to(n * graph.edges[name].scale, (graph.timesteps, *n.shape))
+        for name, n in counts.items()
+    }
+    return Observation(trains, outputs, outputs)
 
 
 def run(path: Path, model: OnnxModel, names: list[str], data: Array) -> dict[str, Array]:

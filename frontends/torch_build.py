@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 from torch import Tensor
 
+from snncc.errors import CannotTrace
 from snncc.frontends.torch_codes import ADDRESS, CONSTANT, NODE_SHIFT, Grid, Mixed
 from snncc.frontends.torch_frames import Frame
 from snncc.frontends.torch_gather import Cut, Joined, Move, Permuted, Shaped, Tiled, moves
@@ -70,6 +71,8 @@ class Builder:
     made: dict[tuple[object, ...], list[Node]] = field(default_factory=dict)
     same_as: dict[str, str] = field(default_factory=dict)
     parts: dict[str, dict[int, Array]] = field(default_factory=dict)
+    refusals: dict[str, CannotTrace] = field(default_factory=dict)
+    """What is said of nodes that may be recorded, but must not remain."""
 
     def add(self, node: Node) -> str:
         """Append *node*, and return its name. Raises `Mixed` where it cannot take its inputs.
@@ -96,6 +99,17 @@ class Builder:
         self.shapes[len(self.nodes)] = edge.shape
         return node.name
 
+    def node(self, name: str) -> Node:
+        """The node *name*."""
+        return self.nodes[self.number[self.actual(name)] - 1]
+
+    def unused(self, wanted: str) -> str:
+        """*wanted*, or a new name like it."""
+        name, count = wanted, 1
+        while name in self.edges or name in RESERVED:
+            name, count = f"{wanted}_{count}", count + 1
+        return name
+
     def actual(self, name: str) -> str:
         """The node that *name* stands for."""
         return self.same_as.get(name, name)
@@ -115,10 +129,7 @@ class Builder:
         for name in wanted:
             if name not in self.edges and name not in RESERVED:
                 return name
-        count = 1
-        while f"{full}_{count}" in self.edges:
-            count += 1
-        return f"{full}_{count}"
+        return self.unused(full)
 
     def keep(self, name: str, frame: Frame, tensor: Tensor) -> None:
         """Remember the numbers of node *name*, which *tensor* holds as *frame* says."""
@@ -203,7 +214,7 @@ class Builder:
 
     def before_reshape(self, source: str) -> str:
         """What *source* reads if it only reshapes, so that no reshape follows another."""
-        node = self.nodes[self.number[source] - 1]
+        node = self.node(source)
         return node.inputs[0].source if isinstance(node, Reshape) else source
 
     def joined(self, cells: Array, place: Place) -> str:
@@ -302,6 +313,9 @@ class Builder:
                 needed.add(name)
                 left += [wire.source for wire in by_name[name].inputs]
         nodes = tuple(node for node in self.nodes if node.name in needed)
+        for node in nodes:
+            if node.name in self.refusals:
+                raise self.refusals[node.name]
         return SpikeGraph(nodes, name=name, timesteps=timesteps, layout=layout)
 
 

@@ -11,14 +11,26 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
-from snncc.frontends.cells import Call, Cell, Result, Time, Unsupported, cell_of, values
+from snncc.frontends.cells import Call, Cell, Result, Time, values
 from snncc.frontends.torch_build import Place, alike
-from snncc.frontends.torch_codes import ADDRESS_BITS, ROW, LoopsOverTime, Mixed, Signal, unrolled
+from snncc.frontends.torch_codes import LoopsOverTime, Mixed, Signal, unrolled
 from snncc.frontends.torch_frames import Frame
-from snncc.frontends.torch_parameters import ARRAYS, ENUMS, EXTRA, PLAIN, parameters_of
+from snncc.frontends.torch_known import (
+    TURN_HINT,
+    check_held,
+    check_squeezed,
+    check_time,
+    description,
+    is_neuron,
+    keeps_state,
+    known_cell,
+    takes_trains,
+)
+from snncc.frontends.torch_parameters import parameters_of
 from snncc.frontends.torch_record import Recorder, State
 from snncc.ir import (
     Affine,
+    Array,
     Neuron,
     Over,
     Wire,
@@ -27,69 +39,7 @@ from snncc.ir import (
 from snncc.nn import DirectEncoder
 from snncc.nn import Neuron as NeuronModule
 
-STATE_HINT = (
-    "set step_mode='m' (snncc.nn.set_step_mode), or trace one timestep with layout='B' and timesteps=T"
-)
-TURN_HINT = (
-    "give each use a neuron of its own; a loop over time calls each neuron once for each timestep, in order"
-)
-SQUEEZED_HINT = (
-    "put sinabs.layers.FlattenTime before the model and UnflattenTime behind it, and trace with layout='BT'"
-)
-TRAIN_HINT = (
-    "repeat the input over time in the model, set step_mode='s' (snncc.nn.set_step_mode), or trace with "
-    "layout='TB' ('BT' where the module takes [B, T, ...])"
-)
 STATE_WAY_OUT = "hand every neuron the state that it returned in the timestep before, and no other"
-
-
-def is_neuron(module: nn.Module) -> bool:
-    """Whether *module* becomes a neuron node."""
-    return cell_of(module) is not None
-
-
-def known_cell(module: nn.Module) -> Cell:
-    """The cell of a *module* that is a neuron."""
-    cell = cell_of(module)
-    assert cell is not None
-    return cell
-
-
-def description(module: nn.Module, where: str) -> dict[str, Any]:
-    """What *module* says of itself, checked for unknown words."""
-    try:
-        found = known_cell(module).describe(module)
-    except Unsupported as problem:
-        raise CannotTrace(f"{where}: {problem}", hint=problem.hint) from None
-    except Exception as problem:
-        raise CannotTrace(f"{where}: cannot be described: {problem}") from problem
-    if not isinstance(found, dict):
-        raise CannotTrace(
-            f"{where}: its description is a {type(found).__name__}, not a dict of parameters",
-            hint="see snncc.register_neuron",
-        )
-    unknown = set(found) - {*ARRAYS, *ENUMS, *PLAIN, *EXTRA}
-    if unknown:
-        known = ", ".join(sorted({*ARRAYS, *ENUMS, *PLAIN, *EXTRA}))
-        raise CannotTrace(f"{where}: its description has {sorted(unknown)[0]!r}, which is none of {known}")
-    return dict(found)
-
-
-def keeps_state(module: nn.Module, where: str = "a neuron") -> bool:
-    """Whether anything of one timestep reaches the next in *module*."""
-    found = description(module, where)
-    if known_cell(module).recurrence(module) is not None:
-        return True
-    if found.get("stateless", False):
-        return False
-    has_leak = np.any(np.asarray(found.get("leak", 1.0)) != 0)
-    has_current = np.any(np.asarray(found.get("leak_i", 0.0)) != 0)
-    return bool(has_leak or has_current or found.get("refractory", 0))
-
-
-def takes_trains(module: nn.Module) -> bool:
-    """Whether *module* takes all timesteps in one call."""
-    return known_cell(module).time(module) is not Time.STEP
 
 
 def patch(model: nn.Module, recorder: Recorder) -> None:
@@ -116,6 +66,9 @@ def patch_one(module: nn.Module, path: str, recorder: Recorder) -> None:
             out = original(*args, **kwargs)
         if recorder.inside_leaf:
             return out
+        if (layer := cell.before(module)) is not None:
+            with torch.no_grad():
+                call = replace(call, x=layer(call.x))
         use = Use(recorder, module, cell, call, cell.result(module, out), place)
         with recorder.leaf(), torch.no_grad():
             names = use.fire()
@@ -123,30 +76,6 @@ def patch_one(module: nn.Module, path: str, recorder: Recorder) -> None:
         return out
 
     module.forward = forward
-
-
-def check_squeezed(recorder: Recorder, x: Tensor, place: Place) -> None:
-    """Raise `CannotTrace` unless the first axis of *x* can hold samples and timesteps."""
-    grid = recorder.grid
-    if not recorder.inside_leaf and x.shape[0] != grid.rows:
-        raise CannotTrace(
-            f"{place}: takes {Time.SQUEEZED}, and its first axis has {x.shape[0]} entries for {grid.samples} "
-            f"samples and {grid.timesteps} timesteps",
-            hint=SQUEEZED_HINT,
-        )
-
-
-def check_held(recorder: Recorder, module: nn.Module, cell: Cell, call: Call, place: Place) -> None:
-    """Raise `CannotTrace` where a state that *module* holds is no longer what its last call left."""
-    count = recorder.uses.get(place.path, 0)
-    if recorder.inside_leaf or not count:
-        return
-    for name, tensor in cell.holds(module).items():
-        if name not in call.states and recorder.state(tensor) != State(place.path, name, count - 1):
-            raise CannotTrace(
-                f"{place}: its {name} is reset or changed before its call number {count + 1}",
-                hint="reset before the first timestep only",
-            )
 
 
 def patch_encoder(module: nn.Module, recorder: Recorder) -> None:
@@ -309,9 +238,7 @@ class Use:
         builder, place = self.recorder.builder, self.place
         parameters, gain = parameters_of(found, frame, self.call.x.shape, place)
         is_main = operation == "neuron"
-        if np.any(gain != 1):
-            name = builder.name(place, "input_gain", is_main=False)
-            source = builder.add(Affine(name=name, inputs=wires(source), origin=str(place), gain=gain))
+        source = self.gained(source, gain)
         name = builder.name(place, operation, is_main=is_main)
         node = Neuron(name=name, inputs=wires(source), origin=str(place), parameters=parameters)
         key, known = (place.path, operation), self.recorder.looped
@@ -324,6 +251,14 @@ class Use:
         ):
             raise Mixed(f"is another one in timestep {self.turn} of a loop than in timestep 0", TURN_HINT)
         return first.name
+
+    def gained(self, source: str, gain: Array) -> str:
+        """*source* times the factor on the input."""
+        if not np.any(gain != 1):
+            return source
+        name = self.recorder.builder.name(self.place, "input_gain", is_main=False)
+        node = Affine(name=name, inputs=wires(source), origin=str(self.place), gain=gain)
+        return self.recorder.builder.add(node)
 
     @property
     def is_in_loop(self) -> bool:
@@ -338,16 +273,23 @@ class Use:
             return
         recorder, out = self.recorder, self.result.out
         with torch.no_grad():
-            fed = recurrence.module(out)
-        signal = recorder.signal(fed)
-        if signal is None or fed.numel() != out.numel():
+            sent = out.flatten(0, 1) if takes_trains(self.module) else out
+            fed = recurrence.module(sent)
+        if fed.numel() != out.numel():
             raise CannotTrace(f"{self.place}: what it feeds back to itself has not the shape of its input")
         frame = recorder.frame(recorder.signals[out])
         fed = fed.reshape(out.shape)
+        signal = recorder.signal(fed)
+        if signal is None:
+            raise CannotTrace(f"{self.place}: feeds back to itself what does not depend on its spikes")
         with recorder.leaf(), torch.no_grad():
             wire = recorder.source(signal, frame, out.shape, self.place)
+            _, gain = parameters_of(description(self.module, str(self.place)), frame, out.shape, self.place)
+            wire = self.gained(wire, gain)
             before = recurrence.module(torch.zeros_like(out)) if recurrence.starts else None
-        initial = None if before is None or not bool(before.any()) else frame.constant(before, out.shape)
+        initial = None
+        if before is not None and bool(before.any()):
+            initial = np.asarray(frame.constant(before, out.shape) * gain)
         for name in names:
             recorder.builder.feed_back(name, Wire(wire, 1, initial))
 
@@ -355,43 +297,3 @@ class Use:
 def constant_frame(frame: Frame) -> Frame:
     """The frame of an input without a time axis that a neuron takes in one timestep of a loop."""
     return Frame(frame.places, torch.arange(len(frame.rows)), frame.shape, Over.LAST)
-
-
-def check_turns(model: nn.Module, recorder: Recorder) -> None:
-    """Raise `CannotTrace` where a loop of the *model* did not reach all timesteps."""
-    timesteps = recorder.grid.timesteps
-    for path, module in model.named_modules():
-        turns = recorder.turns.get(path or type(module).__name__.lower(), timesteps)
-        if is_neuron(module) and not takes_trains(module) and keeps_state(module) and turns < timesteps:
-            raise CannotTrace(
-                f"{path}: is called for {turns} timesteps in a loop of the model, of {timesteps}",
-                hint=f"timesteps={turns}, and data of as many timesteps",
-            )
-
-
-def check_time(recorder: Recorder, time: Time, signal: Signal) -> None:
-    """Raise `Mixed` unless a neuron with a state sees its timesteps one after another."""
-    grid = recorder.grid
-    rows = (signal.codes & ROW) >> ADDRESS_BITS
-    if time is Time.STEP:
-        if len(torch.unique(rows // grid.samples)) > 1:
-            raise Mixed(
-                "keeps a state and is in single-step mode, but receives all timesteps at once", STATE_HINT
-            )
-        return
-    if signal.over is Over.LAST:
-        raise Mixed(
-            f"takes {time}, all timesteps at once, but its input has no time axis",
-            TRAIN_HINT,
-        )
-    times = (
-        rows if time is not Time.SQUEEZED else rows.reshape(grid.samples, -1, *rows.shape[1:])
-    ) // grid.samples
-    if time is not Time.TRAIN:
-        times = times.transpose(0, 1)
-    wanted = torch.arange(grid.timesteps).reshape(-1, *[1] * (times.ndim - 1))
-    if times.shape[0] != grid.timesteps or not torch.equal(times, wanted.expand_as(times)):
-        raise Mixed(
-            f"takes {time}, all timesteps at once, but its axes do not hold them in that order",
-            "check the argument layout, or permute before the neuron",
-        )

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from snncc.frontends import torch_arithmetic, torch_moves, torch_pools, torch_reductions, torch_synapses
+from snncc.frontends import (
+    torch_arithmetic,
+    torch_moves,
+    torch_pools,
+    torch_quantized,
+    torch_reductions,
+    torch_synapses,
+)
 from snncc.frontends.torch_record import Handler
 
 HANDLERS: dict[str, Handler] = {
+    **torch_quantized.LIMITS,
+    **torch_quantized.QUANTIZERS,
     **dict.fromkeys(torch_moves.MOVES, torch_moves.move),
     **dict.fromkeys(torch_moves.FACTORIES, torch_moves.factory),
     "_to_copy": torch_moves.copy,

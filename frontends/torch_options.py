@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from snncc.errors import BadInput
 from snncc.frontends.torch_codes import Grid, LoopsOverTime, RepeatsInput
-from snncc.frontends.torch_neurons import is_neuron, keeps_state, takes_trains
+from snncc.frontends.torch_known import is_neuron, keeps_state, takes_trains
 from snncc.ir import Kind, Over, Presence, Shape
 from snncc.nn import DirectEncoder
 

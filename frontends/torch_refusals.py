@@ -5,18 +5,22 @@ from __future__ import annotations
 from snncc.errors import CannotTrace
 from snncc.frontends.torch_record import Call
 
-ACTIVATION = "train with snncc.nn.SFA or snncc.nn.QCFS in its place"
+ACTIVATION = (
+    "train with snncc.nn.SFA or snncc.nn.QCFS in its place, or quantize what it sends (torch.ao.quantization)"
+)
 NEURON = (
     "if this is a neuron of your own, put it into a module of its own and tell its parameters with "
     "snncc.register_neuron"
 )
 NORMALIZATION = "use batch normalization, which becomes a constant factor and offset after training"
 ATTENTION = "write it as products (q @ k.transpose(-1, -2)) @ v of spikes or counts, without softmax"
+CONVERTED = "trace the model that was prepared (prepare_qat), with disable_observer, not the converted one"
 BRANCH = "what is compiled cannot branch on data; compute both sides, or decide before the model"
 
 REFUSED: dict[str, tuple[str, str]] = {
     **dict.fromkeys(
-        ("relu", "relu6", "hardtanh", "clamp", "clamp_min"), ("is no spiking neuron", ACTIVATION)
+        ("relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max"),
+        ("is no spiking neuron", ACTIVATION),
     ),
     **dict.fromkeys(
         (
@@ -61,6 +65,10 @@ REFUSED: dict[str, tuple[str, str]] = {
         ("multiplies two signals as matrices, as attention does", ATTENTION),
     ),
     **dict.fromkeys(
+        ("quantize_per_tensor", "quantize_per_channel", "quantize_per_tensor_dynamic"),
+        ("makes integers of a signal", CONVERTED),
+    ),
+    **dict.fromkeys(
         ("topk", "sort", "argmax", "argsort", "argmin"),
         ("orders values of a signal", "take it after the model, on its output"),
     ),
@@ -73,6 +81,11 @@ REFUSED: dict[str, tuple[str, str]] = {
 
 def refuse(call: Call) -> None:
     """Raise `CannotTrace` for an operation without a handler."""
+    raise refusal(call)
+
+
+def refusal(call: Call) -> CannotTrace:
+    """What is said of an operation that has no image in the IR."""
     name = str(call.func._overloadpacket.__name__)
     what, hint = (
         REFUSED.get(name)
@@ -82,4 +95,4 @@ def refuse(call: Call) -> None:
             "",
         )
     )
-    raise CannotTrace(f"{call.place}: {name.strip('_')} {what}", hint=hint)
+    return CannotTrace(f"{call.place}: {name.strip('_')} {what}", hint=hint)

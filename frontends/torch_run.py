@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
-from snncc.frontends.cells import cell_of, running
+from snncc.frontends.cells import cell_of, copies, running
+from snncc.frontends.torch_quantized import check_quantizers, of_observers
 from snncc.frontends.torch_record import shown_file
 
 
@@ -27,16 +28,20 @@ def unwrapped(model: nn.Module) -> nn.Module:
 def copied(model: nn.Module) -> nn.Module:
     """A copy of *model* on the CPU, in evaluation mode, its neurons reset."""
     model = unwrapped(model)
+    check_quantizers(model)
+    memo = detached(model)
     try:
-        twin = copy.deepcopy(model, detached(model))
+        copies(model, memo)
+        twin = copy.deepcopy(model, memo)
     except Exception as problem:
         raise CannotTrace(
             f"{type(model).__name__} cannot be copied: {problem}",
             hint="tracing works on a copy, so that the model stays as it is",
         ) from problem
     twin = twin.cpu().eval()
+    idle = of_observers(twin)
     for name, tensor in [*twin.named_parameters(), *twin.named_buffers()]:
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all() and id(tensor) not in idle:
             raise CannotTrace(f"{name} holds NaN or infinite numbers")
     for parameter in twin.parameters():
         parameter.requires_grad_(False)

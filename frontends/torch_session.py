@@ -15,7 +15,8 @@ from snncc.frontends.observation import first_difference
 from snncc.frontends.torch_build import Builder, Place
 from snncc.frontends.torch_codes import ADDRESS_BITS, NODE_SHIFT, Grid, Mixed, Signal, prod
 from snncc.frontends.torch_frames import PART_HINT, Frame, times_of
-from snncc.frontends.torch_neurons import check_turns, patch
+from snncc.frontends.torch_known import check_turns
+from snncc.frontends.torch_neurons import patch
 from snncc.frontends.torch_operations import HANDLERS
 from snncc.frontends.torch_options import Options
 from snncc.frontends.torch_record import Recorder

@@ -288,6 +288,18 @@ def load_long(typing: Any, address: Any) -> Any:
 
 
 @intrinsic
+def store_long(typing: Any, address: Any, value: Any) -> Any:
+    """Store the 64-bit *value* at *address*."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address, value = arguments
+        builder.store(value, builder.inttoptr(address, I64.as_pointer())).align = 8
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.int64), generate
+
+
+@intrinsic
 def load_int(typing: Any, address: Any) -> Any:
     """The 32-bit number at *address*."""
     return types.int64(types.intp), partial(load, 32, True)

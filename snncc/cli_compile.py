@@ -53,10 +53,7 @@ def compile_arguments(one: argparse.ArgumentParser) -> None:
     )
     one.add_argument("--profile", type=Path, metavar="X.npz", help="data against which placing is improved")
     one.add_argument("--seed", type=int, default=0, help="of the placement (default: 0)")
-    one.add_argument(
-        "--stretch", type=int, default=1, metavar="N", help="loihi: chip steps of a timestep, for long loops"
-    )
-    speck_arguments(one)
+    chip_arguments(one)
     one.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the program folder")
 
 
@@ -68,7 +65,7 @@ def check_arguments(one: argparse.ArgumentParser) -> None:
     )
     one.add_argument("--precision", default="integer", help="integer or float (default: integer)")
     one.add_argument("--chip", metavar="NAME", help="a chip of `snncc targets`, or the path of a chip file")
-    speck_arguments(one)
+    chip_arguments(one)
 
 
 def model_arguments(one: argparse.ArgumentParser) -> None:
@@ -85,7 +82,10 @@ def model_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument("--presence", choices=("sequence", "constant", "first"), help="when the input is there")
 
 
-def speck_arguments(one: argparse.ArgumentParser) -> None:
+def chip_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument(
+        "--stretch", type=int, default=1, metavar="N", help="loihi: chip steps of a timestep, for long loops"
+    )
     one.add_argument(
         "--readout",
         default="potentials",
@@ -182,6 +182,7 @@ def check_command(options: argparse.Namespace) -> int:
         encoding=options.encoding,
         precision=options.precision,
         chip=options.chip,
+        stretch=options.stretch,
         readout=options.readout,
         split_cores=options.split_cores,
     )

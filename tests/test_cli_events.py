@@ -94,6 +94,19 @@ def test_the_layout_bt(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert counts[0] == counts[1]
 
 
+def test_another_step_than_the_networks_is_said(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph, _ = pooled_graph()
+    for dt, is_said in ((1e-3, False), (5e-4, True)):
+        timed = replace(graph, dt=dt)
+        save_graph(timed, files / "timed.snn")
+        assert call(capsys, "compile", files / "timed.snn", "-o", files / "timed")[0] == 0
+        recorded = ("--input", files / "r.bin", "--event-bins", "spikes", "--dt", "1ms", "--timesteps", 4)
+        code, printed, errors = call(capsys, "simulate", files / "timed", *recorded)
+        assert code == 0, errors
+        note = "a timestep holds 0.001 s of the recording; one of the network is 0.0005 s (--dt)"
+        assert (note in printed) == is_said, printed
+
+
 def test_verify_takes_a_recording(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("verify", files / "tb", "--input", files / "r.bin", "--event-bins", "spikes")
     code, printed, errors = call(capsys, *arguments)

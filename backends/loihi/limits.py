@@ -19,6 +19,8 @@ DECAY_BITS = 12
 WEIGHT_BITS = 8
 """Of a signed step; a weight of mixed sign is an even number of weight units, twice its step."""
 WEIGHT_EXPONENT_MOST = 7
+SUM_MOST = 2**31 - 1
+"""What a connection hands on, in weight units; a convolution only STATE_MOST, beyond which it wraps."""
 DELAY_MOST = 62
 """Chip steps that a synapse can delay a spike further; one more of 0..63 is always there."""
 STEP_SHIFT = UNIT_SHIFT + 1

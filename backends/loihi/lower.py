@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from snncc.backends.loihi.limits import (
-    BIAS_MANTISSA_MOST,
-    DECAY_BITS,
-    STATE_BITS,
-    STATE_MOST,
-    STEP_SHIFT,
-    THRESHOLD_MOST,
-    UNIT,
-    UNIT_SHIFT,
-    WEIGHT_EXPONENT_MOST,
-)
+from snncc.backends.loihi.limits import DECAY_BITS, STATE_MOST, STEP_SHIFT, UNIT, UNIT_SHIFT
 from snncc.backends.loihi.passes import bias_exponent, is_stock
+from snncc.backends.loihi.registers import largest_sum, misfits, read_by
 from snncc.backends.loihi.timing import NoTiming, Timing, timing_of
 from snncc.backends.target import DoesNotFit, Problem
 from snncc.ir import (
     Array,
     Conv,
     Input,
-    Kind,
     Neuron,
     NeuronParameters,
-    Node,
     Output,
     Presence,
     Reset,
-    Reshape,
     SpikeGraph,
-    place,
 )
 from snncc.mapping.building import network_of
 from snncc.mapping.express import path
 from snncc.mapping.network import Connection, Network, Population, Role
-from snncc.quantization import current_bounds
 from snncc.reference import run
 
 WEIGHT_LOW, WEIGHT_HIGH = -256, 254
@@ -61,57 +46,14 @@ class Program:
 def lower(graph: SpikeGraph, stretch: int = 1) -> Program:
     """The program of a compiled integer *graph*. Raises `DoesNotFit` with every limit that is broken."""
     network = network_of(graph)
+    found = tuple(misfits(graph, network))
     try:
         timing = timing_of(network, stretch)
     except NoTiming as error:
-        raise DoesNotFit("loihi", error.problems) from None
-    found = tuple(misfits(graph, network))
+        raise DoesNotFit("loihi", (*error.problems, *found)) from None
     if found:
         raise DoesNotFit("loihi", found)
     return Lowering(graph, network, timing).program()
-
-
-def misfits(graph: SpikeGraph, network: Network) -> Iterator[Problem]:
-    """Numbers that no register holds."""
-    ranges = {n.name: (float(n.low or 0), float(n.high or 0)) for n in graph.inputs if n.kind is Kind.ANALOG}
-    bounds = current_bounds(graph, ranges)
-    for node in graph.neurons:
-        p, where = node.parameters, place(node)
-        low, high = (float(np.max(side)) for side in (-bounds[node.name][0], bounds[node.name][1]))
-        kept = float(np.max(p.leak_i)) / 2.0**p.leak_i_shift
-        most = (max(low, high) / (1 - kept) if kept < 1 else np.inf) + float(np.abs(p.i_init).max())
-        if most > STATE_MOST:
-            need, have = f"{most:.0f} at most ever", f"{STATE_MOST} ({STATE_BITS} bits, which would wrap)"
-            yield Problem(where, "synaptic current", need, have, "use fewer weight or input bits")
-        for name in ("theta", "rho", "leak", "leak_i", "v_reset"):
-            if getattr(p, name).size != 1:
-                hint = "fold batch normalization into the weights (fold='weights')"
-                yield Problem(where, name, "one for each neuron", "one for the layer", hint)
-        if float(np.max(p.theta)) > THRESHOLD_MOST * UNIT:
-            yield Problem(where, "threshold", f"{int(np.max(p.theta))}", f"{THRESHOLD_MOST * UNIT}")
-        mantissa = int(np.abs(p.bias).max()) >> bias_exponent(p)
-        if mantissa > BIAS_MANTISSA_MOST:
-            hint = "smaller biases, or larger weights beside them"
-            yield Problem(where, "mantissa of the bias", str(mantissa), str(BIAS_MANTISSA_MOST), hint)
-        if p.has_current and np.any(p.bias):
-            yield Problem(where, "bias of a current with memory", "into the current", "into the potential")
-    for population in network.populations.values():
-        if population.role not in (Role.INPUT, Role.NEURON, Role.READOUT):
-            need = f"a {population.role} of {population.name}"
-            hint = "pool behind the neurons, by averages, or use --target sim"
-            yield Problem(population.origin or population.name, "cores", need, "neurons and synapses", hint)
-    for end in graph.outputs:
-        if end.name not in network.populations and read_by(graph, end) is None:
-            need = f"what {place(graph.by_name[end.inputs[0].source])} makes of spikes"
-            hint = "give it a layer of weights of its own, or read the neurons themselves"
-            yield Problem(place(end), "output", need, "spikes of one layer, or sums of weights", hint)
-    for c in network.connections:
-        if c.node is None:
-            hint = "read it through a layer of weights"
-            yield Problem(path(c), "events without a synapse", "a weight", "none", hint)
-        elif not 0 <= c.node.shift - STEP_SHIFT <= WEIGHT_EXPONENT_MOST:
-            need = f"2**{c.node.shift - STEP_SHIFT}"
-            yield Problem(path(c), "exponent of the weights", need, f"2**0 to 2**{WEIGHT_EXPONENT_MOST}")
 
 
 class Lowering:
@@ -121,9 +63,10 @@ class Lowering:
         self.graph, self.network, self.timing = graph, network, timing
         self.arrays: dict[str, Array] = {}
         self.late = {c.source for c in network.connections if c.delay}
+        self.too_large: list[Problem] = []
 
     def program(self) -> Program:
-        """Everything."""
+        """Everything. Raises `DoesNotFit` where paths of one connection add up to weights that are over."""
         by_role = {role: [p for p in self.network.populations.values() if p.role is role] for role in Role}
         structure = {
             "format": FORMAT,
@@ -141,7 +84,19 @@ class Lowering:
             ],
             "readouts": [self.readout(node) for node in self.graph.outputs],
         }
+        if self.too_large:
+            raise DoesNotFit("loihi", tuple(self.too_large))
         return Program(structure, self.arrays)
+
+    def in_weight_units(self, steps: Array, c: Connection) -> Array:
+        """Weights in steps as even numbers of weight units."""
+        units = 2 * steps.astype(np.int64)
+        low, high = int(units.min(initial=0)), int(units.max(initial=0))
+        if low < WEIGHT_LOW or high > WEIGHT_HIGH:
+            hint = "paths of one connection add up: put a neuron between them, or use fewer weight bits"
+            need, have = f"{low} to {high}", f"{WEIGHT_LOW} to {WEIGHT_HIGH}"
+            self.too_large.append(Problem(path(c), "weights", need, have, hint))
+        return units
 
     def keep(self, key: str, value: Array) -> str:
         """Put an array into the program; returns its name."""
@@ -212,8 +167,8 @@ class Lowering:
             "message_bits": self.network.populations[c.source].payload_bits,
             "weight_exp": c.node.shift - STEP_SHIFT,
         }
-        if isinstance(c.node, Conv) and not delay and is_plain(c):
-            self.keep(f"{name}.weight", in_weight_units(c.node.weight, c).astype(np.int16))
+        if isinstance(c.node, Conv) and not delay and is_plain(c) and not self.wraps(c):
+            self.keep(f"{name}.weight", self.in_weight_units(c.node.weight, c).astype(np.int16))
             return common | {
                 "kind": "conv",
                 "shape": list(c.shape),
@@ -224,7 +179,7 @@ class Lowering:
                 "groups": c.node.groups,
             }
         matrix = matrix_of(c, self.network.populations[c.target].size)
-        matrix = replace(matrix, weights=in_weight_units(matrix.weights, c))
+        matrix = replace(matrix, weights=self.in_weight_units(matrix.weights, c))
         if len(matrix.weights) > DENSE_FROM * matrix.shape[0] * matrix.shape[1]:
             self.keep(f"{name}.weight", matrix.whole().astype(np.int16))
             return common | {"kind": "dense"}
@@ -232,6 +187,11 @@ class Lowering:
         self.keep(f"{name}.indices", matrix.sources.astype(np.int32))
         self.keep(f"{name}.indptr", matrix.offsets.astype(np.int32))
         return common | {"kind": "sparse", "shape": list(matrix.shape)}
+
+    def wraps(self, c: Connection) -> bool:
+        """Whether Lava's convolution, which keeps 24 bits, could wrap: into neurons nothing ever does."""
+        to_neurons = self.network.populations[c.target].role is Role.NEURON
+        return not to_neurons and largest_sum(self.network, c) > STATE_MOST
 
     def readout(self, node: Output) -> dict[str, Any]:
         """One output: sums that a host reads, or the spikes of a layer."""
@@ -325,29 +285,11 @@ def matrix_of(c: Connection, targets: int) -> Matrix:
     return Matrix((targets, c.sources), offsets, keys % c.sources, summed)
 
 
-def in_weight_units(steps: Array, c: Connection) -> Array:
-    """Weights in steps as even numbers of weight units. Raises `DoesNotFit` where a sum of paths is over."""
-    units = 2 * steps.astype(np.int64)
-    low, high = int(units.min(initial=0)), int(units.max(initial=0))
-    if low < WEIGHT_LOW or high > WEIGHT_HIGH:
-        hint = "several paths of one connection add up: put a neuron between them, or use fewer weight bits"
-        problem = Problem(path(c), "weights", f"{low} to {high}", f"{WEIGHT_LOW} to {WEIGHT_HIGH}", hint)
-        raise DoesNotFit("loihi", (problem,))
-    return units
-
-
 def silent_sum(graph: SpikeGraph, node: Output) -> Array:
     """What an output receives in a timestep in which nothing spikes."""
     lead = {one.name: (1, 1) if one.presence is Presence.SEQUENCE else (1,) for one in graph.inputs}
     quiet = {one.name: np.zeros((*lead[one.name], *one.shape)) for one in graph.inputs}
     none = {n.name: np.zeros((1, 1, *graph.edges[n.name].shape), np.int64) for n in graph.neurons}
     source = node.inputs[0].source
-    return run(graph, quiet, timesteps=1, record=[source], force=none).records[source].train.sum(axis=2)[0, 0]
-
-
-def read_by(graph: SpikeGraph, node: Output) -> str | None:
-    """The population whose spikes an output reads as they are; None where there is none."""
-    source: Node = graph.by_name[node.inputs[0].source]
-    while isinstance(source, Reshape) and not source.inputs[0].delay:
-        source = graph.by_name[source.inputs[0].source]
-    return source.name if isinstance(source, Neuron) and not node.inputs[0].delay else None
+    found = run(graph, quiet, timesteps=1, record=[source], count=False, force=none)
+    return found.records[source].train.sum(axis=2)[0, 0]

@@ -59,7 +59,7 @@ class BiasByNeuron:
                 shape = graph.edges[node.name].shape
                 nodes += driven_by_neuron(node, shape)
                 plain = replace(node.parameters, bias=np.zeros(()))
-                inputs = (*node.inputs, *wires(f"{node.name}.bias"))
+                inputs = (*node.inputs, *wires(f"{node.name}#bias"))
                 nodes.append(replace(node, inputs=inputs, parameters=plain))
                 continue
             nodes.append(node)
@@ -68,7 +68,8 @@ class BiasByNeuron:
         return graph.with_nodes(nodes)
 
 
-ALWAYS = "always"
+ALWAYS = "#always"
+"""No name of a user has the sign, which nodes of these passes have."""
 
 
 def always_firing(source: Node) -> tuple[Node, ...]:
@@ -90,7 +91,7 @@ def always_firing(source: Node) -> tuple[Node, ...]:
 def driven_by_neuron(node: Neuron, shape: Shape) -> tuple[Node, ...]:
     """The synapses that bring the bias of *node*."""
     bias = np.broadcast_to(node.parameters.bias, shape).reshape(-1, 1)
-    name = f"{node.name}.bias"
+    name = f"{node.name}#bias"
     if len(shape) == 1:
         one = Dense(name=name, inputs=wires(ALWAYS), weight=bias, origin=node.origin, is_added=True)
         return (one,)
@@ -124,7 +125,7 @@ def any_of(node: MaxPool, edge: Edge) -> tuple[Node, Node]:
     """A convolution that counts, channel by channel, and neurons that fire at one or more."""
     channels = edge.shape[0]
     count = Conv(
-        name=f"{node.name}.any",
+        name=f"{node.name}#any",
         inputs=node.inputs,
         origin=node.origin,
         weight=np.ones((channels, 1, *node.kernel)),

@@ -40,6 +40,7 @@ from snncc.ir import (
     Transpose,
     place,
 )
+from snncc.mapping.demand import HINTS
 from snncc.passes.plain import plain
 
 LINEAR = (Dense, Conv, Sparse, Pool, Affine, Pad, Add, Reshape, Transpose, Concat, Slice)
@@ -48,6 +49,25 @@ PLAIN = (Input, Neuron, Output, *LINEAR)
 
 def problems(graph: SpikeGraph, options: Options) -> Iterator[Problem]:
     """All misfits of *graph*, as the exact passes leave it, compiled with *options*."""
+    found = [*of_graph(graph, options)]
+    yield from found
+    if found and options.chip is not None:
+        yield from of_size(graph, options.chip)
+
+
+def of_size(graph: SpikeGraph, chip: Chip) -> Iterator[Problem]:
+    """That neurons outnumber those of all cores; memories are not counted of a graph with misfits."""
+    need, have = sum(graph.edges[node.name].size for node in graph.neurons), 0
+    for core in chip.cores:
+        if core.neurons is None:
+            return
+        have += core.neurons
+    if need > have:
+        yield Problem("the network", "neurons", str(need), str(have), HINTS["neurons"])
+
+
+def of_graph(graph: SpikeGraph, options: Options) -> Iterator[Problem]:
+    """Misfits of options and nodes."""
     if options.precision is not Precision.INTEGER:
         yield Problem(graph.name, "numbers", "floats", "integers", "leave out precision='float'")
     if options.encoding is Encoding.STREAM:
@@ -135,16 +155,18 @@ def of_neuron(node: Neuron, chip: Chip | None) -> Iterator[Problem]:
         hint = "use a neuron that resets in the timestep of its spike"
         yield Problem(where, "reset", f"in the {p.reset_at} timestep", "in the same timestep", hint)
     if plain(p).order is not Order.LEAK_FIRST:
-        yield Problem(where, "order", "a leak after the input", "a leak before the input")
+        hint = "let the potential leak before its input is added"
+        yield Problem(where, "order", "a leak after the input", "a leak before the input", hint)
     if p.refractory:
         yield Problem(where, "refractory time", str(p.refractory), "0", "leave it out")
     if p.leak_rounding is not LeakRounding.ZERO:
-        yield Problem(where, "rounding of the leak", "down", "toward zero")
+        hint = "compile the float graph, or let the leak round toward zero"
+        yield Problem(where, "rounding of the leak", "down", "toward zero", hint)
     for name, leak in (("leak of the potential", p.leak), ("leak of the current", p.leak_i)):
         if not is_one(leak):
             yield Problem(where, name, "one for each neuron", "one for the layer", "use one leak a layer")
         elif not 0 <= leak.flat[0] <= 1:
-            yield Problem(where, name, f"{leak.flat[0]:g}", "0 to 1")
+            yield Problem(where, name, f"{leak.flat[0]:g}", "0 to 1", "keep a share from 0 to 1")
     if chip is not None and not chip.limits.payload_bits and not is_stock(p):
         need = "one whole spike" if p.max_count != 1 else f"a reset by {p.reset}, or a clamp"
         hint = "use neurons with a hard reset to 0, or --chip loihi2"

@@ -58,7 +58,9 @@ class Simulator(WithoutSettings):
             if is_rectifier(p) and options.relu_levels is not None:
                 continue
             if p.emit is not Emit.COUNT and options.precision is Precision.INTEGER:
-                hint = "keep floats: precision='float', --precision float"
+                hint = (
+                    "keep floats (precision='float', --precision float), or let the model return spikes alone"
+                )
                 if is_rectifier(p):
                     hint += "; or make it count, on calibration data: relu_levels=15, --relu-levels 15"
                 yield Problem(place(node), "output of the neuron", "real numbers", "spikes", hint)

@@ -118,7 +118,8 @@ def input_obstacles(graph: SpikeGraph, node: Input) -> Iterator[Problem]:
         hint = "give it the shape channels, height, width"
         yield Problem(place(node), "axes of the input", str(len(node.shape)), "3, or 1", hint)
     if simplest(node.scale).ndim:
-        yield Problem(place(node), "scale of the input", "one per channel", "one number")
+        hint = "give the input one scale, and its channels theirs in the weights of the first layer"
+        yield Problem(place(node), "scale of the input", "one per channel", "one number", hint)
     yield from fan_out(graph, node)
 
 
@@ -145,10 +146,11 @@ def synapse_obstacles(graph: SpikeGraph, node: Conv | Dense) -> Iterator[Problem
             where, "what it reads", "real numbers", "spikes", BEHIND.replace("it:", "the layer before:")
         )
     if node.delay is not None:
-        yield Problem(where, "delays of synapses", "some", "none")
+        yield Problem(where, "delays of synapses", "some", "none", "train without delays")
     scale = simplest(graph.edges[node.inputs[0].source].scale)
     if scale.ndim:
-        yield Problem(where, "scales of what it reads", "one per channel", "one number")
+        hint = "let spikes of all channels be worth the same, and scale the weights that read them"
+        yield Problem(where, "scales of what it reads", "one per channel", "one number", hint)
     if isinstance(node, Dense) and len(graph.edges[node.name].shape) != 1:
         hint = "flatten first, or use a 1x1 convolution over the tokens"
         yield Problem(

@@ -27,6 +27,7 @@ from snncc.ir import (
 )
 from snncc.passes import Preserves
 from snncc.passes.expand import has_counts, why_not_streaming
+from snncc.passes.rounding import rounds_half_to_even
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def stream_obstacles(graph: SpikeGraph, options: Options) -> Iterator[Problem]:
     if graph.timesteps != 1:
         hint = (
             "the chip's timesteps are the ticks of one timestep of the network: compile it for one timestep, "
-            "and give each frame as a sample"
+            "and give each frame as a sample (the same if its neurons keep nothing between timesteps)"
         )
         yield Problem(graph.name, "timesteps of a stream", str(graph.timesteps), "1", hint)
     for node in graph.inputs:
@@ -118,7 +119,9 @@ def stream_obstacles(graph: SpikeGraph, options: Options) -> Iterator[Problem]:
             hint = "one clock runs all layers: train all with bounded counts, or leave the option out"
             yield Problem(place(neuron), "beside streams", "a neuron without a bounded count", "none", hint)
         elif reason := why_not_streaming(neuron.parameters):
-            hint = "half-to-even rounding: compile with rounding='half-up', --rounding half-up"
+            hint = "train neurons that subtract at once and have no leak, as SFA and QCFS"
+            if rounds_half_to_even(neuron.parameters):
+                hint = "half-to-even rounding: compile with rounding='half-up', --rounding half-up"
             yield not_streaming(neuron, reason, hint)
     if options.flush and options.bias is BiasTicks.SPREAD:
         hint = "the slow clock goes on in extra ticks: --bias v0, or no --flush"

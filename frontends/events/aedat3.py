@@ -44,7 +44,7 @@ class Packet(NamedTuple):
 def read_aedat3(path: Path, options: Options) -> tuple[Gathering, tuple[str, ...]]:
     """The polarity events of an AEDAT 3.1 file."""
     lines, start = header_lines(path, b"#", END)
-    if lines[-1] != END.decode():
+    if lines[-1:] != [END.decode()]:
         raise BadFile(f"{path}: its header (until byte {start}) has no line {END.decode()}")
     if "#Format: RAW" not in lines:
         raise BadFile(f"{path}: only packets '#Format: RAW' can be read", hint="convert it to .npz or .h5")

@@ -24,11 +24,11 @@ class Calendar:
     """The sweeps of a run of some length; frames (timesteps x ticks) of all senders one after another.
 
     *of* has the chip step of each frame by population, readouts included; *step* [frames] that of the
-    senders, *offset* [frames] the global number of the population's first neuron. By global number *part*
-    and *local* say where a neuron is; *unit* [parts] is the part's core, *order* the parts by core, then as
-    the core sweeps them. *begin* [steps, parts]: visits of the core before the part's first. *visits*
-    [steps, units], without those of the port, *total* [units] in all. *macs* [steps] are those of the host,
-    which take *lead* before the port sends.
+    senders, *offset* [frames] the global number of the population's first neuron. By global number *part* and
+    *local* say where a neuron is; *unit* [parts] is the part's core, *working* all neuron units that may
+    work, *order* the parts by core, then as the core sweeps them. *begin* [steps, parts]: visits of the core
+    before the part's first. *visits* [steps, units], without those of the port, *total* [units] in all.
+    *macs* [steps] are those of the host, which take *lead* before the port sends.
     """
 
     steps: int
@@ -39,6 +39,7 @@ class Calendar:
     part: Array
     local: Array
     unit: Ints
+    working: Ints
     order: Ints
     begin: Ints
     visits: Ints
@@ -74,6 +75,7 @@ def calendar_of(placement: Placement, offsets: Mapping[str, int], timesteps: int
         part=part,
         local=local,
         unit=unit,
+        working=np.unique([*unit, units - 1]),
         order=np.argsort(unit, kind="stable"),
         begin=begin,
         visits=visits,

@@ -30,12 +30,14 @@ Numbers = NDArray[np.uint32]
 class Classes:
     """The classes of all senders; those of a population lie side by side.
 
-    *of* has by population the class of each neuron, counted from its first, which is the first of *own*.
+    *of* has by population the class of each neuron, counted from its first, which is the first of *own*;
+    *numbers* [neurons] counts from the first of all.
     *sends* is what one neuron of each class sends, *messages* [classes] how many, *unit* [classes] where
     from; ``met[k]`` [classes]: its synapses of the k-th connection that leaves its population.
     """
 
     of: Mapping[str, Numbers]
+    numbers: Numbers
     own: Mapping[str, slice]
     sends: Sends
     unit: Ints
@@ -61,7 +63,7 @@ def classes_of(program: MachineProgram) -> Classes:
     leaving = {name: tuple(network.out_of(name)) for name in network.senders}
     most = max(map(len, leaving.values()), default=0)
     of, own, models, met = {}, {}, [np.zeros(0, np.int64)], [np.zeros((most, 0), np.int64)]
-    count = 0
+    count, numbers = 0, np.zeros(program.neurons, np.uint32)
     for name in network.senders:
         low, size = program.offsets[name], network.populations[name].size
         every = np.zeros((most, size), np.int64)
@@ -69,13 +71,14 @@ def classes_of(program: MachineProgram) -> Classes:
             every[k] = synapses_of(connection, network, masks.get(connection.target, {}))
         of[name], found = alike(program.sends, unit, every, low)
         own[name] = slice(count, count + len(found))
+        numbers[low : low + size] = of[name] + np.uint32(count)
         count += len(found)
         models.append(found)
         met.append(every[:, found - low])
     neurons = np.concatenate(models)
     sends = sends_of(program.sends, neurons)
     messages = np.diff(sends.first).astype(np.int64)
-    return Classes(of, own, sends, unit[neurons], messages, np.concatenate(met, axis=1), {})
+    return Classes(of, numbers, own, sends, unit[neurons], messages, np.concatenate(met, axis=1), {})
 
 
 def synapses_of(connection: Connection, network: Network, held: Mapping[int, NDArray[np.bool_]]) -> Ints:

@@ -13,11 +13,14 @@ from snncc.mapping.schedule import checked_trains
 from snncc.simulator.firing import Firing, firing_of_train
 from snncc.simulator.machine.analytic import count_firings
 from snncc.simulator.machine.blocked_kernel import Moment
+from snncc.simulator.machine.classes import classes_of
 from snncc.simulator.machine.program import MachineProgram
-from snncc.simulator.machine.run_kernel import DIGITS, Sweeps, most_of, run_steps
+from snncc.simulator.machine.reserved_kernel import Paths, desk_of, paths_of, run_reserved
+from snncc.simulator.machine.run_kernel import Sent, carry, most_of, run_steps
 from snncc.simulator.machine.step_kernel import NEVER, Log, Records, Step, Wiring
 from snncc.simulator.machine.tallies import results_of, sent_of, tally_of, timing_of
 from snncc.simulator.machine.traffic import calendar, lists_of, sweeps_of, updated
+from snncc.simulator.memo import once
 from snncc.simulator.timing import Timing
 
 Ints = NDArray[np.int64]
@@ -66,30 +69,24 @@ def run_firings(
     kept = Log(*(np.zeros(size, np.int64) for size in (1, log, log, log, log)))
     if level is Level.ANALYTIC:
         timing, _ = count_firings(program, firings)
+    elif level is Level.RESERVED:
+        timing = reserve(program, firings)
     else:
-        timing = follow(program, firings, level, kept)
+        timing = follow(program, firings, kept)
     return timing, Happenings(*(a[: kept.used[0]] for a in kept[1:]))
 
 
-def follow(program: MachineProgram, firings: Mapping[str, Firing], level: Level, kept: Log) -> Timing:
+def follow(program: MachineProgram, firings: Mapping[str, Firing], kept: Log) -> Timing:
     """Time and counts where every message is followed; what happens is *kept*."""
     plan = calendar(program, firings)
     touches = updated(program, plan, firings)
     sweeps = sweeps_of(program, lists_of(program, plan, firings), touches)
-    stations, tally = program.stations.size, tally_of(program.stations.size)
-    step, records = room_for(program, sweeps)
-    out = results_of(program, plan, program.neurons)
+    wiring, stations, sent = program.wiring, program.stations.size, sent_of(program.sends)
+    most, longest = most_of(sweeps.first[:: wiring.units], sweeps.neuron, sent.first, program.stays)
+    tally, out = tally_of(stations), results_of(program, plan, program.neurons)
     run_steps(
-        int(level is Level.RESERVED),
-        program.wiring,
-        sweeps,
-        program.times,
-        sent_of(program.sends),
-        np.zeros(DIGITS, np.int64),
-        program.barrier,
-        step,
-        records,
-        moment_of(program.wiring),
+        *(wiring, sweeps, program.times, sent, program.barrier),
+        *(step_for(wiring, sent, most), records_for(wiring, longest), moment_of(wiring)),
         tally_of(stations),
         tally,
         kept,
@@ -99,33 +96,45 @@ def follow(program: MachineProgram, firings: Mapping[str, Firing], level: Level,
     return timing_of(program, plan, program.sends, updates, tally, out)
 
 
-def room_for(program: MachineProgram, sweeps: Sweeps) -> tuple[Step, Records]:
-    """Memory for the step with the most messages."""
-    sends, wiring = program.sends, program.wiring
-    most, longest = most_of(sweeps.first[:: wiring.units], sweeps.neuron, sends.first, program.stays)
-    per_message, edges = np.zeros(most, np.int64), len(wiring.before)
-    stay = [np.zeros(max(longest, len(wiring.station)), np.int64) for _ in range(4)]
-    arrival, node, base, gone = stay
-    return (
-        Step(
-            first=np.zeros(wiring.units + 1, np.int64),
-            time=per_message,
-            root=per_message.copy(),
-            base=per_message.copy(),
-            end=np.zeros(wiring.units, np.int64),
-            service=sends.service,
-        ),
-        Records(
-            start=np.zeros(edges, np.int64),
-            fill=np.zeros(edges, np.int64),
-            head=np.zeros(edges, np.int64),
-            arrival=arrival,
-            node=node,
-            base=base,
-            gone=gone,
-            uses=np.zeros(len(wiring.station), np.int64),
-        ),
+def reserve(program: MachineProgram, firings: Mapping[str, Firing]) -> Timing:
+    """Time and counts where messages reserve their links: what a neuron sends depends on its class alone."""
+    plan = calendar(program, firings)
+    touches = updated(program, plan, firings)
+    sweeps = sweeps_of(program, lists_of(program, plan, firings), touches)
+    classes, wiring, paths = classes_of(program), program.wiring, ways_of(program)
+    sweeps, sent = sweeps._replace(neuron=classes.numbers[sweeps.neuron]), sent_of(classes.sends)
+    most, _ = most_of(
+        sweeps.first[:: wiring.units], sweeps.neuron, sent.first, np.zeros(classes.count + 1, int)
     )
+    tally, out = tally_of(program.stations.size), results_of(program, plan, classes.count)
+    run_reserved(
+        *(wiring.units, wiring.receivers, plan.working, sweeps, program.times, sent, paths),
+        *(step_for(wiring, sent, most), desk_of(wiring, paths, most), tally.busy, out),
+    )
+    carry(wiring, sent, out.fired, np.zeros(len(wiring.station), np.int64), tally.messages)
+    updates = plan.visits if touches is None else touches.updates
+    return timing_of(program, plan, classes.sends, updates, tally, out)
+
+
+@once
+def ways_of(program: MachineProgram) -> Paths:
+    """The ways of all messages of *program*."""
+    return paths_of(program.wiring, np.unique(program.sends.root))
+
+
+def step_for(wiring: Wiring, sent: Sent, messages: int) -> Step:
+    """Memory for a step of so many *messages*."""
+    time, root, base = (np.zeros(messages, np.int64) for _ in range(3))
+    first, end = np.zeros(wiring.units + 1, np.int64), np.zeros(wiring.units, np.int64)
+    return Step(first, time, root, base, end, sent.service)
+
+
+def records_for(wiring: Wiring, stays: int) -> Records:
+    """Memory for a step whose messages go through queues so many times."""
+    edges, nodes = len(wiring.before), len(wiring.station)
+    start, fill, head = (np.zeros(edges, np.int64) for _ in range(3))
+    arrival, node, base, gone = (np.zeros(max(stays, nodes), np.int64) for _ in range(4))
+    return Records(start, fill, head, arrival, node, base, gone, np.zeros(nodes, np.int64))
 
 
 def moment_of(wiring: Wiring) -> Moment:

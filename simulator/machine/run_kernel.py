@@ -6,11 +6,7 @@ from typing import Any, NamedTuple
 
 from snncc.simulator.jit import inner, kernel
 from snncc.simulator.machine.blocked_kernel import Moment, blocked_step
-from snncc.simulator.machine.step_kernel import Log, Records, Step, Tally, Wiring, bin_of, open_step
-
-CYCLE, RESERVED = range(2)
-DIGITS = 1 << 11
-MANY = 1 << 9
+from snncc.simulator.machine.step_kernel import Log, Records, Step, Tally, Wiring, open_step
 
 
 class Sweeps(NamedTuple):
@@ -60,10 +56,12 @@ class Results(NamedTuple):
 
 
 @inner
-def fill(sweeps: Sweeps, times: Times, sent: Sent, units: int, s: int, step: Step, out: Results) -> int:
-    """Work out the messages of step *s*; how many there are."""
+def fill(
+    sweeps: Sweeps, times: Times, sent: Sent, working: Any, units: int, s: int, step: Step, out: Results
+) -> int:
+    """Work out the messages of step *s*, of those units that are *working*; how many there are."""
     m, lead = 0, sweeps.lead[s]
-    for u in range(units):
+    for u in working:
         k = s * units + u
         step.first[u] = before = m
         is_port, slow = u == units - 1, times.slowdown[u]
@@ -85,73 +83,6 @@ def fill(sweeps: Sweeps, times: Times, sent: Sent, units: int, s: int, step: Ste
         step.end[u] = lead + (m - before) * times.port if is_port else slow * work
     step.first[units] = m
     return m
-
-
-@inner
-def sort_sends(step: Step, messages: int, order: Any, spare: Any, digits: Any) -> None:
-    """Put the numbers of the step's messages into *order*, by time, then by unit: a radix sort.
-
-    *spare* as long as *order*; *digits* has a power of two of counters, fewer are used for few messages.
-    """
-    latest = 0
-    for m in range(messages):
-        order[m] = m
-        latest = max(latest, step.time[m])
-    base = len(digits) if messages >= MANY else 1 << 7
-    bits, shift = bin_of(base), 0
-    while latest >> shift:
-        digits[:base] = 0
-        for m in range(messages):
-            digits[step.time[m] >> shift & (base - 1)] += 1
-        place = 0
-        for d in range(base):
-            count = digits[d]
-            digits[d] = place
-            place += count
-        for k in range(messages):
-            m = order[k]
-            d = step.time[m] >> shift & (base - 1)
-            spare[digits[d]] = m
-            digits[d] += 1
-        for k in range(messages):
-            order[k] = spare[k]
-        shift += bits
-
-
-@inner
-def reserved_step(
-    w: Wiring, step: Step, messages: int, r: Records, free: Any, digits: Any, tally: Tally
-) -> int:
-    """The time of a step in which each message reserves its links in the order of sending."""
-    free[:] = 0
-    end = 0
-    for u in range(w.units):
-        end = max(end, step.end[u])
-    sort_sends(step, messages, r.base, r.gone, digits)
-    for k in range(messages):
-        m = r.base[k]
-        size, base = 1, step.base[m]
-        r.node[0], r.arrival[0] = step.root[m], step.time[m]
-        while size:
-            size -= 1
-            node, time = r.node[size], r.arrival[size]
-            low, high = w.first_child[node], w.first_child[node + 1]
-            while low < high:
-                s = w.station[node]
-                time = max(time, free[s])
-                tally.messages[s] += 1
-                free[s] = time + w.interval[s]
-                time += w.latency[s]
-                for c in range(high - 1, low, -1):
-                    r.node[size], r.arrival[size] = w.child[c], time
-                    size += 1
-                node = w.child[low]
-                low, high = w.first_child[node], w.first_child[node + 1]
-            s = w.station[node]
-            tally.messages[s] += 1
-            free[s] = max(time, free[s]) + step.service[base + w.leaf[node]]
-            end = max(end, free[s])
-    return end
 
 
 @inner
@@ -226,12 +157,10 @@ def carry(w: Wiring, sent: Sent, fired: Any, uses: Any, messages: Any) -> None:
 
 @kernel
 def run_steps(
-    level: int,
     w: Wiring,
     sweeps: Sweeps,
     times: Times,
     sent: Sent,
-    digits: Any,
     barrier: int,
     step: Step,
     r: Records,
@@ -241,21 +170,18 @@ def run_steps(
     log: Log,
     out: Results,
 ) -> None:
-    """Run all steps at *level* and fill *out* and *tally*; *now*, of one step, is zeros before and after."""
+    """Run all steps and fill *out* and *tally*; *now*, of one step, is zeros before and after."""
     start = 0
     for s in range(len(out.steps)):
-        messages = fill(sweeps, times, sent, w.units, s, step, out)
+        fill(sweeps, times, sent, range(w.units), w.units, s, step, out)
         for u in range(w.units):
             tally.busy[u] += step.end[u]
-        if level == RESERVED:
-            time = reserved_step(w, step, messages, r, moment.free, digits, tally)
-        else:
-            used = log.used[0]
-            time = open_step(w, step, r, now, log, start)
-            if time < 0:
-                commit(w, now, tally, False)
-                log.used[0] = used
-                time = blocked_step(w, step, r, moment, now, log, start)
-            commit(w, now, tally, True)
+        used = log.used[0]
+        time = open_step(w, step, r, now, log, start)
+        if time < 0:
+            commit(w, now, tally, False)
+            log.used[0] = used
+            time = blocked_step(w, step, r, moment, now, log, start)
+        commit(w, now, tally, True)
         out.steps[s] = time
         start += time + barrier

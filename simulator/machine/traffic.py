@@ -104,15 +104,18 @@ def line_up(order: Ints, unit: Ints, at: Ints, first: Ints, units: int) -> None:
     """Turn the counts *at* [steps, parts] into where they begin, by step, unit and order of the parts."""
     place, row = 0, 0
     for s in range(len(at)):
-        k = 0
-        for u in range(units):
-            first[row] = place
-            row += 1
-            while k < len(order) and unit[order[k]] == u:
-                count = at[s, order[k]]
-                at[s, order[k]] = place
-                place += count
-                k += 1
+        u = 0
+        for k in order:
+            while u <= unit[k]:
+                first[row + u] = place
+                u += 1
+            count = at[s, k]
+            at[s, k] = place
+            place += count
+        while u < units:
+            first[row + u] = place
+            u += 1
+        row += units
     first[row] = place
 
 

@@ -39,12 +39,10 @@ def compare_counts(
     near = np.zeros_like(differs)
     ties = 0
     if record.u_pre is not None and record.u_pre.dtype.kind == "f":
-        near = differs & (
-            is_near_in_float32(node.parameters, record.u_pre)
-            if is_float32
-            else is_near_threshold(node.parameters, record.u_pre)
-        )
-        if same is not None:
+        if differs.any():
+            is_near = is_near_in_float32 if is_float32 else is_near_threshold
+            near = differs & is_near(node.parameters, record.u_pre)
+        if same is not None and near.any():
             near &= ~(same & is_near_threshold(node.parameters, record.u_pre, within=0.0))
         if rounds_half_to_even(node.parameters):
             ties = int(is_near_threshold(node.parameters, record.u_pre).sum())

@@ -131,7 +131,7 @@ def compile_graph(
         raise BadInput("schedule, cores and profile need a chip", hint="chip='mesh', --chip mesh")
     stages = run_passes(graph, chosen.passes(options) if passes is None else tuple(passes))
     if passes is None:
-        chosen.finish(stages[-1].graph)
+        finish(chosen, stages[-1].graph, where)
     is_approximate = options.encoding is Encoding.STREAM or readout == "spikes" or relu_levels is not None
     found = losses(stages, data) if is_approximate else ()
     if where is None:
@@ -148,6 +148,33 @@ def compile_graph(
     return Program(chosen, stages, placement, measured=found)
 
 
+def finish(target: Target, graph: SpikeGraph, chip: Chip | None) -> None:
+    """`Target.finish` of the compiled *graph*; where it refuses, limits of *chip* are in the same list."""
+    try:
+        target.finish(graph)
+    except DoesNotFit as refusal:
+        if chip is None or isinstance(target, OwnPlacement):
+            raise
+        try:
+            placed(graph, chip, None, None, None, 0)
+        except DoesNotFitChip as error:
+            raise DoesNotFit(target.name, (*refusal.problems, *limits_of(error))) from None
+        except CannotLower:
+            pass  # as the refusal says
+        raise
+
+
+def limits_of(error: DoesNotFitChip) -> list[Problem]:
+    """The limits of a chip that are broken, as misfits."""
+    return [
+        Problem(
+            *(one.where, one.resource.replace("_", " "), str(one.need), str(one.have)),
+            HINTS.get(one.resource, ""),
+        )
+        for one in error.usages
+    ]
+
+
 def losses(stages: tuple[Stage, ...], data: Array | None) -> tuple[str, ...]:
     """What approximations that were asked for cost on the calibration *data*."""
     if data is None:
@@ -162,6 +189,7 @@ def check(
     encoding: str | None = None,
     precision: str = "integer",
     chip: str | Chip | None = None,
+    stretch: int = 1,
     readout: str = "potentials",
     split_cores: bool = False,
 ) -> list[Problem]:
@@ -171,7 +199,7 @@ def check(
     at for analog inputs of 0 to 1.
     """
     graph.verify()
-    chosen = with_settings(target_named(target), 1, readout, split_cores)
+    chosen = with_settings(target_named(target), stretch, readout, split_cores)
     chip = chosen.chip if chip is None else chip
     where = None if chip is None else chip_of(chip)
     options = Options(
@@ -195,19 +223,14 @@ def check(
             precision=precision,
             input_range=ranges,
             chip=where,
+            stretch=stretch,
             readout=readout,
             split_cores=split_cores,
         )
     except DoesNotFit as error:
         return [one if ranges is None else one.assuming(*ranges) for one in error.problems]
     except DoesNotFitChip as error:
-        return [
-            Problem(
-                *(one.where, one.resource.replace("_", " "), str(one.need), str(one.have)),
-                HINTS.get(one.resource, ""),
-            )
-            for one in error.usages
-        ]
+        return limits_of(error)
     except CannotLower as error:
         place, _, what = error.message.partition(": ")
         return [Problem(place, what, "a core", where.name, error.hint)]

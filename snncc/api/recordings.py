@@ -9,7 +9,7 @@ import numpy as np
 from snncc.api.data import read_data
 from snncc.errors import BadFile, BadInput
 from snncc.frontends.archive import checked_path
-from snncc.frontends.events import MAXIMUM_CELLS, Bins, is_recording, load_events
+from snncc.frontends.events import MAXIMUM_CELLS, Bins, Events, is_recording, load_events
 from snncc.ir import Array, Kind, Layout, Presence, SpikeGraph, place
 
 
@@ -55,9 +55,22 @@ def frames_of(
         )
     if graph.layout is Layout.BT:
         frames = np.swapaxes(frames, 0, 1)
-    return frames, (*events.notes, *notes)
+    return frames, (*events.notes, *notes, *other_step(graph, events, bins))
 
 
+def other_step(graph: SpikeGraph, events: Events, bins: Bins) -> tuple[str, ...]:
+    """A note where a timestep of the recording is no timestep of a network whose step is known."""
+    if graph.dt is None:
+        return ()
+    span = int(events.t[-1]) - int(events.t[0]) + 1
+    step = 1e-6 * (bins.dt or span / (bins.timesteps or 1))
+    if abs(step - graph.dt) <= SAME_STEP * graph.dt:
+        return ()
+    return (f"a timestep holds {step:.3g} s of the recording; one of the network is {graph.dt:.3g} s (--dt)",)
+
+
+SAME_STEP = 0.01
+"""Steps that differ by less, relative to the network's, are not worth a note."""
 MAXIMUM_LIST = 64 << 20
 SAID = 5
 

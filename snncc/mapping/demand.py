@@ -24,6 +24,7 @@ HINTS = {
     "fan_out": "cut the layers behind it into fewer parts, or remove branches",
     "host_macs": "compile with attention='static', take a chip with a [host], or simulate without a chip",
     "in_axons": "reduce the fan-in of the layers",
+    "neurons": "shrink the layers, or take a chip with more cores",
     "payload_bits": "send bare spikes (encoding='spikes'; an input of spikes, not of numbers), or take a "
     "chip whose messages carry numbers",
     "pipelining past a product": "use the schedule 'layered'",

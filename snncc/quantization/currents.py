@@ -34,7 +34,9 @@ Interval = tuple[Array, Array]
 
 
 def current_bounds(graph: SpikeGraph, inputs: Mapping[str, tuple[float, float]]) -> dict[str, Interval]:
-    """For each neuron the least and the largest sum of its inputs and its bias in one timestep.
+    """For each neuron the least and the largest sum of its inputs in one timestep, with its bias and without.
+
+    (A chip may add it later than the sum, which then must fit alone.)
 
     Carried numbers in an integer graph, real values in a float graph, shaped as the neuron. *inputs* has the
     range of each analog input, in the same numbers. Infinite where a count without a bound enters.
@@ -64,7 +66,8 @@ def swept(
         out = graph.edges[node.name]
         if isinstance(node, Neuron):
             low, high = (np.sum(np.broadcast_arrays(*side), axis=0) for side in zip(*xs, strict=True))
-            found[node.name] = (low + node.parameters.bias, high + node.parameters.bias)
+            bias = node.parameters.bias
+            found[node.name] = (low + np.minimum(bias, 0), high + np.maximum(bias, 0))
         signals[node.name] = interval(node, xs, ins, out, inputs, graph.is_integer)
     return found
 

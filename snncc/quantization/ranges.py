@@ -115,23 +115,54 @@ def bounded(
                 )
             low, high = input_ranges[entry.name]
             extremes[entry.name] = (float(low), float(high), 0.0)
-    signals: dict[str, Array] = {}
-    potentials: dict[str, Array] = {}
+    found = Bounds(graph, extremes, timesteps)
     for node in graph.nodes:
-        ins = edges_into(node, graph.edges)
-        sources = [w.source for w in node.inputs]
-        xs = [signals[s] if s in signals else largest(graph.edges[s]) for s in sources]
-        signals[node.name] = bound_after(node, xs, ins, graph.edges[node.name], extremes)
+        found.signal(node)
+    return Ranges(extremes, found.potentials, is_measured=False)
+
+
+class Bounds:
+    """The largest absolute value of each node's signal and each neuron's state, worked out once each."""
+
+    def __init__(self, graph: SpikeGraph, extremes: Mapping[str, Extremes], timesteps: int | None) -> None:
+        self.graph, self.extremes, self.timesteps = graph, extremes, timesteps
+        self.signals: dict[str, Array] = {}
+        self.potentials: dict[str, Array] = {}
+        self.begun: set[str] = set()
+
+    def signal(self, node: Node) -> Array:
+        """Of *node*. Raises `BadInput` where it depends on itself, and nothing on the way bounds it."""
+        if node.name in self.signals:
+            return self.signals[node.name]
+        if node.name in self.begun:
+            raise BadInput(
+                f"{place(node)}: what it sends comes back to it, and no count bounds it",
+                hint="give calibration data (calibration=, --calibration x.npz)",
+            )
+        self.begun.add(node.name)
+        xs = [self.read(self.graph.by_name[wire.source]) for wire in node.inputs]
+        ins = edges_into(node, self.graph.edges)
+        signal = bound_after(node, xs, ins, self.graph.edges[node.name], self.extremes)
         if isinstance(node, Neuron):
-            potentials[node.name] = potential_bound(node, np.asarray(sum(xs)), timesteps)
+            self.potentials[node.name] = potential_bound(node, np.asarray(sum(xs)), self.timesteps)
             if node.parameters.emit is not Emit.COUNT:
-                signals[node.name] = potentials[node.name] * node.parameters.scale
-    return Ranges(extremes, potentials, is_measured=False)
+                signal = self.potentials[node.name] * node.parameters.scale
+        self.signals[node.name] = signal
+        return signal
+
+    def read(self, source: Node) -> Array:
+        """The signal of *source*; of neurons that count, whatever they read: a loop ends there."""
+        counts = isinstance(source, Neuron) and source.parameters.emit is Emit.COUNT
+        return largest(source, self.graph.edges[source.name]) if counts else self.signal(source)
 
 
-def largest(edge: Edge) -> Array:
+def largest(node: Node, edge: Edge) -> Array:
+    """The most that a node of events sends in a timestep."""
     if edge.max_count is None:
-        raise BadInput("a neuron without max_count has no static bound", hint="give calibration data")
+        raise BadInput(
+            f"{place(node)}: sends any number of spikes in a timestep, so nothing bounds what reads it",
+            hint="give calibration data (calibration=, --calibration x.npz)",
+        )
     return np.full(edge.shape, float(edge.max_count)) * edge.scale
 
 
@@ -147,7 +178,7 @@ def bound_after(
         low, high, _ = extremes[node.name]
         return np.full(out.shape, max(abs(low), abs(high)))
     if out.is_events and (out.max_count is not None or isinstance(node, Neuron | Input)):
-        return largest(out)
+        return largest(node, out)
     if isinstance(node, Neuron):
         return np.zeros(out.shape)
     match node:

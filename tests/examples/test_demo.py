@@ -138,6 +138,22 @@ def test_the_emitted_lava_program_gives_the_same_spikes(
     assert "0 of them and 0 membrane potentials differ" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_answer_on_lava_is_ours(name: str) -> None:
+    """All held-out images: outputs, and so predictions, and the spikes of each layer and timestep."""
+    lava_python()
+    one, data = program(name, "loihi"), network(name)
+    ours, theirs = one.run(data.x), one.run_engine("lava", data.x)
+    (output,) = theirs.outputs.values()
+    assert len(output) == len(data.y)
+    np.testing.assert_array_equal(output, ours.output)
+    for layer, spikes in theirs.spikes.items():
+        assert spikes.sum() > 500
+        np.testing.assert_array_equal(spikes[:, :, 0], ours.run.spikes[layer].sum(axis=2))
+    assert right(name, output) == right(name, ours.output) >= 0.975
+
+
 @pytest.mark.parametrize("name", sorted(OBSTACLES))
 def test_speck_refuses_with_every_obstacle(
     name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path

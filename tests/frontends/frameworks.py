@@ -39,8 +39,8 @@ def batches_first(model: nn.Module, x: Tensor) -> Any:
 
 
 def own(model: nn.Module, x: Tensor, forward: Forward) -> list[Array]:
-    """What the framework itself computes in float64, [T, B, ...]."""
-    twin = copy.deepcopy(model).double().eval()
+    """What the framework itself computes in float64, [T, B, ...]; of a model that only it may have used."""
+    twin = model.double().eval()
     with torch.no_grad(), Recorder.silent():
         out = forward(twin, x.double())
     return [one.double().numpy() for one in (out if isinstance(out, tuple) else (out,))]
@@ -57,16 +57,23 @@ FORWARDS: dict[str, Forward] = {"B": step_by_step, "TB": at_once, "BT": batches_
 
 
 def assert_same_spikes(
-    model: nn.Module, x: Tensor, layout: str, *, needs_spikes: bool = True, returns_state: bool = False
+    model: nn.Module,
+    x: Tensor,
+    layout: str,
+    *,
+    needs_spikes: bool = True,
+    returns_state: bool = False,
+    twin: nn.Module | None = None,
 ) -> Run:
     """Compare graph and framework on all of *x* [T, B, ...]: no spike differs in float64.
 
-    Of a model that *returns_state* the first of what it returns is compared.
+    Of a model that *returns_state* the first of what it returns is compared; *twin* is another like *model*,
+    for one that cannot be copied.
     """
     graph = traced(model, x[:8], layout)
     result = run(graph, x.double().numpy(), timesteps=len(x), record=[node.name for node in graph.neurons])
     forward = (lambda twin, data: twin(data)[0]) if returns_state else FORWARDS[layout]
-    expected = own(model, x, forward)
+    expected = own(copy.deepcopy(model) if twin is None else twin, x, forward)
     for node, need in zip(graph.outputs, expected, strict=True):
         have = result.outputs[node.name]
         need = need.reshape(have.shape)

@@ -102,6 +102,26 @@ def test_layers_over_time(kind: str, seed: int) -> None:
     assert_same_spikes(model, drive(torch.Generator().manual_seed(seed), 3, 7) * 2, "TB")
 
 
+def recurrent(kind: str, draw: random.Random, inputs: int, size: int) -> nn.Module:
+    """A recurrent cell or layer."""
+    p: Any = LIFParameters(**current(draw), **membrane(draw, size), **firing(draw, size))
+    return getattr(snn, kind)(inputs, size, p, dt=draw.choice([0.001, 0.0015]), autapses=draw.random() < 0.5)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_recurrent_cells_and_layers(seed: int) -> None:
+    torch.manual_seed(seed)
+    draw, x = random.Random(seed), drive(torch.Generator().manual_seed(seed), 3, 7) * 2
+    cells = snn.SequentialState(
+        recurrent("LIFRecurrentCell", draw, 7, 5),
+        nn.Linear(5, 6),
+        recurrent("LIFRecurrentCell", draw, 6, 6),
+        make("LICell", draw, 6),
+    )
+    assert_same_spikes(Kept(louder(cells, 2.0)), x, "B")
+    assert_same_spikes(First(recurrent("LIFRecurrent", draw, 7, 5)), x, "TB")
+
+
 def network(seed: int) -> nn.Module:
     torch.manual_seed(seed)
     draw = random.Random(seed)
@@ -147,7 +167,9 @@ def test_refusals() -> None:
         "cell .*is called again without its state": Forgetful(),
         "0: has the class LSNNCell of Norse": snn.SequentialState(snn.LSNNCell()),
         "0: has the class LIFAdExCell of Norse": snn.SequentialState(snn.LIFAdExCell()),
-        "0: has the class LIFRecurrentCell of Norse": snn.SequentialState(snn.LIFRecurrentCell(7, 7)),
+        "0: has the class LIFRefracRecurrentCell of Norse": snn.SequentialState(
+            snn.LIFRefracRecurrentCell(7, 7)
+        ),
     }
     for words, module in refused.items():
         with pytest.raises(CannotTrace, match=words) as caught:

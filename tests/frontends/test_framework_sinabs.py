@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 import sinabs.layers as sl
 import torch
@@ -12,9 +13,12 @@ from sinabs.activation import MaxSpike, MembraneReset, MembraneSubtract, MultiSp
 from sinabs.from_torch import from_model
 from torch import Tensor, nn
 
+import snncc
+from snncc.backends.target import DoesNotFit
 from snncc.errors import CannotTrace
 from snncc.frontends.factory import load_weights
 from snncc.frontends.from_torch import trace
+from snncc.ir import SpikeGraph
 from tests.frontends.frameworks import assert_same_spikes, drive, louder, near_ties
 
 SEEDS = range(6)
@@ -72,6 +76,66 @@ def test_alone(kind: str, seed: int) -> None:
     assert_same_spikes(model, x, "BT")
     if kind != "ExpLeak":
         assert near_ties(model, x, "BT") <= 1
+
+
+def recurrent(kind: str, seed: int) -> nn.Module:
+    """A recurrent layer between others; its weights lead from every neuron to every other."""
+    torch.manual_seed(seed)
+    draw = random.Random(seed)
+    if kind == "IAFRecurrent":
+        both = options(draw, 6)
+        layer = sl.IAFRecurrent(rec_connect=nn.Linear(6, 6, bias=seed % 2 > 0), **both)
+    else:
+        both = lif_options(draw, 6)
+        inner = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 6)) if seed % 3 == 0 else nn.Linear(6, 6)
+        layer = sl.LIFRecurrent(rec_connect=inner, **both)
+    return nn.Sequential(nn.Linear(7, 6), layer, nn.Linear(6, 4), sl.LIF(tau_mem=5.0, norm_input=False))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kind", ["IAFRecurrent", "LIFRecurrent"])
+def test_recurrent_layers(kind: str, seed: int) -> None:
+    """sinabs itself cannot copy them: what is compared with is made anew."""
+    x = drive(torch.Generator().manual_seed(seed), 3, 7) * 2
+    model = recurrent(kind, seed)
+    result = assert_same_spikes(model, x, "BT", needs_spikes=False, twin=recurrent(kind, seed))
+    assert 0 < (result.records["1"].train != 0).mean() < 1
+    graph = trace(model, x[:8].transpose(0, 1), layout="BT")
+    assert [wire.delay for wire in graph.neurons[0].inputs] == [0, 1]
+
+
+def test_recurrent_layers_become_integers() -> None:
+    """What comes back is bounded where the number of spikes is."""
+    torch.manual_seed(0)
+    inner = nn.Linear(6, 6)
+    nn.init.uniform_(inner.weight, -0.3, 0.1)
+    x = np.random.default_rng(0).random((5, 20, 6)).astype(np.float32)
+
+    def graph(spikes: Any) -> SpikeGraph:
+        layer = sl.IAFRecurrent(rec_connect=inner, spike_fn=spikes, min_v_mem=-1.0)
+        return snncc.trace(nn.Sequential(layer, nn.Linear(6, 4)), x, layout="BT", over="sum")
+
+    with pytest.raises(DoesNotFit, match=r"0 \(Neuron, 0\): spikes in a timestep: .*\n.*MaxSpike"):
+        snncc.compile(graph(MultiSpike), calibration=x)
+    need = snncc.compile(graph(MaxSpike(3)), precision="float").run(x).spikes["0"].sum()
+    for given in ({"calibration": x}, {"input_range": (0.0, 1.0)}):
+        result = snncc.compile(graph(MaxSpike(3)), **given).run(x)
+        assert abs(result.spikes["0"].sum() - need) < 0.05 * need > 0
+        assert not any(result.run.saturations.values())
+
+
+def test_recurrent_maps() -> None:
+    def made() -> nn.Module:
+        torch.manual_seed(0)
+        layer = sl.LIFRecurrent(
+            tau_mem=6.0,
+            rec_connect=nn.Conv2d(3, 3, 3, padding=1),
+            spike_threshold=torch.tensor(0.4),
+            norm_input=False,
+        )
+        return nn.Sequential(sl.FlattenTime(), nn.Conv2d(2, 3, 3), sl.UnflattenTime(2), layer)
+
+    assert_same_spikes(made(), drive(torch.Generator().manual_seed(0), 2, 2, 6, 6) * 3, "BT", twin=made())
 
 
 def network(draw: random.Random, samples: int | None, timesteps: int | None) -> nn.Module:

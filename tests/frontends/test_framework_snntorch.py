@@ -6,12 +6,14 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import snntorch as snn
 import torch
 from snntorch import surrogate, utils
 from torch import Tensor, nn
 
+import snncc
 from snncc.errors import CannotTrace
 from snncc.frontends.from_torch import trace
 from snncc.ir import Reset, ResetAt
@@ -25,7 +27,7 @@ def options(draw: random.Random, size: int, reset: str) -> dict[str, Any]:
     """Options that all neurons share, for a layer of *size* neurons."""
     theta: Any = draw.choice([draw.uniform(0.4, 0.9), torch.rand(size) * 0.5 + 0.4])
     return {
-        "threshold": theta * (3.0 if reset == "none" else 1.0),
+        "threshold": theta * (1.5 if reset == "none" else 1.0),
         "reset_mechanism": reset,
         "learn_threshold": draw.random() < 0.5,
         "spike_grad": draw.choice([None, surrogate.fast_sigmoid(), surrogate.sigmoid()]),
@@ -113,7 +115,8 @@ def test_alone(kind: str, seed: int) -> None:
     module = LAYERS[kind](draw, 7, RESETS[seed % 3])
     model = nn.Sequential(module)
     x = drive(torch.Generator().manual_seed(seed), 3, 7)
-    assert_same_spikes(model, x, "B", needs_spikes=False)
+    result = assert_same_spikes(model, x, "B", needs_spikes=False)
+    assert (result.outputs["output" if "output" in result.outputs else "output.0"] != 0).any()
     if "Synaptic" not in kind and kind[0] != "R":
         assert near_ties(model, x, "B") <= 1
 
@@ -218,6 +221,26 @@ def test_the_states_of_the_model_stay() -> None:
         trace(model, torch.rand(2, 7), 5, "B")
     assert model.lif.mem is before
     assert any(one is model.lif for one in snn.SpikingNeuron.instances)
+
+
+@pytest.mark.parametrize("reset", RESETS)
+@pytest.mark.parametrize("kind", ["RLeaky", "RSynaptic"])
+def test_recurrent_neurons_become_integers(kind: str, reset: str) -> None:
+    """With calibration data, and without: what a neuron feeds back is bounded by its weights."""
+    torch.manual_seed(0)
+    leaks = (0.8,) if kind == "RLeaky" else (0.5, 0.8)
+    neuron = getattr(snn, kind)(*leaks, linear_features=6, reset_mechanism=reset, init_hidden=True)
+    model = nn.Sequential(nn.Linear(7, 6), neuron, nn.Linear(6, 4))
+    x = np.random.default_rng(0).random((20, 5, 7)).astype(np.float32) * 3
+    graph = snncc.trace(model, x[0], 20, "B", presence="sequence", over="mean")
+    assert [wire.delay for wire in graph.neurons[0].inputs] == [0, 1]
+    need = snncc.compile(graph, precision="float").run(x)
+    for given in ({"calibration": x}, {"input_range": (0.0, 3.0)}):
+        result = snncc.compile(graph, **given).run(x)
+        assert 0.1 < result.spikes["1"].sum() / (6 * 20 * 5) < 0.9
+        assert not any(result.run.saturations.values())
+        assert abs(result.spikes["1"].sum() - need.spikes["1"].sum()) < 0.05 * need.spikes["1"].sum()
+        assert abs(result.output - need.output).max() < 0.1
 
 
 def stochastic(x: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ FLAGS = {
     "norse": ["--layout", "TB", "--timesteps", "6", "--precision", "float"],
     "sinabs": ["--layout", "BT", "--timesteps", "6", "--target", "speck", "--input-kind", "spike"],
     "snntorch": ["--layout", "B", "--timesteps", "10", "--input-range", "0,1"],
+    "snntorch_potentials": ["--layout", "B", "--timesteps", "10", "--precision", "float"],
     "spikingjelly": ["--layout", "B", "--timesteps", "4", "--input-range", "0,1"],
 }
 TITLES = {
@@ -29,7 +30,11 @@ TITLES = {
 PAGE = Path(__file__).parents[2] / "docs" / "frameworks.md"
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_every_framework_has_a_tutorial() -> None:
+    assert set(FRAMEWORKS) <= set(FLAGS)
+
+
+@pytest.mark.parametrize("framework", FLAGS)
 def test_a_model_of_the_tutorial_compiles(
     framework: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

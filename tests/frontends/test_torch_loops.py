@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import norse.torch as norse
@@ -56,7 +57,7 @@ def test_over_a_number_of_timesteps_of_its_own() -> None:
     graph = trace(model, x, timesteps=100, layout="B")
     assert graph.layout is Layout.B
     result = run(graph, x.double().numpy(), timesteps=100)
-    spikes, potentials = own(model, x, lambda twin, data: twin(data))
+    spikes, potentials = own(copy.deepcopy(model), x, lambda twin, data: twin(data))
     assert 0 < spikes.mean() < 1
     assert int((result.outputs["output.0"] != spikes).sum()) == 0
     assert abs(result.outputs["output.1"] - potentials).max() < 1e-9
@@ -100,7 +101,7 @@ def test_layers_before_in_and_after_the_loop(ends: str, over: Over) -> None:
     assert [node.over for node in graph.outputs] == [over]
     assert len(graph.neurons) == 2
     result = run(graph, x.double().numpy(), timesteps=len(x), record=[n.name for n in graph.neurons])
-    (need,) = own(model, x, lambda twin, data: twin(data))
+    (need,) = own(copy.deepcopy(model), x, lambda twin, data: twin(data))
     assert all((result.records[n.name].train != 0).any() for n in graph.neurons)
     assert abs(result.outputs["output"] - need).max() < 1e-9
 

@@ -95,6 +95,25 @@ def test_models_of_one_sample_and_of_codes(tmp_path: Path) -> None:
         assert (proof.samples, proof.stages[0].differing, proof.stages[0].output_error) == (5, 0, 0)
 
 
+@pytest.mark.parametrize("levels", [None, 4])
+def test_plain_rectifiers_are_compared_by_their_outputs(levels: int | None, tmp_path: Path) -> None:
+    rng, net, now = np.random.default_rng(0), Net(np.random.default_rng(0)), "x"
+    for k, (inner, outer) in enumerate([(16, 12), (12, 8), (8, 3)]):
+        weight = (rng.normal(0, 1, (inner, outer)) / np.sqrt(inner)).astype(np.float32)
+        tensors = [net.tensor(weight), net.tensor(rng.normal(0, 0.1, outer).astype(np.float32))]
+        now = net.node("Gemm", [now, *tensors], (outer,))
+        now = now if k == 2 else net.relu(now)
+    path = saved(net.model([now], (16,)), tmp_path / "net.onnx")
+    x = rng.random((6, 16))
+    how: dict[str, Any] = {"precision": "float"} if levels is None else {"relu_levels": levels}
+    program = snncc.compile(snncc.load(path), calibration=x, timesteps=2, **how)
+    proof = snncc.verify(program, path, x)
+    proof.check()
+    assert [layer.layer for layer in proof.stages[0].layers] == ["output"]
+    assert 0 < proof.stages[0].output_error < 1e-5
+    assert program.run(x).output.std() > 0.01
+
+
 def test_without_onnxruntime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program, path, x = compiled(1, tmp_path)
     monkeypatch.setattr("snncc.frontends.onnx_observe.find_spec", lambda name: None)

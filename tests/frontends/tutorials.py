@@ -53,6 +53,25 @@ class Norse(nn.Module):
         return torch.stack(voltages)
 
 
+class WithPotentials(SnnTorch):
+    """As the tutorial returns them: spikes, and the potentials that it trains on."""
+
+    def forward(self, x: Tensor) -> Any:
+        mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
+        spikes, potentials = [], []
+        for _ in range(10):
+            spk1, mem1 = self.lif1(self.fc1(x.flatten(1)), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            spikes.append(spk2)
+            potentials.append(mem2)
+        return torch.stack(spikes, dim=0), torch.stack(potentials, dim=0)
+
+
+def snntorch_potentials_model() -> nn.Module:
+    torch.manual_seed(0)
+    return WithPotentials()
+
+
 def snntorch_model() -> nn.Module:
     torch.manual_seed(0)
     return SnnTorch()

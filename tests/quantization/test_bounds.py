@@ -15,6 +15,7 @@ from snncc.ir import (
     Affine,
     Array,
     Dense,
+    Emit,
     Input,
     Kind,
     MaxPool,
@@ -28,6 +29,7 @@ from snncc.ir import (
     Reset,
     ResetAt,
     SpikeGraph,
+    Wire,
     wires,
 )
 from snncc.quantization import Quantize
@@ -219,3 +221,37 @@ def test_ranges_by_name() -> None:
     again = replace(Quantize(input_ranges={"x": (0, 4)}))(graph)["x"]
     assert isinstance(again, Input)
     assert (again.low, again.high, float(again.scale)) == (0, 255, 4 / 255)
+
+
+def looped(emit: Emit) -> SpikeGraph:
+    """Two layers, each of which reads the other's last timestep through weights that come later."""
+    spikes = NeuronParameters(theta=np.array(0.8), rho=np.array(0.8), leak=np.array(0.5))
+    rng = np.random.default_rng(1)
+    nodes = (
+        Input(name="x", shape=(4,), kind=Kind.SPIKE),
+        Dense(name="w", inputs=wires("x"), weight=rng.normal(0.3, 0.5, (3, 4))),
+        Neuron(name="a", inputs=(Wire("w"), Wire("back", delay=1)), parameters=replace(spikes, emit=emit)),
+        Dense(name="v", inputs=wires("a"), weight=rng.normal(0.3, 0.5, (3, 3))),
+        Neuron(name="b", inputs=(Wire("v"), Wire("back", delay=2)), parameters=replace(spikes, emit=emit)),
+        Dense(name="back", inputs=wires("b"), weight=rng.normal(-0.2, 0.5, (3, 3))),
+        Output(name="y", inputs=wires("b")),
+    )
+    return SpikeGraph(nodes, timesteps=20)
+
+
+def test_loops_end_at_neurons_that_count() -> None:
+    """Found in a test: every recurrent layer was refused, for want of a bound that its neurons have."""
+    graph = looped(Emit.COUNT)
+    ranges = bounded(graph, {}, 20)
+    x = (np.random.default_rng(0).random((20, 30, 4)) < 0.4).astype(np.float64)
+    seen = measured(graph, x, 20)
+    for name in ("a", "b"):
+        assert np.all(seen.potentials[name] <= ranges.potentials[name])
+        assert np.all(seen.potentials[name] > 0.1 * ranges.potentials[name])
+    integers = Quantize(timesteps=20)(graph)
+    assert all(spikes.sum() > 100 for spikes in run(integers, x, timesteps=20).spikes.values())
+
+
+def test_loops_of_reals_have_no_bound() -> None:
+    with pytest.raises(BadInput, match="what it sends comes back to it, and no count bounds it"):
+        bounded(looped(Emit.RELU), {}, 20)

@@ -1,4 +1,7 @@
-"""What can reach a neuron: never exceeded on random data, and met where extremes can be chosen freely."""
+"""What can reach a neuron, with its bias and without.
+
+Never exceeded on random data, and met where extremes can be chosen freely.
+"""
 
 from __future__ import annotations
 
@@ -55,4 +58,4 @@ def test_bounds_are_met_sign_by_sign_and_through_a_loop() -> None:
     )
     low, high = current_bounds(SpikeGraph(nodes), {})["n"]
     assert low.tolist() == [-3.0 + 0.25 - 1.0 - 1.0, -1.0]
-    assert high.tolist() == [2.0 + 0.25 + 4.0 - 1.0, 0.5 + 1.0 + 2.0 - 1.0]
+    assert high.tolist() == [2.0 + 0.25 + 4.0, 0.5 + 1.0 + 2.0]

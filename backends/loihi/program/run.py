@@ -51,7 +51,7 @@ except ModuleNotFoundError as missing:
 
 FORMAT, VERSION = "snncc lava program", 1
 LIMIT = 2**23 - 1  # of u and v: 24 bits
-MOST_SOCKET = 103  # bytes of its path, on every system
+MOST_SOCKET = 107 if sys.platform == "linux" else 103  # bytes of its path
 STOCK = ("LIF", "LIFReset")  # updated in every chip step, also outside of a sample
 OWN = ("LIFHeld", "Phased")
 

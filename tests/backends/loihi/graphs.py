@@ -49,7 +49,7 @@ class Case:
 def case(number: int) -> Case:
     """Network *number*; ten in a row are of ten kinds."""
     kind, rng = KINDS[number % len(KINDS)], np.random.default_rng(number)
-    timesteps = 12 if kind in ("sfa", "graded") else 70
+    timesteps = 17 if kind == "sfa" else 70  # at least 200 chip steps: a timestep of SFA takes four
     analog = kind == "conv" and number % 20 == 1
     shape = (3, 6, 6) if kind in ("conv", "pooled", "maximum", "sfa", "graded") else (14,)
     source = Input(name="x", shape=shape, kind=Kind.ANALOG if analog else Kind.SPIKE)

@@ -57,7 +57,7 @@ def assert_equal(need: dict[str, Array], have: dict[str, Array]) -> None:
 
 def assert_lively(run: Run) -> None:
     for name, record in run.records.items():
-        assert 0.02 < record.train.astype(bool).mean() < 1 or name == "always", name
+        assert 0.02 < record.train.astype(bool).mean() < 1 or name.endswith("always"), name
 
 
 @pytest.mark.parametrize("number", RECORDED)
@@ -107,7 +107,7 @@ def test_live_lava_equals_our_simulator(number: int) -> None:
     assert_lively(run)
     structure = lower(program.graph, one.stretch).structure
     per_sample = structure["timesteps"] * structure["frame"] + structure["depth"]
-    assert per_sample * one.x.shape[1] >= 200 or one.kind in ("sfa", "graded")
+    assert per_sample * one.x.shape[1] >= 200
     lava = program.run_engine("lava", one.x, record=names(program), python=python)
     assert_equal(outcome(run), outcome(lava))
 

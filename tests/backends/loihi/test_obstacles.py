@@ -13,6 +13,7 @@ import snncc
 from examples.seeds import razor
 from snncc.backends.loihi.lower import lower
 from snncc.backends.target import DoesNotFit
+from snncc.chips import Chip, load_chip
 from snncc.ir import (
     Add,
     Affine,
@@ -20,6 +21,8 @@ from snncc.ir import (
     Dense,
     Input,
     Kind,
+    MaxPool,
+    Mul,
     Neuron,
     NeuronParameters,
     Node,
@@ -113,6 +116,22 @@ def test_what_an_output_reads_is_listed_beside_the_rest() -> None:
     assert refusal(graph) == [("y", "output")]
 
 
+def small_chip(cores: int, neurons: int) -> Chip:
+    chip = load_chip("loihi2")
+    fabric = replace(chip.fabric, columns=cores, rows=1, cores_per_tile=1)
+    return replace(chip, fabric=fabric, cores=(replace(chip.cores[0], neurons=neurons),) * cores)
+
+
+def test_limits_of_the_chip_are_listed_beside_the_rest() -> None:
+    """What an output reads is only seen when numbers are chosen, a product before: both with the size."""
+    graph = network(conv("a", "x", 2), fires("n", "a"), Add(name="twice", inputs=wires("n", "n")))
+    small, large, size = small_chip(2, 30), small_chip(4, 100), ("the", "neurons")
+    assert {("y", "output"), size} <= set(refusal(graph, chip=small))
+    assert refusal(graph, chip=large) == [("y", "output")]
+    product = network(conv("a", "x", 2), fires("n", "a"), Mul(name="m", inputs=wires("n", "n")))
+    assert refusal(product, chip=small) == [*refusal(product, chip=large), size]
+
+
 def test_pools_become_convolutions_of_the_program() -> None:
     one = case(KINDS.index("pooled"))
     program = snncc.compile(one.graph, target="loihi", calibration=one.x)
@@ -150,3 +169,19 @@ def test_frozen_gates_that_let_every_frame_pass_are_nothing() -> None:
     assert {what for _, what in named} == {"computation on whole trains", "gate over time"}
     program = snncc.compile(graph, target="loihi", calibration=x.numpy(), attention="static")
     assert all(spikes.sum() > 0 for spikes in program.run(x.numpy()).spikes.values())
+
+
+@pytest.mark.parametrize("name", ["always", "always.none", "n.bias", "n.bias.flat", "pool.any"])
+def test_no_name_is_taken(name: str) -> None:
+    """Nodes that the passes add have names that a module cannot have."""
+    driven = replace(FIRES, leak_i=np.array(0.5), bias=np.array(0.2))
+    graph = network(
+        replace(conv("w", "x", 2), name=name),
+        Neuron(name="n", inputs=wires(name), parameters=driven),
+        MaxPool(name="pool", inputs=wires("n"), kernel=(2, 2), stride=(2, 2)),
+        *(conv("v", "pool"), fires("m", "v")),
+    )
+    x = (np.random.default_rng(0).random((T, 3, 2, 6, 6)) < 0.4).astype(np.float64)
+    program = snncc.compile(graph, target="loihi", calibration=x)
+    assert {"#always", "n#bias", "pool#any"} <= program.graph.by_name.keys()
+    assert all(spikes.sum() > 0 for spikes in program.run(x).spikes.values())

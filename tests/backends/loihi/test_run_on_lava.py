@@ -193,8 +193,8 @@ def running(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     draft.connect(x, hidden)
     draft.connect(hidden, draft.readout([4]))
     draft.write(folder)
-    environment = os.environ | {"TMPDIR": str(folder / "tmp")}
-    (folder / "tmp").mkdir()
+    environment = os.environ | {"TMPDIR": str(folder / "t")}  # short: sockets lie there
+    (folder / "t").mkdir()
     process = subprocess.Popen(
         command(folder), stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
     )
@@ -214,7 +214,7 @@ def running(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
 def left_behind(folder: Path) -> set[str]:
     """Files that a run should not have left."""
     files = {path.name for path in folder.iterdir()} - {"run.py", "network.json", "weights.npz", "x.npz"}
-    return (files - {"tmp", "__pycache__"}) | {path.name for path in (folder / "tmp").iterdir()}
+    return (files - {"t", "__pycache__"}) | {path.name for path in (folder / "t").iterdir()}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lz4.frame
 import numpy as np
 import pytest
+import zstandard
 
 import snncc
 from snncc.errors import BadFile, BadInput
@@ -31,6 +33,8 @@ FILES: dict[str, tuple[bytes, dict[str, Any], int]] = {
     "a.raw": (writers.evt2(EVENTS, GEOMETRY.format(2)), {}, 4),
     "b.raw": (writers.evt3(EVENTS, GEOMETRY.format(3)), {}, 2),
     "a.aedat4": (writers.aedat4(EVENTS, (34, 34)), {}, 8),
+    "lz4.aedat4": (writers.aedat4(EVENTS, (34, 34), 1, lz4.frame.compress), {}, 8),
+    "zstd.aedat4": (writers.aedat4(EVENTS, (34, 34), 3, zstandard.compress), {}, 8),
     "a.npz": (writers.npz(EVENTS), SIZE, 0),
     "a.h5": (writers.h5(EVENTS), SIZE, 0),
     "a.csv": (writers.csv(EVENTS), SIZE, 1),
@@ -71,6 +75,13 @@ def test_a_wrong_beginning(name: str, tmp_path: Path) -> None:
     path.write_bytes(b"Z" + data[1:])
     with pytest.raises(BadFile):
         snncc.load_events(path, **options)
+
+
+def test_a_first_line_with_control_characters(tmp_path: Path) -> None:
+    """Found by damaged files: no line is a header line then."""
+    (tmp_path / "a.aedat").write_bytes(writers.aedat3(EVENTS).replace(b"DAT3.1", b"DAT3.1\x01", 1))
+    with pytest.raises(BadFile, match=r"its header \(until byte 0\) has no line #!END-HEADER"):
+        snncc.load_events(tmp_path / "a.aedat")
 
 
 BACK = [*EVENTS, (1, 1, 6999, 0)]
@@ -142,11 +153,9 @@ def test_more_events_than_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    frame = pytest.importorskip("lz4.frame")
-    zstandard = pytest.importorskip("zstandard")
     monkeypatch.setattr(aedat4, "MAXIMUM_PACKET", 1 << 16)
     packers: list[tuple[int, Callable[[bytes], bytes]]]
-    packers = [(1, frame.compress), (3, zstandard.ZstdCompressor().compress)]
+    packers = [(1, lz4.frame.compress), (3, zstandard.ZstdCompressor().compress)]
     for compression, pack in packers:
         path = tmp_path / "a.aedat4"
         bomb = pack(bytes(1 << 20))

@@ -1,0 +1,54 @@
+"""Random damage to files, and limits within which a reader must answer."""
+
+from __future__ import annotations
+
+import random
+import signal
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SECONDS = 60
+"""A single file that takes longer hangs."""
+MOST = 100 << 20
+"""Bytes that reading a small damaged file may take: a packet of AEDAT 4 and its copy."""
+ENDS = [b"\xff" * 4, b"\xff\xff\xff\x7f", b"\0\0\0\x80", bytes(4)]
+
+
+def mutated(draw: random.Random, data: bytes) -> bytes:
+    """*data* with bytes changed, cut out, put in, or made to extreme numbers."""
+    result = bytearray(data)
+    for _ in range(draw.choice([1, 1, 2, 4, 16])):
+        at = draw.randrange(len(result)) if result else 0
+        match draw.randrange(5) if result else 3:
+            case 0:
+                result[at] = draw.randrange(256)
+            case 1:
+                result[at] ^= 1 << draw.randrange(8)
+            case 2:
+                del result[at : at + draw.randrange(1, 9)]
+            case 3:
+                result[at:at] = draw.randbytes(draw.randrange(1, 9))
+            case 4:
+                result[at : at + 4] = draw.choice(ENDS)
+    return bytes(result)
+
+
+@contextmanager
+def limits(most: int = MOST, seconds: int = SECONDS) -> Iterator[None]:
+    """Fails where the body takes more than *most* bytes at a time, or longer than *seconds*."""
+
+    def hangs(*_: object) -> None:
+        raise AssertionError(f"a file takes longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, hangs)
+    tracemalloc.start()
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < most, f"a file takes {peak} bytes"
