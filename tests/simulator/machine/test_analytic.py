@@ -15,9 +15,11 @@ from snncc.simulator.machine.energy import costs_of, link_energies
 from snncc.simulator.machine.machine import run_firings
 from snncc.simulator.machine.program import Sends, target_masks
 from snncc.simulator.machine.traffic import calendar, updated
+from snncc.simulator.plan import plan_of
 from snncc.simulator.timing import Timing
 from tests.joules import joules
 from tests.simulator.compare import differences
+from tests.simulator.drawn_networks import Drawn, drawn_graphs
 from tests.simulator.machines import Program, programs
 
 EXAMPLES = settings(max_examples=40, suppress_health_check=list(HealthCheck))
@@ -44,7 +46,7 @@ def longest_work(compiled: MachineProgram, firings: dict[str, Firing]) -> list[i
     updates = plan.visits if touches is None else touches.updates
     units, cores = plan.visits * times.access + updates * times.update, compiled.stations.cores
     work = np.zeros((plan.steps, compiled.stations.receivers), np.int64)
-    units[:, cores] = plan.lead
+    slow = np.array([*(core.slowdown for core in compiled.placement.chip.cores), 1])
     for name, firing in firings.items():
         for frame, address in zip(firing.frames, firing.address, strict=True):
             step, neuron = plan.of[name][frame], compiled.offsets[name] + address
@@ -55,6 +57,8 @@ def longest_work(compiled: MachineProgram, firings: dict[str, Firing]) -> list[i
             for message in messages:
                 for arrival in range(sends.base[message], sends.base[message + 1]):
                     work[step, sends.core[arrival]] += sends.service[arrival]
+    units *= slow
+    units[:, cores] += plan.lead
     return np.maximum(units.max(axis=1), work.max(axis=1)).tolist()
 
 
@@ -62,8 +66,14 @@ class Seen:
     spikes = streams = 0
 
 
+def has_layers(drawn: Drawn) -> bool:
+    """Whether the event kernel runs something of it, and hands over streams."""
+    edges = [drawn.graph.edges[name] for name in plan_of(drawn.graph).layers]
+    return any((edge.max_count, edge.ticks) == (1, 1) for edge in edges)
+
+
 @EXAMPLES
-@given(programs())
+@given(programs(drawn_graphs().filter(has_layers)))
 def check_steps(program: Program) -> None:
     compiled = program_of(program.placement)
     plain, events = listed(program), streamed(program)
