@@ -197,13 +197,15 @@ def with_fewer_codes(builder: Builder, name: str, low: float, high: float) -> st
             return None
         offset = float(node.offset)
         node = builder.node(node.inputs[0].source)
-    if not isinstance(node, Neuron) or not node.parameters.stateless or node.parameters.steps is None:
+    if not isinstance(node, Neuron) or not node.parameters.stateless or node.parameters.scale.ndim:
         return None
     steps = node.parameters.steps
+    if steps is None:
+        return None
     values = np.arange(len(steps) + 1) * float(node.parameters.scale) + offset
     inside = np.flatnonzero((values >= low) & (values <= high))
-    if len(inside) == len(values):
-        return name
+    if len(inside) in (0, len(values)):
+        return name if len(inside) else None
     first, last = int(inside[0]), int(inside[-1])
     if (first and values[first] != low) or (last < len(steps) and values[last] != high) or first == last:
         return None

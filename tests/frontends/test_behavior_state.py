@@ -96,6 +96,23 @@ def test_what_is_left_may_be_the_same_everywhere() -> None:
         trace(model, torch.rand(2, 3), 8, "B")
 
 
+class Walks(Leaky):
+    """Takes whole trains, and goes on from one to the next."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([super(Walks, self).forward(now) for now in x])
+
+
+def test_what_a_train_left_is_refused() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), Walks())
+    assert len(trace(model, torch.rand(6, 2, 3), layout="TB").notes) == 1
+    with torch.no_grad():
+        model(torch.rand(5, 1, 3))
+    with pytest.raises(CannotTrace, match=r"1: Walks is found with v from"):
+        trace(model, torch.rand(6, 2, 3), layout="TB")
+
+
 class Counted(Leaky):
     """Counts its calls, and has a higher threshold in the first ones."""
 

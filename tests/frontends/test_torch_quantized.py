@@ -209,6 +209,17 @@ def test_in_a_loop_over_time() -> None:
     assert np.array_equal(result.output, need)
 
 
+def test_limits_behind_a_quantizer() -> None:
+    model = chain(Own(4, 5), nn.Hardtanh(-0.25, 0.75))
+    graph = snncc.trace(model, POINTS)
+    (neuron,) = graph.neurons
+    assert neuron.parameters.max_count == 8
+    result = snncc.compile(graph, precision="float").run(POINTS.numpy())
+    with torch.no_grad():
+        need = model.double()(POINTS.double()).numpy()
+    assert np.abs(result.output.reshape(need.shape) - need).max() < 1e-12
+
+
 def test_a_rectifier_behind_a_quantizer() -> None:
     """What a rectifier leaves of codes are the counts above zero."""
     model = chain(Own(4, 5), nn.ReLU())
@@ -274,6 +285,12 @@ def test_a_rectifier_without_a_quantizer_is_refused() -> None:
     assert "quantize what it sends (torch.ao.quantization)" in caught.value.hint
     with pytest.raises(CannotTrace, match=r"1 .*: clamp is no spiking neuron"):
         snncc.trace(chain(Limits(), nn.Linear(8, 8), Own(4)), POINTS)
+
+
+@pytest.mark.parametrize("limit", [nn.Hardtanh(100.0, 200.0), nn.Hardtanh(0.01, 0.5)])
+def test_a_limit_between_codes_is_refused(limit: nn.Module) -> None:
+    with pytest.raises(CannotTrace, match=r"^2: hardtanh is no spiking neuron"):
+        snncc.trace(chain(Own(4), limit), POINTS)
 
 
 class Limits(nn.Module):
