@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,11 @@ def command(folder: Path, *options: str, code: str | None = None) -> list[str]:
     """What runs *folder*; *code*: in place of the script."""
     script = ["-c", code] if code else [str(folder / "run.py")]
     return [lava_python(), *script, str(folder / "x.npz"), "-o", str(folder / "result.npz"), *options]
+
+
+def hear_interrupts() -> None:
+    """For a process before it starts: Ctrl-C reaches it where the tests run in the background, too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run_live(

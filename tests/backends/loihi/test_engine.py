@@ -22,6 +22,7 @@ import pytest
 from snncc.backends.loihi import child, engine
 from snncc.cli import main
 from tests.backends.loihi.chains import compiled
+from tests.backends.loihi.live import hear_interrupts
 
 STAND_IN = """#!{python}
 import sys
@@ -368,7 +369,12 @@ def test_ctrl_c(folder: Path) -> None:
     call = [sys.executable, "-m", "snncc", *arguments(folder, python)]
     environment = {**os.environ, "TMPDIR": str(folder / "tmp")}
     process = subprocess.Popen(
-        call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        call,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=hear_interrupts,
     )
     until = time.monotonic() + 60
     while not (pids.exists() and pids.read_text().endswith("\n")):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.backends.loihi.definition import run_definition
-from tests.backends.loihi.live import command, lava_python, run_live
+from tests.backends.loihi.live import command, hear_interrupts, lava_python, run_live
 from tests.backends.loihi.networks import Draft, draw
 
 pytestmark = pytest.mark.slow
@@ -196,7 +196,12 @@ def running(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     environment = os.environ | {"TMPDIR": str(folder / "t")}  # short: sockets lie there
     (folder / "t").mkdir()
     process = subprocess.Popen(
-        command(folder), stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        command(folder),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=hear_interrupts,
     )
     try:
         for _ in range(300):
