@@ -22,6 +22,7 @@ from snncc.simulator.plan import Plan, plan_of
 from snncc.simulator.result import Part, Run, run_of, state_part
 
 Progress = Callable[[int, int], None]
+AS_IT_IS = nullcontext()
 
 
 def run(
@@ -66,7 +67,7 @@ def run(
         return part
 
     try:
-        with ONE_THREAD if plan.multiplies else nullcontext():
+        with ONE_THREAD if plan.multiplies else AS_IT_IS:
             if workers == 1 or len(bounds) == 1:
                 parts = [one(bound) for bound in bounds]
             else:

@@ -7,7 +7,7 @@ order sample, timestep, row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,21 +29,17 @@ class Grid:
 
     shape: Shape
     pitch: int
+    channels: int = field(init=False, compare=False)
+    """Channels of a column."""
+    rows: int = field(init=False, compare=False)
+    """Rows of a map."""
+    columns: int = field(init=False, compare=False)
+    """Columns of a row."""
 
-    @property
-    def channels(self) -> int:
-        """Channels of a column."""
-        return self.shape[0]
-
-    @property
-    def rows(self) -> int:
-        """Rows of a map."""
-        return self.shape[1] if len(self.shape) == 3 else 1
-
-    @property
-    def columns(self) -> int:
-        """Columns of a row."""
-        return self.shape[2] if len(self.shape) == 3 else 1
+    def __post_init__(self) -> None:
+        maps = self.shape if len(self.shape) == 3 else (self.shape[0], 1, 1)
+        for name, size in zip(("channels", "rows", "columns"), maps, strict=True):
+            object.__setattr__(self, name, size)
 
     @property
     def codes(self) -> int:
