@@ -128,7 +128,7 @@ def report(results: list[Result], help_time: float, about: str) -> str:
         "dense execution by PyTorch (exact: every sum is an integer below 2^24). *C limit*:",
         "`benchmarks/scatter.c`, compiled with `gcc -O3 -march=native` in this run: the same events added to",
         "16-bit sums through the same tables, nothing else; the simulator also lists the input's events,",
-        "fires, writes events, counts operations, and starts from Python (0.04 ms). *Kernels alone*: without",
+        "fires, writes events, counts operations, and starts from Python (0.02 ms). *Kernels alone*: without",
         "Python and without listing the input's events. *First call*: one sample in a new process, after the",
         "imports.",
         "",

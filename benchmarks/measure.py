@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 TURN = 0.005
 """Seconds that a turn of a short job lasts at least: it is run again and again, as one that is in use."""
 
+LEAST = 4.0
+"""Seconds that all rounds last at least together: other users of the machine come and go."""
+
 
 class Turn(NamedTuple):
     """Seconds of one run of a job.
@@ -33,9 +36,15 @@ class Turn(NamedTuple):
 
 
 def in_turns(jobs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each job, hot; each has a turn in every round, and one before that does not count."""
+    """Median seconds of each job, hot; each has a turn in every round, and one before that does not count.
+
+    There are at least so many *rounds*, and more where they are short, until `LEAST` has passed.
+    """
     repeats = {name: repeats_of(job) for name, job in jobs.items()}
-    turns = [{name: turn(job, repeats[name]) for name, job in jobs.items()} for _ in range(rounds)]
+    turns: list[dict[str, Turn]] = []
+    end = time.perf_counter() + LEAST
+    while len(turns) < rounds or time.perf_counter() < end:
+        turns.append({name: turn(job, repeats[name]) for name, job in jobs.items()})
     return {name: median(one[name].hot for one in turns) for name in jobs}
 
 
