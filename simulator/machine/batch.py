@@ -13,7 +13,7 @@ from snncc.simulator.firing import Firing
 from snncc.simulator.machine.analytic import count_firings
 from snncc.simulator.machine.classes import fired_classes
 from snncc.simulator.machine.energy import Energy, energy_of
-from snncc.simulator.machine.machine import Level, run_firings
+from snncc.simulator.machine.machine import Level, reserve, run_firings
 from snncc.simulator.machine.program import MachineProgram, program_of
 from snncc.simulator.machine.result import ChipRun
 from snncc.simulator.machine.trace import MOST, trace_events
@@ -26,6 +26,8 @@ def time_and_energy(
     """Time and energy of one sample."""
     if level is Level.ANALYTIC:
         timing, counts = count_firings(program, firings)
+    elif level is Level.RESERVED:
+        timing, counts = reserve(program, firings)
     else:
         timing, _ = run_firings(program, firings, level)
         counts = fired_classes(program, firings)

@@ -70,7 +70,7 @@ def run_firings(
     if level is Level.ANALYTIC:
         timing, _ = count_firings(program, firings)
     elif level is Level.RESERVED:
-        timing = reserve(program, firings)
+        timing, _ = reserve(program, firings)
     else:
         timing = follow(program, firings, kept)
     return timing, Happenings(*(a[: kept.used[0]] for a in kept[1:]))
@@ -96,8 +96,11 @@ def follow(program: MachineProgram, firings: Mapping[str, Firing], kept: Log) ->
     return timing_of(program, plan, program.sends, updates, tally, out)
 
 
-def reserve(program: MachineProgram, firings: Mapping[str, Firing]) -> Timing:
-    """Time and counts where messages reserve their links: what a neuron sends depends on its class alone."""
+def reserve(program: MachineProgram, firings: Mapping[str, Firing]) -> tuple[Timing, Ints]:
+    """Time and counts where messages reserve their links, and how often each class fired.
+
+    What a neuron sends depends on its class alone.
+    """
     plan = calendar(program, firings)
     touches = updated(program, plan, firings)
     sweeps = sweeps_of(program, lists_of(program, plan, firings), touches)
@@ -113,7 +116,7 @@ def reserve(program: MachineProgram, firings: Mapping[str, Firing]) -> Timing:
     )
     carry(wiring, sent, out.fired, np.zeros(len(wiring.station), np.int64), tally.messages)
     updates = plan.visits if touches is None else touches.updates
-    return timing_of(program, plan, classes.sends, updates, tally, out)
+    return timing_of(program, plan, classes.sends, updates, tally, out), out.fired
 
 
 @once
