@@ -145,6 +145,17 @@ class Net:
         return int(next(tensor.data_type for tensor in self.tensors if tensor.name == node.input[2]))
 
 
+def net_of_codes() -> Any:
+    """A convolution whose input and output are codes of 8 and 4 bits."""
+    net = Net(np.random.default_rng(2))
+    net.shapes["x"], net.scales["x"] = (2, 6, 6), 2.0**-8
+    scale = [net.tensor(np.float32(2.0**-8)), net.tensor(np.uint8(0))]
+    now = net.node("DequantizeLinear", ["x", *scale], net.shapes["x"])
+    net.scales[now] = 2.0**-8
+    net.quantized(net.conv(now, 4), 4, 2.0)
+    return net.model([*net.codes], net.shapes["x"], TensorProto.UINT8)
+
+
 def saved(model: Any, path: Path) -> Path:
     path.write_bytes(model.SerializeToString())
     return path

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
 import snncc
 from snncc.ir import Array, Neuron
-from tests.frontends.onnx_networks import Net, random_net, saved, session
+from tests.frontends.onnx_networks import Net, net_of_codes, random_net, saved, session
 
 
 def images(net: Net, count: int = 4) -> Array:
@@ -132,14 +131,8 @@ def test_signed_activations(zero: int, kind: type, tmp_path: Path) -> None:
 
 def test_codes_as_input(tmp_path: Path) -> None:
     """A model that takes codes of 8 bits has a count as its input: nothing has to be calibrated."""
-    net = Net(np.random.default_rng(2))
-    net.shapes["x"], net.scales["x"] = (2, 6, 6), 2.0**-8
-    scale = [net.tensor(np.float32(2.0**-8)), net.tensor(np.uint8(0))]
-    now = net.node("DequantizeLinear", ["x", *scale], net.shapes["x"])
-    net.scales[now] = 2.0**-8
-    net.quantized(net.conv(now, 4), 4, 2.0)
     x = np.random.default_rng(1).integers(0, 256, (4, 2, 6, 6)).astype(np.uint8)
-    model = net.model([*net.codes], net.shapes["x"], onnx.TensorProto.UINT8)
+    model = net_of_codes()
     (code,) = session(model).run(None, {"x": x})
     graph = snncc.load(saved(model, tmp_path / "net.onnx"))
     program = snncc.compile(graph)

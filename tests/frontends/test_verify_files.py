@@ -18,7 +18,7 @@ from snncc.frontends import onnx_quantized, staircase
 from snncc.ir import Array
 from tests.frontends.nir_files import chain, unit
 from tests.frontends.nir_networks import WEIGHT, N, T, data
-from tests.frontends.onnx_networks import Net, random_net, saved
+from tests.frontends.onnx_networks import Net, net_of_codes, random_net, saved
 
 
 def compiled(seed: int, folder: Path, *, is_power: bool = True) -> tuple[snncc.Program, Path, Array]:
@@ -78,13 +78,7 @@ def test_another_file_is_named(tmp_path: Path) -> None:
 
 def test_models_of_one_sample_and_of_codes(tmp_path: Path) -> None:
     """A batch that the file fixes, and an input of 8 bits; the codes themselves are an output."""
-    net = Net(np.random.default_rng(2))
-    net.shapes["x"], net.scales["x"] = (2, 6, 6), 2.0**-8
-    scale = [net.tensor(np.float32(2.0**-8)), net.tensor(np.uint8(0))]
-    now = net.node("DequantizeLinear", ["x", *scale], net.shapes["x"])
-    net.scales[now] = 2.0**-8
-    net.quantized(net.conv(now, 4), 4, 2.0)
-    model = net.model([*net.codes], net.shapes["x"], onnx.TensorProto.UINT8)
+    model = net_of_codes()
     for size in (1, 3):
         for value in (*model.graph.input, *model.graph.output):
             value.type.tensor_type.shape.dim[0].dim_value = size
