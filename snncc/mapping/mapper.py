@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from snncc.chips import Chip
 from snncc.errors import BadInput, UnknownName
 from snncc.mapping.demand import Demands, DoesNotFitChip
+from snncc.mapping.excess import with_excess
 from snncc.mapping.express import inexpressible, late, overdue, scheduled
 from snncc.mapping.improvement import improve
 from snncc.mapping.load import Held, Load
@@ -46,15 +47,18 @@ def map_network(
     schedule, broken = schedule or scheduled(network, chip), list(inexpressible(network, chip))
     is_piped = schedule is Schedule.PIPELINED
     broken += late(network, chip) if is_piped else overdue(network, chip, schedule)
-    if broken:
-        raise DoesNotFitChip(chip.name, broken)
     demands = Demands(network, chip)
+    if broken:
+        raise with_excess(DoesNotFitChip(chip.name, broken), demands, range(chip.fabric.cores))
     trace = trace_of(network, traffic)
     is_guided = traffic is not None and cores is not None and placing == "greedy"
     spikes = spikes_of(network, None if is_guided else traffic)
     if cores is None:
         allowed = snake(chip, chip.fabric.columns, chip.fabric.rows)
-        held = split(demands, allowed)
+        try:
+            held = split(demands, allowed)
+        except DoesNotFitChip as error:
+            raise with_excess(error, demands, allowed) from None
     else:
         allowed = region(chip, cores)
         held = spread(demands, spikes, allowed)

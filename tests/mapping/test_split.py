@@ -95,7 +95,8 @@ def test_who_is_refused_for_one_neuron_does_not_fit_anywhere(network: Network, c
     ]
     if misfits:
         assert isinstance(result, DoesNotFitChip)
-        assert all("one neuron" in usage.where for usage in result.usages)
+        places = {usage.where for usage in result.usages}
+        assert places >= {f"{name}, one neuron" for name in misfits}
     elif isinstance(result, DoesNotFitChip) and chip.memory.format is SynapseFormat.TABLES:
         assert {usage.resource for usage in result.usages} - {"neurons"}
 
@@ -168,6 +169,25 @@ def test_a_neuron_too_large_for_any_core() -> None:
         "  p3, one neuron: in_axons: needs 80, has 64, 16 too many\n"
         "  hint: reduce the fan-in of the layers"
     )
+
+
+def test_everything_too_large_is_listed_at_once() -> None:
+    """A message that is too wide, a neuron of too many axons, two layers for too few cores, all neurons."""
+    wide, *rest = chain((70, 5, 80, 90)).populations.values()
+    network = replace(
+        chain((70, 5, 80, 90)), populations={p.name: p for p in (replace(wide, payload_bits=3), *rest)}
+    )
+    chip = grid_chip(2, 1, [CoreLimits(neurons=30, in_axons=64)] * 2, limits=Limits(payload_bits=0))
+    with pytest.raises(DoesNotFitChip) as caught:
+        map_network(network, chip)
+    assert [(u.where, u.resource, u.need, u.have) for u in caught.value.usages] == [
+        ("p0", "payload_bits", 3, 0),
+        ("p0", "cores", 3, 2),
+        ("p1, one neuron", "in_axons", 70, 64),
+        ("p2", "cores", 3, 2),
+        ("p3, one neuron", "in_axons", 80, 64),
+        ("the network", "neurons", 245, 60),
+    ]
 
 
 def test_too_few_cores() -> None:
