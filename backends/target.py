@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any, Protocol, Self, runtime_checkable
 from snncc.chips import Chip
 from snncc.errors import BadInput, SnnccError
 from snncc.ir import Array, BiasTicks, Encoding, Neuron, Overflow, SpikeGraph, place
-from snncc.mapping import Placement
+from snncc.mapping import Placement, Usage
+from snncc.mapping.demand import HINTS
 from snncc.passes import Into, Pass
 from snncc.passes.expand import GIVE_A_BOUND
 from snncc.reference import Run
@@ -87,6 +88,17 @@ class Problem:
         """The same of numbers that were chosen for inputs that are assumed to be *low* to *high*."""
         said = f"this is for inputs of {low:g} to {high:g}: compiling with calibration data tells for others"
         return replace(self, hint=f"{self.hint}; {said}" if self.hint else said)
+
+
+def limits_of(usages: Iterable[Usage]) -> list[Problem]:
+    """The limits of a chip that are broken, as misfits."""
+    return [
+        Problem(
+            *(one.where, one.resource.replace("_", " "), str(one.need), str(one.have)),
+            HINTS.get(one.resource, ""),
+        )
+        for one in usages
+    ]
 
 
 def unbounded(node: Neuron) -> Problem:

@@ -41,34 +41,19 @@ from snncc.ir import (
     Transpose,
     place,
 )
-from snncc.mapping.demand import HINTS
 from snncc.passes.plain import plain
 
 LINEAR = (Dense, Conv, Sparse, Pool, Affine, Pad, Add, Reshape, Transpose, Concat, Slice)
 PLAIN = (Input, Neuron, Output, *LINEAR)
 
 
+def refused_nodes(graph: SpikeGraph, options: Options) -> set[str]:
+    """The names of the nodes of *graph* that are misfits."""
+    return {node.name for node in graph.nodes if any(of_node(node, graph, options))}
+
+
 def problems(graph: SpikeGraph, options: Options) -> Iterator[Problem]:
-    """All misfits of *graph*, as the exact passes leave it, compiled with *options*."""
-    found = [*of_graph(graph, options)]
-    yield from found
-    if found and options.chip is not None:
-        yield from of_size(graph, options.chip)
-
-
-def of_size(graph: SpikeGraph, chip: Chip) -> Iterator[Problem]:
-    """That neurons outnumber those of all cores; memories are not counted of a graph with misfits."""
-    need, have = sum(graph.edges[node.name].size for node in graph.neurons), 0
-    for core in chip.cores:
-        if core.neurons is None:
-            return
-        have += core.neurons
-    if need > have:
-        yield Problem("the network", "neurons", str(need), str(have), HINTS["neurons"])
-
-
-def of_graph(graph: SpikeGraph, options: Options) -> Iterator[Problem]:
-    """Misfits of options and nodes."""
+    """Misfits of options, and of the nodes of *graph* as the exact passes leave it."""
     if options.precision is not Precision.INTEGER:
         yield Problem(graph.name, "numbers", "floats", "integers", "leave out precision='float'")
     if options.encoding is Encoding.STREAM:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
@@ -19,39 +19,15 @@ from snncc.backends.loihi.limits import (
 )
 from snncc.backends.loihi.passes import bias_exponent
 from snncc.backends.target import Problem
-from snncc.ir import Kind, Neuron, Node, Output, Reshape, Sparse, SpikeGraph, place
+from snncc.ir import Array, Kind, Neuron, Node, Output, Reshape, Sparse, SpikeGraph, place
 from snncc.mapping.express import path
-from snncc.mapping.network import Connection, Network, Role
+from snncc.mapping.network import Connection, Link, Network, Role
 from snncc.quantization import current_bounds
 
 
 def misfits(graph: SpikeGraph, network: Network) -> Iterator[Problem]:
     """Numbers that no register holds."""
-    ranges = {n.name: (float(n.low or 0), float(n.high or 0)) for n in graph.inputs if n.kind is Kind.ANALOG}
-    bounds = current_bounds(graph, ranges)
-    for node in graph.neurons:
-        p, where = node.parameters, place(node)
-        low, high = (float(np.max(side)) for side in (-bounds[node.name][0], bounds[node.name][1]))
-        kept = float(np.max(p.leak_i)) / 2.0**p.leak_i_shift
-        most = (max(low, high) / (1 - kept) if kept < 1 else np.inf) + float(np.abs(p.i_init).max())
-        if most > STATE_MOST:
-            need, have = f"{most:.0f} at most ever", f"{STATE_MOST} ({STATE_BITS} bits, which would wrap)"
-            yield Problem(where, "synaptic current", need, have, "use fewer weight or input bits")
-        for name in ("theta", "rho", "leak", "leak_i", "v_reset"):
-            if getattr(p, name).size != 1:
-                hint = "fold batch normalization into the weights (fold='weights')"
-                yield Problem(where, name, "one for each neuron", "one for the layer", hint)
-        if float(np.max(p.theta)) > THRESHOLD_MOST * UNIT:
-            hint = "a lower threshold, or larger weights beside it"
-            yield Problem(where, "threshold", f"{int(np.max(p.theta))}", f"{THRESHOLD_MOST * UNIT}", hint)
-        mantissa = int(np.abs(p.bias).max()) >> bias_exponent(p)
-        if mantissa > BIAS_MANTISSA_MOST:
-            hint = "smaller biases, or larger weights beside them"
-            yield Problem(where, "mantissa of the bias", str(mantissa), str(BIAS_MANTISSA_MOST), hint)
-        if p.has_current and np.any(p.bias):
-            hint = "leave out the bias, or the memory of the current"
-            need, have = "into the current", "into the potential"
-            yield Problem(where, "bias of a current with memory", need, have, hint)
+    yield from of_layers(graph, network, {node.name for node in graph.neurons})
     for population in network.populations.values():
         if population.role not in (Role.INPUT, Role.NEURON, Role.READOUT):
             need = f"a {population.role} of {population.name}"
@@ -66,15 +42,59 @@ def misfits(graph: SpikeGraph, network: Network) -> Iterator[Problem]:
         if c.node is None:
             hint = "read it through a layer of weights"
             yield Problem(path(c), "events without a synapse", "a weight", "none", hint)
-        elif not 0 <= c.node.shift - STEP_SHIFT <= WEIGHT_EXPONENT_MOST:
-            need = f"2**{c.node.shift - STEP_SHIFT}"
-            have = f"2**0 to 2**{WEIGHT_EXPONENT_MOST}"
-            hint = "bring the layers that add to one neuron, or to one output, nearer to each other in size"
-            yield Problem(path(c), "exponent of the weights", need, have, hint)
-        elif (largest := largest_sum(network, c)) > SUM_MOST:
-            hint = "use fewer weight or input bits, or a layer with fewer inputs"
-            have = f"{SUM_MOST} (32 bits, which would wrap)"
-            yield Problem(path(c), "sum of a timestep", f"{largest} at most ever", have, hint)
+        elif network.populations[c.target].role is not Role.NEURON:
+            yield from of_connection(c, c.node, network)
+
+
+def of_layers(graph: SpikeGraph, network: Network, names: Collection[str]) -> Iterator[Problem]:
+    """Numbers of the neurons called *names*, and of the synapses into them, that no register holds."""
+    ranges = {n.name: (float(n.low or 0), float(n.high or 0)) for n in graph.inputs if n.kind is Kind.ANALOG}
+    bounds = current_bounds(graph, ranges)
+    for node in graph.neurons:
+        if node.name in names:
+            yield from of_neuron(node, bounds[node.name])
+    for c in network.connections:
+        if c.target in names and c.node is not None:
+            yield from of_connection(c, c.node, network)
+
+
+def of_neuron(node: Neuron, bound: tuple[Array, Array]) -> Iterator[Problem]:
+    """Numbers of *node*, whose inputs in a timestep stay within *bound*, that no register holds."""
+    p, where = node.parameters, place(node)
+    low, high = (float(np.max(side)) for side in (-bound[0], bound[1]))
+    kept = float(np.max(p.leak_i)) / 2.0**p.leak_i_shift
+    most = (max(low, high) / (1 - kept) if kept < 1 else np.inf) + float(np.abs(p.i_init).max())
+    if most > STATE_MOST:
+        need, have = f"{most:.0f} at most ever", f"{STATE_MOST} ({STATE_BITS} bits, which would wrap)"
+        yield Problem(where, "synaptic current", need, have, "use fewer weight or input bits")
+    for name in ("theta", "rho", "leak", "leak_i", "v_reset"):
+        if getattr(p, name).size != 1:
+            hint = "fold batch normalization into the weights (fold='weights')"
+            yield Problem(where, name, "one for each neuron", "one for the layer", hint)
+    if float(np.max(p.theta)) > THRESHOLD_MOST * UNIT:
+        hint = "a lower threshold, or larger weights beside it"
+        yield Problem(where, "threshold", f"{int(np.max(p.theta))}", f"{THRESHOLD_MOST * UNIT}", hint)
+    mantissa = int(np.abs(p.bias).max()) >> bias_exponent(p)
+    if mantissa > BIAS_MANTISSA_MOST:
+        hint = "smaller biases, or larger weights beside them"
+        yield Problem(where, "mantissa of the bias", str(mantissa), str(BIAS_MANTISSA_MOST), hint)
+    if p.has_current and np.any(p.bias):
+        hint = "leave out the bias, or the memory of the current"
+        need, have = "into the current", "into the potential"
+        yield Problem(where, "bias of a current with memory", need, have, hint)
+
+
+def of_connection(c: Connection, node: Link, network: Network) -> Iterator[Problem]:
+    """Numbers of the synapses *node* of *c* that no register holds."""
+    if not 0 <= node.shift - STEP_SHIFT <= WEIGHT_EXPONENT_MOST:
+        need = f"2**{node.shift - STEP_SHIFT}"
+        have = f"2**0 to 2**{WEIGHT_EXPONENT_MOST}"
+        hint = "bring the layers that add to one neuron, or to one output, nearer to each other in size"
+        yield Problem(path(c), "exponent of the weights", need, have, hint)
+    elif (largest := largest_sum(network, c)) > SUM_MOST:
+        hint = "use fewer weight or input bits, or a layer with fewer inputs"
+        have = f"{SUM_MOST} (32 bits, which would wrap)"
+        yield Problem(path(c), "sum of a timestep", f"{largest} at most ever", have, hint)
 
 
 def largest_sum(network: Network, c: Connection) -> int:

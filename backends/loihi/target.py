@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from snncc.backends.loihi.counted import counted
 from snncc.backends.loihi.emit import emit
 from snncc.backends.loihi.engine import run_lava, scratch_folder, writing
 from snncc.backends.loihi.limits import STATE_BITS, STEP_SHIFT, WEIGHT_BITS
 from snncc.backends.loihi.lower import lower
 from snncc.backends.loihi.passes import BiasByNeuron, MoveBiases, PoolByNeurons, ToRegisters
-from snncc.backends.loihi.problems import problems
+from snncc.backends.loihi.problems import carries_numbers, problems, refused_nodes
+from snncc.backends.loihi.remnant import Remnant, remnant
 from snncc.backends.sim.target import Simulator
 from snncc.backends.target import Attention, Options, Problem, Progress, Rounding
 from snncc.errors import BadInput, CannotLower
-from snncc.ir import Overflow, SpikeGraph
+from snncc.ir import Encoding, Kind, Overflow, SpikeGraph
 from snncc.passes import (
     ElideIdentities,
     ElideRectifier,
@@ -74,7 +76,13 @@ class Loihi:
                 where, _, what = error.message.partition(": ")
                 yield Problem(where, "passes", what, "a graph that they take", error.hint)
                 return
-        yield from problems(graph, options)
+        found = list(problems(graph, options))
+        if not found or options.chip is None:
+            yield from found
+            return
+        left = remnant(graph, refused_nodes(graph, options), not carries_numbers(options.chip))
+        yield from (told(one, left) for one in found)
+        yield from counted(left, options.chip, self.passes(as_assumed(graph, options)), self.stretch)
 
     def first_passes(self, options: Options) -> list[Pass]:
         """What comes before the question whether a graph fits."""
@@ -162,3 +170,22 @@ class Loihi:
             with writing(scratch):
                 self.emit(graph, scratch)
             return run_lava(graph, scratch, data, **options)
+
+
+def as_assumed(graph: SpikeGraph, options: Options) -> Options:
+    """*options* with which numbers are chosen without data: analog inputs of 0 to 1 unless they say more."""
+    ranges = {node.name: (0.0, 1.0) for node in graph.inputs if node.kind is Kind.ANALOG}
+    return replace(
+        options,
+        calibration=None,
+        input_ranges=ranges | dict(options.input_ranges),
+        attention=Attention.DYNAMIC,
+        encoding=Encoding.SPIKES if options.encoding is Encoding.STREAM else options.encoding,
+    )
+
+
+def told(problem: Problem, left: Remnant) -> Problem:
+    """*problem*, with a word on what is not counted."""
+    if problem.where.partition(" ")[0] not in left.out:
+        return problem
+    return replace(problem, hint=f"{problem.hint}; limits of the chip are counted without it")

@@ -15,6 +15,9 @@ from snncc.backends.target import Problem
 from snncc.mapping.express import path
 from snncc.mapping.network import Network
 
+LOOP = "delays of the loop in chip steps"
+"""What is too short where a `NoTiming` is about a loop."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -153,4 +156,4 @@ def too_short(way: tuple[str, ...], delay: int, frame: int, lengths: Mapping[str
     need, where = sum(lengths[name] for name in way), " -> ".join((*way, way[0]))
     hint = f"give the loop {-(-need // frame)} timesteps of delay, or stretch a timestep over "
     hint += f"{-(-need // max(1, delay))} chip steps (stretch=, --stretch)"
-    return Problem(where, "delays of the loop in chip steps", str(need), str(delay * frame), hint)
+    return Problem(where, LOOP, str(need), str(delay * frame), hint)

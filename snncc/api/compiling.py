@@ -23,12 +23,12 @@ from snncc.backends.target import (
     Problem,
     Rounding,
     Target,
+    limits_of,
 )
 from snncc.chips import Chip
 from snncc.errors import BadInput, CannotLower, UnknownName
 from snncc.ir import Array, BiasTicks, Encoding, Kind, Overflow, SpikeGraph
 from snncc.mapping import DoesNotFitChip
-from snncc.mapping.demand import HINTS
 from snncc.passes import Into, Pass, Stage, run_passes
 from snncc.passes.expand import default_encoding
 
@@ -158,21 +158,10 @@ def finish(target: Target, graph: SpikeGraph, chip: Chip | None) -> None:
         try:
             placed(graph, chip, None, None, None, 0)
         except DoesNotFitChip as error:
-            raise DoesNotFit(target.name, (*refusal.problems, *limits_of(error))) from None
+            raise DoesNotFit(target.name, (*refusal.problems, *limits_of(error.usages))) from None
         except CannotLower:
             pass  # as the refusal says
         raise
-
-
-def limits_of(error: DoesNotFitChip) -> list[Problem]:
-    """The limits of a chip that are broken, as misfits."""
-    return [
-        Problem(
-            *(one.where, one.resource.replace("_", " "), str(one.need), str(one.have)),
-            HINTS.get(one.resource, ""),
-        )
-        for one in error.usages
-    ]
 
 
 def losses(stages: tuple[Stage, ...], data: Array | None) -> tuple[str, ...]:
@@ -230,7 +219,7 @@ def check(
     except DoesNotFit as error:
         return [one if ranges is None else one.assuming(*ranges) for one in error.problems]
     except DoesNotFitChip as error:
-        return limits_of(error)
+        return limits_of(error.usages)
     except CannotLower as error:
         place, _, what = error.message.partition(": ")
         return [Problem(place, what, "a core", where.name, error.hint)]

@@ -88,17 +88,18 @@ class Cutter:
         return [Usage(where, "cores", self.needed(population), self.cores)]
 
     def alone(self, population: str) -> Sequence[Usage]:
-        """What one neuron of *population* needs too much of, on the core that comes closest."""
+        """What the largest neuron of *population* needs too much of, on the core that comes closest."""
         size = self.network.populations[population].size
         if not size:
             return []
+        found: Sequence[Usage] = []
         for probe in np.unique(np.linspace(0, size - 1, PROBES).astype(np.int64)):
             piece = self.demands.piece(population, np.array([probe]))
             if not self.fits(piece):
                 where = f"{layer(self.network.populations[population])}, one neuron"
                 every = ([u for u in piece.demand.usages(where, core) if u.is_over] for core in self.classes)
-                return min(every, key=lambda usages: sum(u.need / max(1, u.have or 0) for u in usages))
-        return []
+                found = max(found, min(every, key=surplus), key=surplus)
+        return found
 
     def needed(self, population: str) -> int:
         """How many cores *population* takes, by a search in growing steps; its size if that is not enough."""
@@ -114,3 +115,8 @@ class Cutter:
         while count < size:
             yield count
             count += max(1, count // 8)
+
+
+def surplus(usages: Sequence[Usage]) -> float:
+    """How far *usages*, each over its limit, are over them."""
+    return sum(usage.need / max(1, usage.have or 0) for usage in usages)

@@ -7,20 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from snncc.chips import Chip
 from snncc.mapping.cut import Cutter
-from snncc.mapping.demand import Demands, DoesNotFitChip, Usage
-from snncc.mapping.split import placed_populations, totals
+from snncc.mapping.demand import Demand, Demands, DoesNotFitChip, Usage
+from snncc.mapping.express import inexpressible, layer
+from snncc.mapping.network import Network
+from snncc.mapping.split import placed_populations, split, totals, whole
+
+
+def broken_limits(network: Network, chip: Chip) -> tuple[Usage, ...]:
+    """Every limit of *chip* that *network* breaks, times and delays apart."""
+    demands, cores = Demands(network, chip), range(chip.fabric.cores)
+    found = [*inexpressible(network, chip), *excess(demands, cores)]
+    if not found:
+        try:
+            split(demands, cores)
+        except DoesNotFitChip as error:
+            return error.usages
+    return tuple(found)
 
 
 def excess(demands: Demands, cores: Sequence[int]) -> Iterator[Usage]:
-    """Of each layer what one neuron needs too much of, or too many cores; of all layers each memory.
+    """Of each layer what one neuron needs too much of, or too many cores; of all layers cores and memories.
 
-    Out-axons and fan-out depend on where all layers are: they are not looked at.
+    Out-axons and fan-out depend on where all layers are; they are not looked at.
     """
     cutter = Cutter(demands, len(cores))
     placed = placed_populations(demands.network, demands.chip)
     for name in placed:
         yield from too_much(cutter, name)
+    yield from too_few("the network", whole(demands, placed), demands.chip, len(cores))
     yield from totals(demands, placed, cores)
 
 
@@ -29,6 +45,10 @@ def too_much(cutter: Cutter, population: str) -> Sequence[Usage]:
     alone = cutter.alone(population)
     if alone:
         return alone
+    where, demands = layer(cutter.network.populations[population]), cutter.demands
+    few = too_few(where, whole(demands, [population]), demands.chip, cutter.cores)
+    if few:
+        return few
     try:
         cutter.pieces(population)
     except DoesNotFitChip as error:
@@ -36,6 +56,17 @@ def too_much(cutter: Cutter, population: str) -> Sequence[Usage]:
     return ()
 
 
-def with_excess(error: DoesNotFitChip, demands: Demands, cores: Sequence[int]) -> DoesNotFitChip:
-    """*error*, and all else that does not fit."""
-    return DoesNotFitChip(demands.chip.name, dict.fromkeys([*error.usages, *excess(demands, cores)]))
+def too_few(where: str, demand: Demand, chip: Chip, cores: int) -> Sequence[Usage]:
+    """That a *demand*, cut or not, takes more than so many cores."""
+    least = 0
+    for resource, need in demand.needs():
+        limits = [getattr(core, resource) for core in chip.cores]
+        if None not in limits and need:
+            least = max(least, -(-need // max(1, *limits)))
+    return [Usage(where, "cores", least, cores)] if least > cores else []
+
+
+def all_of(error: DoesNotFitChip, demands: Demands, cores: Sequence[int]) -> DoesNotFitChip:
+    """All that is too large, in place of the first of it: *error*, if that is not about sizes."""
+    found = list(excess(demands, cores))
+    return DoesNotFitChip(demands.chip.name, found) if found else error

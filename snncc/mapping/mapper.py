@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from snncc.chips import Chip
 from snncc.errors import BadInput, UnknownName
 from snncc.mapping.demand import Demands, DoesNotFitChip
-from snncc.mapping.excess import with_excess
+from snncc.mapping.excess import all_of, excess
 from snncc.mapping.express import inexpressible, late, overdue, scheduled
 from snncc.mapping.improvement import improve
 from snncc.mapping.load import Held, Load
@@ -49,7 +49,7 @@ def map_network(
     broken += late(network, chip) if is_piped else overdue(network, chip, schedule)
     demands = Demands(network, chip)
     if broken:
-        raise with_excess(DoesNotFitChip(chip.name, broken), demands, range(chip.fabric.cores))
+        raise DoesNotFitChip(chip.name, [*broken, *excess(demands, range(chip.fabric.cores))])
     trace = trace_of(network, traffic)
     is_guided = traffic is not None and cores is not None and placing == "greedy"
     spikes = spikes_of(network, None if is_guided else traffic)
@@ -58,7 +58,7 @@ def map_network(
         try:
             held = split(demands, allowed)
         except DoesNotFitChip as error:
-            raise with_excess(error, demands, allowed) from None
+            raise all_of(error, demands, allowed) from None
     else:
         allowed = region(chip, cores)
         held = spread(demands, spikes, allowed)

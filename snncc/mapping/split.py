@@ -55,14 +55,19 @@ def placed_populations(network: Network, chip: Chip) -> list[str]:
     return [p.name for p in network.populations.values() if p.role not in outside]
 
 
-def totals(demands: Demands, placed: Sequence[str], cores: Sequence[int]) -> list[Usage]:
-    """What the network, uncut, needs of each memory beyond that of all *cores* together."""
-    whole = NOTHING
+def whole(demands: Demands, placed: Sequence[str]) -> Demand:
+    """What populations need, uncut, on one core; axons are left out."""
+    found = NOTHING
     for name in placed:
         shape = demands.network.populations[name].shape
-        whole = whole.plus(replace(demands.boxed(name, tuple((0, size) for size in shape)).demand, axons={}))
+        found = found.plus(replace(demands.boxed(name, tuple((0, size) for size in shape)).demand, axons={}))
+    return found
+
+
+def totals(demands: Demands, placed: Sequence[str], cores: Sequence[int]) -> list[Usage]:
+    """What the network, uncut, needs of each memory beyond that of all *cores* together."""
     found = []
-    for resource, need in whole.needs():
+    for resource, need in whole(demands, placed).needs():
         limits = [getattr(demands.chip.cores[core], resource) for core in cores]
         if None not in limits:
             found.append(Usage("the network", resource, need, sum(limits)))

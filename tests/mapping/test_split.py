@@ -186,6 +186,7 @@ def test_everything_too_large_is_listed_at_once() -> None:
         ("p1, one neuron", "in_axons", 70, 64),
         ("p2", "cores", 3, 2),
         ("p3, one neuron", "in_axons", 80, 64),
+        ("the network", "cores", 9, 2),
         ("the network", "neurons", 245, 60),
     ]
 
@@ -195,7 +196,7 @@ def test_too_few_cores() -> None:
         map_network(chain((40, 35)), grid_chip(2, 1, [CoreLimits(neurons=30)] * 2))
     assert str(caught.value) == (
         "the network does not fit tiny: 2 limits exceeded\n"
-        "  p1: cores: needs 3, has 2, 1 too many\n"
+        "  the network: cores: needs 3, has 2, 1 too many\n"
         "  the network: neurons: needs 75, has 60, 15 too many\n"
         "  hint: shrink the layers, or take a chip with more cores"
     )
