@@ -15,6 +15,7 @@ from snncc.backends.loihi.lower import lower
 from snncc.backends.loihi.passes import BiasByNeuron, MoveBiases, PoolByNeurons, ToRegisters
 from snncc.backends.loihi.problems import carries_numbers, problems, refused_nodes
 from snncc.backends.loihi.remnant import Remnant, remnant
+from snncc.backends.rectifiers import without_rectifiers
 from snncc.backends.sim.target import Simulator
 from snncc.backends.target import Attention, Options, Problem, Progress, Rounding
 from snncc.errors import BadInput, CannotLower
@@ -69,14 +70,17 @@ class Loihi:
 
     def problems(self, graph: SpikeGraph, options: Options) -> Iterator[Problem]:
         """Every misfit that is seen before numbers are chosen, in the graph as the exact passes leave it."""
+        found: list[Problem] = []
         if not graph.is_integer:
+            graph, rectifiers = without_rectifiers(graph)
+            found += rectifiers
             try:
                 graph = run_passes(graph, self.first_passes(options))[-1].graph
             except CannotLower as error:
                 where, _, what = error.message.partition(": ")
-                yield Problem(where, "passes", what, "a graph that they take", error.hint)
+                yield from (*found, Problem(where, "passes", what, "a graph that they take", error.hint))
                 return
-        found = list(problems(graph, options))
+        found += problems(graph, options)
         if not found or options.chip is None:
             yield from found
             return

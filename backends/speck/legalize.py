@@ -9,6 +9,7 @@ import numpy as np
 
 from snncc.backends.speck.layers import Layer, layers_of
 from snncc.backends.speck.scale import Reals, discretized, lowest
+from snncc.backends.target import Problem
 from snncc.errors import CannotLower
 from snncc.ir import Node, Numbers, Overflow, SpikeGraph
 from snncc.ir.arrays import sealed, simplest
@@ -81,16 +82,23 @@ def reals_of(graph: SpikeGraph, layer: Layer) -> Reals:
     )
 
 
+def scale_obstacle(graph: SpikeGraph, layer: Layer) -> Problem | None:
+    """That nothing would be left of some numbers of a *layer* of the float *graph*."""
+    x = reals_of(graph, layer)
+    numbers = discretized(x if x.low is not None else replace(x, low=lowest(x)))
+    if numbers.theta >= 1 and np.any(numbers.weight):
+        return None
+    left, size = ("threshold", x.theta) if numbers.theta < 1 else ("weights", float(np.abs(x.weight).max()))
+    hint = "weights, bias, threshold, lower clamp and initial potential must be of similar size"
+    need = f"more than {0.5 / size:.6g} for 1" if size else "one that is not 0"
+    return Problem(layer.origin, f"steps of its {left}", need, f"{numbers.scale:.6g}, its one scale", hint)
+
+
 def integer_nodes(graph: SpikeGraph, layer: Layer) -> dict[str, Node]:
     """The synapse and the neuron of a layer in integers."""
+    if obstacle := scale_obstacle(graph, layer):
+        raise CannotLower(str(replace(obstacle, hint="")), hint=obstacle.hint)
     numbers = discretized(reals_of(graph, layer))
-    if numbers.theta < 1 or not np.any(numbers.weight):
-        left = "threshold" if numbers.theta < 1 else "weights"
-        raise CannotLower(
-            f"{layer.origin}: nothing is left of its {left} on the one scale of the layer, "
-            f"{numbers.scale:.6g} steps for 1",
-            hint="weights, bias, threshold, lower clamp and initial potential must be of similar size",
-        )
     synapse, p = layer.synapse, layer.neuron.parameters
     bias = None
     if synapse.bias is not None and numbers.bias is not None:

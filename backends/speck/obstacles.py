@@ -5,7 +5,7 @@ The graph is the float graph behind the exact passes (batch normalization folded
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -15,10 +15,13 @@ from snncc.backends.speck.layers import (
     destinations,
     entry_shape,
     kernel_shape,
+    layer_of,
     map_shape,
 )
+from snncc.backends.speck.legalize import scale_obstacle
 from snncc.backends.speck.neurons import neuron_obstacles
 from snncc.backends.target import Problem
+from snncc.errors import CannotLower
 from snncc.ir import (
     Add,
     Concat,
@@ -67,6 +70,20 @@ def obstacles(graph: SpikeGraph) -> Iterator[Problem]:
             hint = "a loop or a delay needs timesteps, which the chip has not: unroll it, or leave it out"
             yield Problem(place(node), "reads an earlier timestep", "a delay", "none", hint)
         yield from node_obstacles(graph, node)
+
+
+def scale_obstacles(graph: SpikeGraph, standing: Sequence[Problem]) -> Iterator[Problem]:
+    """Layers without obstacles (*standing* has them all) of which nothing would be left in integers."""
+    refused = {problem.where.partition(" ")[0] for problem in standing}
+    for node in graph.neurons:
+        if refused & {node.name, *(wire.source for wire in node.inputs)}:
+            continue
+        try:
+            layer = layer_of(graph, node)
+        except CannotLower:  # what sends to it is an obstacle of its own
+            continue
+        if obstacle := scale_obstacle(graph, layer):
+            yield obstacle
 
 
 def node_obstacles(graph: SpikeGraph, node: Node) -> Iterator[Problem]:

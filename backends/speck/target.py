@@ -8,11 +8,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from snncc.backends.rectifiers import without_rectifiers
 from snncc.backends.sim.target import Simulator
 from snncc.backends.speck.legalize import BoundPotentials, Discretize
 from snncc.backends.speck.mapped import mapped, memory_problems, synapse_words
 from snncc.backends.speck.neurons import COUNTS
-from snncc.backends.speck.obstacles import POTENTIALS, obstacles
+from snncc.backends.speck.obstacles import POTENTIALS, obstacles, scale_obstacles
 from snncc.backends.speck.readout import SpikingReadout, readout_obstacles
 from snncc.backends.speck.split import SplitCores
 from snncc.backends.speck.stream import UnrollTicks, has_streams, stream_obstacles
@@ -84,6 +85,8 @@ class Speck:
             yield Problem(graph.name, "numbers", "integers of another target", "a float graph", hint)
             return
         try:
+            graph, rectifiers = without_rectifiers(graph)
+            yield from rectifiers
             graph = run_passes(graph, (*EXACT, *rounding(options)))[-1].graph
         except SnnccError as problem:
             yield Problem(graph.name, "passes", str(problem), "a graph that they take", problem.hint)
@@ -102,6 +105,7 @@ class Speck:
             graph = SplitCores()(graph)
             standing = list(obstacles(graph))
         yield from standing
+        yield from scale_obstacles(graph, standing)
         yield from memory_problems(*synapse_words(graph))
 
     def asked(self, options: Options) -> tuple[Pass, ...]:

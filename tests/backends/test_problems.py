@@ -9,7 +9,22 @@ import pytest
 
 import snncc
 from snncc.backends.target import Problem
-from snncc.ir import Dense, Emit, Input, Neuron, NeuronParameters, Output, Over, Presence, SpikeGraph, wires
+from snncc.ir import (
+    Dense,
+    Emit,
+    Input,
+    Kind,
+    Neuron,
+    NeuronParameters,
+    Node,
+    Output,
+    Over,
+    Presence,
+    Rectifier,
+    Reset,
+    SpikeGraph,
+    wires,
+)
 
 COUNTS = NeuronParameters(theta=np.array(0.5), max_count=4, scale=np.array(0.25), stateless=True)
 
@@ -56,3 +71,20 @@ def test_same_words(
     found = [said(parameters, target, encoding, what) for target in targets]
     assert {(p.need, p.have) for p in found} == {(need, have)}
     assert len({p.where for p in found}) == 1
+
+
+@pytest.mark.parametrize("target", ["loihi", "speck"])
+def test_rectifiers_that_change_spikes_are_all_listed_beside_the_rest(target: str) -> None:
+    """The pass stops at the first. At theta = 0.5 a rectifier changes nothing."""
+    hard = NeuronParameters(rectifier=Rectifier.MPR, theta=np.array(0.8), reset=Reset.VALUE)
+    layers = {"a": hard, "b": replace(hard, theta=np.array(0.5)), "c": hard, "d": replace(hard, refractory=2)}
+    nodes: list[Node] = [Input(name="x", shape=(4,), kind=Kind.SPIKE)]
+    for name, parameters in layers.items():
+        nodes.append(Dense(name=f"w{name}", inputs=wires(nodes[-1].name), weight=np.eye(4)))
+        nodes.append(Neuron(name=name, inputs=wires(nodes[-1].name), parameters=parameters))
+    graph = SpikeGraph((*nodes, Output(name="y", inputs=wires("d"))), timesteps=3)
+    found = [(one.where, one.what) for one in snncc.check(graph, target)]
+    assert found == [
+        *((f"{name} (Neuron)", "rectifier") for name in "acd"),
+        ("d (Neuron)", "refractory time"),
+    ]

@@ -9,7 +9,8 @@ import pytest
 
 import snncc
 from snncc.backends.speck.legalize import BoundPotentials, Discretize
-from snncc.backends.speck.target import EXACT
+from snncc.backends.speck.target import EXACT, Speck
+from snncc.backends.target import DoesNotFit, Options
 from snncc.errors import CannotLower
 from snncc.ir import (
     Affine,
@@ -191,10 +192,35 @@ def test_batch_normalization_keeps_its_epsilon() -> None:
     ],
 )
 def test_layers_of_which_nothing_is_left_are_refused(graph: SpikeGraph, left: str) -> None:
-    with pytest.raises(CannotLower, match=f"nothing is left of its {left}") as caught:
+    (problem,) = snncc.check(graph, "speck")
+    assert (problem.where, problem.what) == ("c (Conv)", f"steps of its {left}")
+    assert problem.hint
+    with pytest.raises(DoesNotFit, match=f"c \\(Conv\\): steps of its {left}: needs more than .* for 1, has"):
         snncc.compile(graph, target="speck")
-    assert "c (Conv)" in str(caught.value)
-    assert "hint: " in str(caught.value)
+    with pytest.raises(
+        CannotLower, match=f"c \\(Conv\\): steps of its {left}: needs more than .* for 1, has"
+    ):
+        run_passes(graph, Speck().passes(Options()))
+
+
+def test_all_such_layers_are_listed_beside_the_rest() -> None:
+    """The scale that is asked for is the least: with a little more, something is left."""
+    tiny = {"theta": HUGE, "rho": HUGE}
+    graph = network(
+        *(conv("a", "x", 4, 2), neuron("n", "a", **tiny)),
+        *(conv("b", "n", 4, 4), neuron("leaky", "b", leak=np.array(0.5))),
+        *(conv("c", "leaky", 4, 4), neuron("m", "c", **tiny)),
+    )
+    found = [(one.where, one.what) for one in snncc.check(graph, "speck")]
+    assert found == [
+        ("leaky (Neuron)", "leak"),
+        ("a (Conv)", "steps of its weights"),
+        ("c (Conv)", "steps of its weights"),
+    ]
+    (_, first, _) = snncc.check(graph, "speck")
+    need, have = float(first.need.split()[2]), float(first.have.split(",")[0])
+    assert have < need
+    assert np.abs(graph["a"].weight).max() * need == pytest.approx(0.5, rel=1e-5)  # type: ignore[union-attr]
 
 
 def test_discretizing_twice_is_refused() -> None:
