@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from snncc import __version__
 from snncc.cli_compile import check_arguments, check_command, compile_arguments, compile_command
@@ -32,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     command: Command = options.command
     try:
-        return command(options)
+        with asked_to_end():
+            return command(options)
     except SnnccError as error:
         if options.json:
             print(json.dumps({"error": error.message, "hint": error.hint, "kind": type(error).__name__}))
@@ -44,6 +48,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+
+
+@contextmanager
+def asked_to_end() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: what it started ends with it, and what is half done goes."""
+
+    def end(number: int, _: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def parser() -> argparse.ArgumentParser:

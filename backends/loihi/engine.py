@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
-from snncc.backends.loihi.child import execute
+from snncc.backends.child import AGAIN, execute, read_result, scratch_folder, writing
 from snncc.backends.loihi.emit import SCRIPT
 from snncc.backends.target import Progress
 from snncc.errors import EngineFailed
@@ -27,8 +24,7 @@ HINT = (
     f"and name it: --lava-python lava/bin/python, or {VARIABLE}"
 )
 UV_HINT = f"let UV_PYTHON name a Python 3.10 for uv; or {HINT}"
-SPACE = "let TMPDIR name a folder with space"
-AGAIN = "compile again"
+PROGRAM, PREFIX = "the Lava program", "snncc-lava-"
 PROBE_SECONDS = 60.0
 NEEDED = "3.10"
 
@@ -141,7 +137,7 @@ def run_lava(
     is_swapped = graph.layout is Layout.BT
     timed = {node.name for node in graph.inputs if node.presence is Presence.SEQUENCE}
     x = {name: value.swapaxes(0, 1) if is_swapped and name in timed else value for name, value in x.items()}
-    with scratch_folder() as scratch:
+    with scratch_folder(PREFIX) as scratch:
         data, result = scratch / "x.npz", scratch / "result.npz"
         with writing(data):
             np.savez(data, **x)  # type: ignore[arg-type]
@@ -150,42 +146,9 @@ def run_lava(
         arguments += ["--record", *record] if record else []
         # What a killed program leaves behind goes with our own folder.
         environment = {"UV_PYTHON_DOWNLOADS": "never", **os.environ, "TMPDIR": str(scratch)}
-        execute(arguments, environment, progress, hint=UV_HINT if start[-1] == "--script" else "")
-        found = read_result(result)
+        execute(arguments, environment, progress, PROGRAM, hint=UV_HINT if start[-1] == "--script" else "")
+        found = read_result(result, PROGRAM)
     return as_run(graph, found, timesteps, record)
-
-
-@contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """A temporary folder. Raises `EngineFailed`."""
-    try:
-        folder = tempfile.mkdtemp(prefix="snncc-lava-")
-    except OSError as problem:
-        raise EngineFailed(f"no temporary folder: {problem.strerror or problem}", hint=SPACE) from None
-    try:
-        yield Path(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Raises `EngineFailed` where *path* cannot be written."""
-    try:
-        yield
-    except OSError as problem:
-        raise EngineFailed(f"{path}: cannot be written: {problem.strerror or problem}", hint=SPACE) from None
-
-
-def read_result(path: Path) -> dict[str, Array]:
-    """The arrays that the program wrote. Raises `EngineFailed`."""
-    try:
-        with np.load(path) as archive:
-            return {key: archive[key] for key in archive.files}
-    except FileNotFoundError:
-        raise EngineFailed("the Lava program ended without a result", hint=AGAIN) from None
-    except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as problem:
-        raise EngineFailed(f"what the Lava program wrote cannot be read: {problem}", hint=AGAIN) from None
 
 
 def as_run(graph: SpikeGraph, found: Mapping[str, Array], timesteps: int, record: Collection[str]) -> Run:

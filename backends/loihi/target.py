@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from snncc.backends.child import scratch_folder, writing
 from snncc.backends.loihi.counted import counted
 from snncc.backends.loihi.emit import emit
-from snncc.backends.loihi.engine import run_lava, scratch_folder, writing
+from snncc.backends.loihi.engine import PREFIX, run_lava
 from snncc.backends.loihi.limits import STATE_BITS, STEP_SHIFT, WEIGHT_BITS
 from snncc.backends.loihi.lower import lower
 from snncc.backends.loihi.passes import BiasByNeuron, MoveBiases, PoolByNeurons, ToRegisters
@@ -170,7 +171,7 @@ class Loihi:
         }
         if folder is not None:
             return run_lava(graph, folder, data, **options)
-        with scratch_folder() as scratch:
+        with scratch_folder(PREFIX) as scratch:
             with writing(scratch):
                 self.emit(graph, scratch)
             return run_lava(graph, scratch, data, **options)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
+import os
 import sys
-import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from snncc.backends.child import execute, read_result, scratch_folder, writing
 from snncc.backends.speck.emit import NETWORK
 from snncc.backends.speck.mapped import Mapped
 from snncc.errors import BadInput, EngineFailed
@@ -21,8 +21,8 @@ from snncc.reference.execute import reduce_over
 from snncc.reference.inputs import Data, enter
 
 INSTALL = "pip install sinabs (3.1.3), or name an interpreter that has it (python=, --engine-python)"
-PATIENCE = 3600
-"""Seconds after which a run counts as hung."""
+MISSING = ("cannot be run", "ModuleNotFoundError", "ImportError")
+PREFIX = "snncc-speck-"
 
 
 def interpreter(python: str | None) -> str:
@@ -56,31 +56,24 @@ def run_sinabs(
     for name in record:
         if name not in m.by_name:
             raise BadInput(f"sinabs knows the potentials of {', '.join(m.by_name)}, not of {name!r}")
-    with tempfile.TemporaryDirectory(prefix="snncc-speck-") as scratch:
-        arrays = executed(folder, Path(scratch), data, bool(record), interpreter(python))
+    with scratch_folder(PREFIX) as scratch:
+        arrays = executed(folder, scratch, data, bool(record), interpreter(python))
     return collected(m, data, arrays, timesteps, record)
 
 
 def executed(folder: Path, scratch: Path, data: Array, is_recorded: bool, python: str) -> dict[str, Array]:
     """The arrays that the process wrote."""
     entry, result = scratch / "in.npz", scratch / "out.npz"
-    np.savez(entry, x=data, record=is_recorded)
+    with writing(entry):
+        np.savez(entry, x=data, record=is_recorded)
     command = [python, str((folder / NETWORK).resolve()), str(entry), str(result)]
+    # What a killed process leaves behind goes with our own folder.
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    except OSError as problem:
-        raise EngineFailed(f"{python}: cannot be run: {problem.strerror or problem}", hint=INSTALL) from None
-    except subprocess.TimeoutExpired:
-        raise EngineFailed(f"{python}: did not end within {PATIENCE} s") from None
-    if done.returncode or not result.exists():
-        lines = done.stderr.strip().splitlines() or ["it said nothing"]
-        hint = INSTALL if "ModuleNotFoundError" in lines[-1] or "ImportError" in lines[-1] else ""
-        raise EngineFailed(f"sinabs failed (exit code {done.returncode}): {lines[-1]}", hint=hint)
-    try:
-        with np.load(result) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError) as problem:
-        raise EngineFailed(f"what sinabs wrote cannot be read: {problem}") from None
+        execute(command, {**os.environ, "TMPDIR": str(scratch)}, None, "sinabs")
+    except EngineFailed as error:
+        is_missing = any(word in error.message for word in MISSING)
+        raise EngineFailed(error.message, hint=INSTALL if is_missing else error.hint) from None
+    return read_result(result, "sinabs")
 
 
 def collected(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from snncc.backends.child import scratch_folder, writing
 from snncc.backends.rectifiers import without_rectifiers
 from snncc.backends.sim.target import Simulator
 from snncc.backends.speck.legalize import BoundPotentials, Discretize
@@ -206,17 +206,16 @@ class Speck:
         progress: Progress | None = None,
     ) -> Run:
         """The emitted module on sinabs. Raises `EngineFailed`, `UnknownName`, `BadInput`."""
-        from snncc.backends.speck.engine import run_sinabs
+        from snncc.backends.speck.engine import PREFIX, run_sinabs
 
         if engine not in self.engines:
             raise UnknownName("engine", engine, self.engines)
         if folder is not None:
             return run_sinabs(mapped(graph), folder, x, timesteps=timesteps, record=record, python=python)
-        with tempfile.TemporaryDirectory(prefix="snncc-speck-") as scratch:
-            self.emit(graph, Path(scratch))
-            return run_sinabs(
-                mapped(graph), Path(scratch), x, timesteps=timesteps, record=record, python=python
-            )
+        with scratch_folder(PREFIX) as scratch:
+            with writing(scratch):
+                self.emit(graph, scratch)
+            return run_sinabs(mapped(graph), scratch, x, timesteps=timesteps, record=record, python=python)
 
 
 def rounding(options: Options) -> tuple[Pass, ...]:

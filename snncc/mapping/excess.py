@@ -47,13 +47,23 @@ def too_much(cutter: Cutter, population: str) -> Sequence[Usage]:
         return alone
     where, demands = layer(cutter.network.populations[population]), cutter.demands
     few = too_few(where, whole(demands, [population]), demands.chip, cutter.cores)
-    if few:
+    if few or has_place(cutter, population):
         return few
     try:
         cutter.pieces(population)
     except DoesNotFitChip as error:
         return error.usages
     return ()
+
+
+def has_place(cutter: Cutter, population: str) -> bool:
+    """Whether some number of boxes of *population* is seen to fit; few numbers are tried."""
+    count, found = min(cutter.cores, cutter.network.populations[population].size), False
+    while count and not found:
+        found = bool(cutter.gridded(population, count))
+        count -= max(1, count // 8)
+    cutter.demands.known.clear()  # of a large network these are many masks of many sources
+    return found
 
 
 def too_few(where: str, demand: Demand, chip: Chip, cores: int) -> Sequence[Usage]:

@@ -59,8 +59,8 @@ def whole(demands: Demands, placed: Sequence[str]) -> Demand:
     """What populations need, uncut, on one core; axons are left out."""
     found = NOTHING
     for name in placed:
-        shape = demands.network.populations[name].shape
-        found = found.plus(replace(demands.boxed(name, tuple((0, size) for size in shape)).demand, axons={}))
+        every = np.arange(demands.network.populations[name].size)
+        found = found.plus(replace(demands.piece(name, every).demand, axons={}))
     return found
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snncc.backends.loihi import child, engine
+from snncc.backends import child
+from snncc.backends.loihi import engine
 from snncc.cli import main
 from tests.backends.loihi.chains import compiled
 from tests.backends.loihi.engine_stand_ins import (
@@ -206,8 +207,9 @@ def test_slow_program_that_goes_on_is_not_ended(
     capsys.readouterr()
 
 
-def test_ctrl_c(folder: Path) -> None:
-    """The program is asked to end, cleans up, and nothing is left."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_ctrl_c(folder: Path, number: signal.Signals) -> None:
+    """The program is asked to end, cleans up, and nothing is left; so it is when we are asked to end."""
     pids = folder / "pids"
     body = "def stop(*_):\n    print('cleaned', file=open({file!r}, 'a'), flush=True)\n    sys.exit(1)\n"
     body += "signal.signal(signal.SIGTERM, stop)\n"
@@ -227,7 +229,7 @@ def test_ctrl_c(folder: Path) -> None:
     while not (pids.exists() and pids.read_text().endswith("\n")):
         assert time.monotonic() < until
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (1, "", "interrupted\n")
     pid, said = pids.read_text().splitlines()

@@ -221,10 +221,35 @@ def test_an_interpreter_without_sinabs(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a shell")
-@pytest.mark.parametrize("text", ["exit 0", "kill -9 $$"])
-def test_a_run_that_leaves_nothing(text: str, tmp_path: Path) -> None:
-    with pytest.raises(EngineFailed, match="it said nothing"):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("exit 0", "sinabs ended without a result"),
+        ("exit 3", "sinabs failed \\(exit code 3\\): it said nothing"),
+        ("kill -9 $$", "sinabs was killed \\(SIGKILL\\): was there enough memory"),
+        ('echo junk > "$3"', "what sinabs wrote cannot be read"),
+    ],
+)
+def test_a_run_that_leaves_nothing(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    with pytest.raises(EngineFailed, match=said):
         engine(python=fake_python(tmp_path, text))
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+def test_a_run_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snncc.backends.child.PATIENCE", 0.5)
+    with pytest.raises(EngineFailed, match="sinabs hangs"):
+        engine(python=fake_python(tmp_path, "sleep 60"))
+
+
+def test_no_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(EngineFailed, match="no temporary folder"):
+        engine()
 
 
 def test_sinabs_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO
+from zipfile import BadZipFile
+
+import numpy as np
 
 from snncc.backends.target import Progress
 from snncc.errors import EngineFailed
+from snncc.ir import Array
 
+SPACE = "let TMPDIR name a folder with space"
+AGAIN = "compile again"
 PATIENCE = 3600.0
 """Seconds without a finished sample after which a run counts as hung."""
 GRACE = 15.0
@@ -55,9 +64,13 @@ class Output:
 
 
 def execute(
-    command: Sequence[str], environment: Mapping[str, str], progress: Progress | None, hint: str = ""
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    progress: Progress | None,
+    what: str,
+    hint: str = "",
 ) -> None:
-    """Run *command* to its end; no process is left behind. Raises `EngineFailed`, with *hint*."""
+    """Run *command* to its end; no process is left. Raises `EngineFailed` about *what*, with *hint*."""
     try:
         child = subprocess.Popen(
             command,
@@ -76,18 +89,18 @@ def execute(
     reader = threading.Thread(target=output.read, args=(child.stdout,), daemon=True)
     reader.start()
     try:
-        code = watched(child, output, progress)
+        code = watched(child, output, progress, what)
     finally:
         end(child)
         reader.join(ORPHANS)
     if code < 0:
         memory = ": was there enough memory?" if -code == signal.SIGKILL else ""
-        raise EngineFailed(f"the Lava program was killed ({signal.Signals(-code).name}){memory}")
+        raise EngineFailed(f"{what} was killed ({signal.Signals(-code).name}){memory}")
     if code:
-        raise EngineFailed(f"the Lava program failed (exit code {code}): {output.last()}", hint=hint)
+        raise EngineFailed(f"{what} failed (exit code {code}): {output.last()}", hint=hint)
 
 
-def watched(child: subprocess.Popen[str], output: Output, progress: Progress | None) -> int:
+def watched(child: subprocess.Popen[str], output: Output, progress: Progress | None, what: str) -> int:
     """The exit code of *child*. Raises `EngineFailed` when it hangs."""
     shown = None
     while True:
@@ -97,7 +110,7 @@ def watched(child: subprocess.Popen[str], output: Output, progress: Progress | N
             shown = output.samples
             progress(*shown)
         if time.monotonic() - output.heard > PATIENCE:
-            problem = f"the Lava program hangs: no sample was done for {PATIENCE:g} s, so it was ended"
+            problem = f"{what} hangs: no sample was done for {PATIENCE:g} s, so it was ended"
             raise EngineFailed(problem, hint="run fewer timesteps, or run the folder by itself")
 
 
@@ -118,3 +131,36 @@ def end(child: subprocess.Popen[str]) -> None:
                 os.killpg(child.pid, 0)
                 time.sleep(POLL / 2)
             os.killpg(child.pid, signal.SIGKILL)
+
+
+@contextmanager
+def scratch_folder(prefix: str) -> Iterator[Path]:
+    """A temporary folder. Raises `EngineFailed`."""
+    try:
+        folder = tempfile.mkdtemp(prefix=prefix)
+    except OSError as problem:
+        raise EngineFailed(f"no temporary folder: {problem.strerror or problem}", hint=SPACE) from None
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises `EngineFailed` where *path* cannot be written."""
+    try:
+        yield
+    except OSError as problem:
+        raise EngineFailed(f"{path}: cannot be written: {problem.strerror or problem}", hint=SPACE) from None
+
+
+def read_result(path: Path, what: str) -> dict[str, Array]:
+    """The arrays that *what* wrote. Raises `EngineFailed`."""
+    try:
+        with np.load(path) as archive:
+            return {key: archive[key] for key in archive.files}
+    except FileNotFoundError:
+        raise EngineFailed(f"{what} ended without a result", hint=AGAIN) from None
+    except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as problem:
+        raise EngineFailed(f"what {what} wrote cannot be read: {problem}", hint=AGAIN) from None
