@@ -56,7 +56,7 @@ def counted(left: Remnant, chip: Chip, passes: Sequence[Pass], stretch: int) -> 
         timing_of(network, stretch)
     except NoTiming as error:
         yield from (one for one in error.problems if one.what == LOOP)
-    if not any(entry.kind is Kind.ANALOG for entry in left.graph.inputs):
+    if left.kept and not any(entry.kind is Kind.ANALOG for entry in left.graph.inputs):
         yield from registers(left, passes)
 
 

@@ -36,7 +36,9 @@ def excess(demands: Demands, cores: Sequence[int]) -> Iterator[Usage]:
     placed = placed_populations(demands.network, demands.chip)
     for name in placed:
         yield from too_much(cutter, name)
-    yield from too_few("the network", whole(demands, placed), demands.chip, len(cores))
+    least = fewest(whole(demands, placed), demands.chip)
+    if least > len(cores):
+        yield Usage("the network", "cores", least, len(cores))
     yield from totals(demands, placed, cores)
 
 
@@ -46,9 +48,11 @@ def too_much(cutter: Cutter, population: str) -> Sequence[Usage]:
     if alone:
         return alone
     where, demands = layer(cutter.network.populations[population]), cutter.demands
-    few = too_few(where, whole(demands, [population]), demands.chip, cutter.cores)
-    if few or has_place(cutter, population):
-        return few
+    least = fewest(whole(demands, [population]), demands.chip)
+    if least > cutter.cores:
+        return [Usage(where, "cores", least, cutter.cores)]
+    if has_place(cutter, population, least):
+        return ()
     try:
         cutter.pieces(population)
     except DoesNotFitChip as error:
@@ -56,24 +60,25 @@ def too_much(cutter: Cutter, population: str) -> Sequence[Usage]:
     return ()
 
 
-def has_place(cutter: Cutter, population: str) -> bool:
-    """Whether some number of boxes of *population* is seen to fit; few numbers are tried."""
-    count, found = min(cutter.cores, cutter.network.populations[population].size), False
-    while count and not found:
+def has_place(cutter: Cutter, population: str, least: int) -> bool:
+    """Whether some number of boxes of *population*, at least *least*, is seen to fit; few are tried."""
+    most = min(cutter.cores, cutter.network.populations[population].size)
+    count, found = max(1, least), most == 0
+    while count <= most and not found:
         found = bool(cutter.gridded(population, count))
-        count -= max(1, count // 8)
+        count = count + 1 if count == most else min(most, count + max(1, count // 4))
     cutter.demands.known.clear()  # of a large network these are many masks of many sources
     return found
 
 
-def too_few(where: str, demand: Demand, chip: Chip, cores: int) -> Sequence[Usage]:
-    """That a *demand*, cut or not, takes more than so many cores."""
+def fewest(demand: Demand, chip: Chip) -> int:
+    """How many cores a *demand*, cut or not, takes at least."""
     least = 0
     for resource, need in demand.needs():
         limits = [getattr(core, resource) for core in chip.cores]
         if None not in limits and need:
             least = max(least, -(-need // max(1, *limits)))
-    return [Usage(where, "cores", least, cores)] if least > cores else []
+    return least
 
 
 def all_of(error: DoesNotFitChip, demands: Demands, cores: Sequence[int]) -> DoesNotFitChip:
