@@ -35,13 +35,13 @@ CASES = {
     "HSD, VGG-SNN": Published(
         vgg_snn,
         (1, 1, 2, 48, 48),
-        {"cores": 1, "synapse_bits": 1},
+        {"cores": 5, "synapse_bits": 1},
         {"an output of potentials": 1, "memory of one core": 9},
     ),
     "E-SpikeFormer T": Published(
         espikeformer_t,
         (1, 3, 224, 224),
-        {"product of two trains": 16, "pooling of currents": 1, "neurons": 1},
+        {"product of two trains": 16, "pooling of currents": 1, "cores": 1, "neurons": 1, "synapse bits": 1},
         {
             "input": 1,
             "map that enters": 1,
