@@ -12,7 +12,7 @@ from snncc.mapping.cut import Cutter
 from snncc.mapping.demand import Demand, Demands, DoesNotFitChip, Usage
 from snncc.mapping.express import inexpressible, layer
 from snncc.mapping.network import Network
-from snncc.mapping.split import placed_populations, split, totals, whole
+from snncc.mapping.split import beyond, placed_populations, split, whole
 
 
 def broken_limits(network: Network, chip: Chip) -> tuple[Usage, ...]:
@@ -35,24 +35,20 @@ def excess(demands: Demands, cores: Sequence[int]) -> Iterator[Usage]:
     cutter = Cutter(demands, len(cores))
     placed = placed_populations(demands.network, demands.chip)
     for name in placed:
-        yield from too_much(cutter, name)
-    least = fewest(whole(demands, placed), demands.chip)
-    if least > len(cores):
-        yield Usage("the network", "cores", least, len(cores))
-    yield from totals(demands, placed, cores)
+        yield from too_much(cutter, name, cores)
+    yield from too_large("the network", whole(demands, placed), demands.chip, cores)
 
 
-def too_much(cutter: Cutter, population: str) -> Sequence[Usage]:
+def too_much(cutter: Cutter, population: str, cores: Sequence[int]) -> Sequence[Usage]:
     """Why *population* has no place even on an empty chip; nothing where it has."""
     alone = cutter.alone(population)
     if alone:
         return alone
     where, demands = layer(cutter.network.populations[population]), cutter.demands
-    least = fewest(whole(demands, [population]), demands.chip)
-    if least > cutter.cores:
-        return [Usage(where, "cores", least, cutter.cores)]
-    if has_place(cutter, population, least):
-        return ()
+    need = whole(demands, [population])
+    large = too_large(where, need, demands.chip, cores)
+    if large or has_place(cutter, population, fewest(need, demands.chip)):
+        return large
     try:
         cutter.pieces(population)
     except DoesNotFitChip as error:
@@ -69,6 +65,12 @@ def has_place(cutter: Cutter, population: str, least: int) -> bool:
         count = count + 1 if count == most else min(most, count + max(1, count // 4))
     cutter.demands.known.clear()  # of a large network these are many masks of many sources
     return found
+
+
+def too_large(where: str, demand: Demand, chip: Chip, cores: Sequence[int]) -> list[Usage]:
+    """That a *demand*, cut or not, takes more than all *cores*, and which memories of theirs."""
+    few = Usage(where, "cores", fewest(demand, chip), len(cores))
+    return [*([few] if few.is_over else []), *beyond(where, demand, chip, cores)]
 
 
 def fewest(demand: Demand, chip: Chip) -> int:

@@ -46,7 +46,8 @@ def split(demands: Demands, cores: Sequence[int]) -> list[Held]:
         return filled
     if found.usages[0].resource != "cores":
         raise found
-    raise DoesNotFitChip(demands.chip.name, [filled, *totals(demands, placed, cores)])
+    total = beyond("the network", whole(demands, placed), demands.chip, cores)
+    raise DoesNotFitChip(demands.chip.name, [filled, *total])
 
 
 def placed_populations(network: Network, chip: Chip) -> list[str]:
@@ -64,13 +65,13 @@ def whole(demands: Demands, placed: Sequence[str]) -> Demand:
     return found
 
 
-def totals(demands: Demands, placed: Sequence[str], cores: Sequence[int]) -> list[Usage]:
-    """What the network, uncut, needs of each memory beyond that of all *cores* together."""
+def beyond(where: str, demand: Demand, chip: Chip, cores: Sequence[int]) -> list[Usage]:
+    """What a *demand*, uncut, needs of each memory beyond that of all *cores* together."""
     found = []
-    for resource, need in whole(demands, placed).needs():
-        limits = [getattr(demands.chip.cores[core], resource) for core in cores]
+    for resource, need in demand.needs():
+        limits = [getattr(chip.cores[core], resource) for core in cores]
         if None not in limits:
-            found.append(Usage("the network", resource, need, sum(limits)))
+            found.append(Usage(where, resource, need, sum(limits)))
     return [usage for usage in found if usage.is_over]
 
 

@@ -35,7 +35,7 @@ CASES = {
     "HSD, VGG-SNN": Published(
         vgg_snn,
         (1, 1, 2, 48, 48),
-        {"cores": 5, "synapse_bits": 1},
+        {"cores": 5, "synapse_bits": 5},
         {"an output of potentials": 1, "memory of one core": 9},
     ),
     "E-SpikeFormer T": Published(

@@ -183,8 +183,10 @@ def test_everything_too_large_is_listed_at_once() -> None:
     assert [(u.where, u.resource, u.need, u.have) for u in caught.value.usages] == [
         ("p0", "payload_bits", 3, 0),
         ("p0", "cores", 3, 2),
+        ("p0", "neurons", 70, 60),
         ("p1, one neuron", "in_axons", 70, 64),
         ("p2", "cores", 3, 2),
+        ("p2", "neurons", 80, 60),
         ("p3, one neuron", "in_axons", 80, 64),
         ("the network", "cores", 9, 2),
         ("the network", "neurons", 245, 60),

@@ -131,7 +131,7 @@ def test_limits_of_the_chip_are_listed_beside_the_rest() -> None:
     product = network(conv("a", "x", 2), fires("n", "a"), Mul(name="m", inputs=wires("n", "n")))
     assert set(refusal(product, chip=small)) == {
         *refusal(product, chip=large),
-        *(("x", "cores"), ("n", "cores"), ("the", "cores"), size),
+        *((where, what) for where in ("x", "n", "the") for what in ("cores", "neurons")),
     }
 
 
