@@ -87,13 +87,13 @@ class Cutter:
         where = layer(self.network.populations[population])
         return [Usage(where, "cores", self.needed(population), self.cores)]
 
-    def alone(self, population: str) -> Sequence[Usage]:
-        """What the largest neuron of *population* needs too much of, on the core that comes closest."""
+    def alone(self, population: str, probes: int = PROBES) -> Sequence[Usage]:
+        """What the largest of some neurons needs too much of, on the core that comes closest."""
         size = self.network.populations[population].size
         if not size:
             return []
         found: Sequence[Usage] = []
-        for probe in np.unique(np.linspace(0, size - 1, PROBES).astype(np.int64)):
+        for probe in np.unique([*np.linspace(0, size - 1, probes).astype(np.int64), size // 2]):
             piece = self.demands.piece(population, np.array([probe]))
             if not self.fits(piece):
                 where = f"{layer(self.network.populations[population])}, one neuron"

@@ -14,6 +14,9 @@ from snncc.mapping.express import inexpressible, layer
 from snncc.mapping.network import Network
 from snncc.mapping.split import beyond, placed_populations, split, whole
 
+FEW = 12
+"""Neurons of a layer that are looked at one by one; 11 steps rarely lead to nothing but corners of maps."""
+
 
 def broken_limits(network: Network, chip: Chip) -> tuple[Usage, ...]:
     """Every limit of *chip* that *network* breaks, times and delays apart."""
@@ -41,7 +44,7 @@ def excess(demands: Demands, cores: Sequence[int]) -> Iterator[Usage]:
 
 def too_much(cutter: Cutter, population: str, cores: Sequence[int]) -> Sequence[Usage]:
     """Why *population* has no place even on an empty chip; nothing where it has."""
-    alone = cutter.alone(population)
+    alone = cutter.alone(population, FEW)
     if alone:
         return alone
     where, demands = layer(cutter.network.populations[population]), cutter.demands
