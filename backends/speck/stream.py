@@ -29,6 +29,9 @@ from snncc.passes import Preserves
 from snncc.passes.expand import has_counts, why_not_streaming
 from snncc.passes.rounding import rounds_half_to_even
 
+MOST_NAMED = 4
+"""Of the neurons that keep something between timesteps."""
+
 
 @dataclass(frozen=True, slots=True)
 class UnrollTicks:
@@ -101,11 +104,7 @@ def is_bounded(node: Neuron) -> bool:
 def stream_obstacles(graph: SpikeGraph, options: Options) -> Iterator[Problem]:
     """What keeps *graph*, behind the exact passes, from streaming on the chip."""
     if graph.timesteps != 1:
-        hint = (
-            "the chip's timesteps are the ticks of one timestep of the network: compile it for one timestep, "
-            "and give each frame as a sample (the same if its neurons keep nothing between timesteps)"
-        )
-        yield Problem(graph.name, "timesteps of a stream", str(graph.timesteps), "1", hint)
+        yield Problem(graph.name, "timesteps of a stream", str(graph.timesteps), "1", one_frame(graph))
     for node in graph.inputs:
         if node.presence is Presence.SEQUENCE:
             hint = "trace the model with layout='B', --layout B"
@@ -126,3 +125,21 @@ def stream_obstacles(graph: SpikeGraph, options: Options) -> Iterator[Problem]:
     if options.flush and options.bias is BiasTicks.SPREAD:
         hint = "the slow clock goes on in extra ticks: --bias v0, or no --flush"
         yield Problem("options", "flush", f"{options.flush} ticks without a bias", "0", hint)
+
+
+def one_frame(graph: SpikeGraph) -> str:
+    """What to do about a stream of several timesteps, which would have to begin anew inside a sample."""
+    keep = [node.name for node in graph.neurons if not node.parameters.stateless]
+    if not keep:
+        return (
+            "compile it for one timestep, and give each frame as a sample: no neuron keeps anything from one "
+            "to the next, so that is the same"
+        )
+    names = ", ".join(keep[:MOST_NAMED]) + (
+        f" and {len(keep) - MOST_NAMED} more" if keep[MOST_NAMED:] else ""
+    )
+    return (
+        "a sample enters once, in the first tick, and ticks are the chip's timesteps; compiled for one "
+        f"timestep, each frame a sample, it would forget what {names} keep: train IF neurons in the chip's "
+        "own timesteps, or take --target loihi"
+    )

@@ -211,6 +211,31 @@ def test_what_cannot_stream() -> None:
     )
 
 
+@pytest.mark.parametrize("carry", [False, True])
+def test_frames_as_samples_are_the_same_only_if_nothing_is_kept(carry: bool) -> None:
+    """Several timesteps are refused, with a hint that says whether each frame can be a sample."""
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Linear(6, 8), ours.SFA(4, carry=carry), nn.Linear(8, 5), ours.SFA(4, carry=carry))
+    for parameter in made.parameters():
+        parameter.data *= 3
+    frames = np.random.default_rng(0).integers(0, 3, (3, 4, 6)).astype(np.float64)
+    graph = snncc.trace(
+        made, torch.zeros(1, 6), layout="B", presence="sequence", timesteps=3, input_kind="count"
+    )
+    hints = {p.what: p.hint for p in snncc.check(graph, "speck", encoding="stream")}
+    assert ("no neuron keeps anything" in hints["timesteps of a stream"]) is not carry
+    assert ("forget what 1, 3 keep" in hints["timesteps of a stream"]) is carry
+    names = [node.name for node in graph.neurons]
+    whole = run_reference(graph, frames, timesteps=3, record=names)
+    apart = [run_reference(graph, frame[None], timesteps=1, record=names) for frame in frames]
+    same = []
+    for name in names:
+        each = np.concatenate([run.records[name].train for run in apart])
+        assert each.any()
+        same.append(np.array_equal(each, whole.records[name].train))
+    assert all(same) is not carry
+
+
 # --- outputs of potentials
 
 
