@@ -187,12 +187,9 @@ def run_reserved(
     paths: Paths,
     step: Step,
     desk: Desk,
-    busy: Any,
     out: Results,
 ) -> None:
-    """Run all steps and fill *out*, and *busy* of those of the *units* that are *working*."""
+    """Run all steps and fill *out*, of the *units* those that are *working*."""
     for s in range(len(out.steps)):
         messages = fill(sweeps, times, sent, working, units, s, step, out)
-        for u in working:
-            busy[u] += step.end[u]
         out.steps[s] = reserved_step(paths, working, step, messages, desk, receivers)

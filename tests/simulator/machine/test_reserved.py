@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 
 from snncc.simulator.firing import firing_of_train
-from snncc.simulator.machine.classes import fired_classes
+from snncc.simulator.machine.analytic import count_firings
 from snncc.simulator.machine.machine import reserve
 from snncc.simulator.machine.program import MachineProgram, program_of
 from snncc.simulator.machine.run_kernel import Sweeps
@@ -72,7 +72,7 @@ def check(program: Program) -> None:
     plan = calendar(compiled, firings)
     sweeps = sweeps_of(compiled, lists_of(compiled, plan, firings), updated(compiled, plan, firings))
     assert timing.steps.tolist() == [step_by_definition(compiled, sweeps, s) for s in range(plan.steps)]
-    assert np.array_equal(fired, fired_classes(compiled, firings))
+    assert np.array_equal(fired, count_firings(compiled, firings)[1])
 
 
 def test_reserved_steps_equal_their_definition() -> None:
