@@ -29,13 +29,14 @@ class Paths(NamedTuple):
 
     *link* [n, 2] has a station, and the link before it (counted from 1; 0 is the sender); *leaf* [n, 3] the
     same of an end, and its number among the message's arrivals: all as distances in bytes. Links come after
-    those before them. *longest* path, *stations* that lie on any.
+    those before them. A *line* [nodes] has one end and no forks. *longest* path, *stations* that lie on any.
     """
 
     first: Any
     end: Any
     link: Any
     leaf: Any
+    line: Any
     longest: int
     stations: Any
 
@@ -67,7 +68,17 @@ def paths_of(w: Wiring, roots: Ints) -> Paths:
             break
     longest = int(np.diff(first).max(initial=0))
     stations = np.unique(np.concatenate([link[:, 0], leaf[:, 0]]))
-    return Paths(first, end, link * (STATION, LONG), leaf * (STATION, LONG, LONG), longest, stations)
+    line = lines_among(roots, first, end, link, leaf)
+    return Paths(first, end, link * (STATION, LONG), leaf * (STATION, LONG, LONG), line, longest, stations)
+
+
+def lines_among(roots: Ints, first: Ints, end: Ints, link: Ints, leaf: Ints) -> NDArray[np.bool_]:
+    """Which of the *roots* [nodes] lead to a single end."""
+    line = np.zeros(len(first) - 1, bool)
+    for root in roots:
+        before, ends = link[first[root] : first[root + 1], 1], leaf[end[root] : end[root + 1], 1]
+        line[root] = np.array_equal(before, np.arange(len(before))) and ends.tolist() == [len(before)]
+    return line
 
 
 @kernel
@@ -146,6 +157,13 @@ def sort_sends(step: Step, messages: int, desk: Desk) -> int:
 
 
 @inner
+def later(a: int, b: int) -> int:
+    """The greater of both, without a branch: who waits for whom cannot be guessed."""
+    wait = b - a
+    return a + (wait & ~(wait >> 63))
+
+
+@inner
 def reserved_step(paths: Paths, working: Any, step: Step, messages: int, desk: Desk, receivers: int) -> int:
     """The time of a step in which each message reserves its links in the order of sending."""
     station = desk.station
@@ -156,17 +174,27 @@ def reserved_step(paths: Paths, working: Any, step: Step, messages: int, desk: D
     link, leaf = paths.link.ctypes.data, paths.leaf.ctypes.data
     for k in range(messages):
         m, root = desk.order[row, k], step.root[desk.order[row, k]]
+        first = service + LONG * step.base[m]
+        if paths.line[root]:
+            time = desk.keys[row, k]
+            for at in range(link + LINK * paths.first[root], link + LINK * paths.first[root + 1], LINK):
+                here = table + load_long(at)
+                time = later(time, load_long(here))
+                store_long(here, time + load_long(here + LONG))
+                time += load_long(here + 2 * LONG)
+            here = table + load_long(leaf + LEAF * paths.end[root])
+            store_long(here, later(time, load_long(here)) + load_long(first))
+            continue
         desk.left[0] = desk.keys[row, k]
         to = way
         for at in range(link + LINK * paths.first[root], link + LINK * paths.first[root + 1], LINK):
             here, to = table + load_long(at), to + LONG
-            time = max(load_long(way + load_long(at + LONG)), load_long(here))
+            time = later(load_long(way + load_long(at + LONG)), load_long(here))
             store_long(here, time + load_long(here + LONG))
             store_long(to, time + load_long(here + 2 * LONG))
-        first = service + LONG * step.base[m]
         for at in range(leaf + LEAF * paths.end[root], leaf + LEAF * paths.end[root + 1], LEAF):
             here = table + load_long(at)
-            time = max(load_long(way + load_long(at + LONG)), load_long(here))
+            time = later(load_long(way + load_long(at + LONG)), load_long(here))
             store_long(here, time + load_long(first + load_long(at + 2 * LONG)))
     end = 0
     for u in working:
