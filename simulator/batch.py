@@ -127,7 +127,8 @@ def chunks(plan: Plan, timesteps: int, batch: int, workers: int) -> list[tuple[i
     most, least = max(1, CHUNK_BYTES // one), -(-WORTH_BYTES // one)
     if workers == 1 or batch < 2 * least:
         least = batch
-    bounds, start = [], 0
+    bounds: list[tuple[int, int]] = []
+    start = 0
     while start < batch:
         half = (batch >> len(bounds) // workers) // 2  # each round of the threads takes half of what is left
         size = min(max(half // workers, least), most, batch - start)
