@@ -67,4 +67,4 @@ class Timing:
     @property
     def total(self) -> int:
         """Time from the first step to the end of the last synchronization."""
-        return int(self.steps.sum()) + self.barrier * len(self.steps)
+        return int(np.add.reduce(self.steps)) + self.barrier * len(self.steps)

@@ -29,13 +29,13 @@ class Accounts:
 
     Tables of busy times have a column for each of the *stations* that may work: *units* neuron units, then
     what takes messages. A spike of class c takes ``cost[e]`` of column ``column[e]``, for e in
-    ``first[c] : first[c + 1]``.
+    ``first[c] : first[c + 1]``; *first* is by population, c counted from its own first.
     """
 
     classes: Classes
     stations: Ints
     units: int
-    first: Ints
+    first: Mapping[str, Ints]
     column: Ints
     cost: Ints
     idle: dict[int, Ints]
@@ -54,11 +54,12 @@ def accounts_of(program: MachineProgram) -> Accounts:
     sweeping = np.unique([stations.cores, *(part.core for part in program.placement.parts)])
     used = np.concatenate([sweeping, np.unique(takes)])
     arrivals = sends.base[sends.first]  # the class's own cost goes before them
+    first = arrivals + np.arange(classes.count + 1)
     return Accounts(
         classes=classes,
         stations=used,
         units=len(sweeping),
-        first=arrivals + np.arange(classes.count + 1),
+        first={name: first[own.start : own.stop + 1] for name, own in classes.own.items()},
         column=np.insert(np.searchsorted(used, takes), arrivals[:-1], np.searchsorted(used, units)),
         cost=np.insert(sends.service, arrivals[:-1], spent),
         idle={},
@@ -86,8 +87,7 @@ def count_spikes(
     room = np.zeros_like(fired)
     for name, own in accounts.classes.own.items():
         firing, steps = firings[name], plan.of[name]
-        first = accounts.first[own.start : own.stop + 1]
-        spent = first, accounts.column, accounts.cost, busy, room[own], fired[own]
+        spent = accounts.first[name], accounts.column, accounts.cost, busy, room[own], fired[own]
         if isinstance(firing, StreamFiring):
             stream = firing.stream
             table = table_of(accounts.classes, name, stream.grid)

@@ -42,7 +42,7 @@ class Classes:
     unit: Ints
     messages: Ints
     met: Ints
-    tables: dict[tuple[str, Grid], Numbers]
+    tables: dict[str, tuple[Grid, Numbers]]
     """`of`, by row and code of an event: made when needed."""
 
     @property
@@ -187,13 +187,13 @@ def ranges(starts: Array, ends: Array) -> Ints:
 
 def table_of(classes: Classes, name: str, grid: Grid) -> Numbers:
     """The class of each event of population *name*, [rows, codes]."""
-    table = classes.tables.get((name, grid))
-    if table is None:
+    known = classes.tables.get(name)
+    if known is None or (known[0] is not grid and known[0] != grid):
         table = np.zeros((grid.rows, grid.columns, grid.pitch), np.uint32)
         maps = classes.of[name].reshape(grid.channels, grid.rows, grid.columns)
         table[:, :, : grid.channels] = maps.transpose(1, 2, 0)
-        table = classes.tables[name, grid] = table.reshape(grid.rows, -1)
-    return table
+        known = classes.tables[name] = grid, table.reshape(grid.rows, -1)
+    return known[1]
 
 
 def class_counts(program: MachineProgram, fired: Mapping[str, Ints]) -> Ints:
