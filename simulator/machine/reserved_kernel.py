@@ -25,7 +25,7 @@ LONG, STATION, LINK, LEAF = 8, 32, 16, 24
 
 class Paths(NamedTuple):
     """The trees of the messages, written out: of the tree of node r, links ``link[first[r] : first[r + 1]]``
-    and ends ``leaf[end[r] : end[r + 1]]``.
+    and ends ``leaf[end[r] : end[r + 1]]``. Links that delay nobody are left out.
 
     *link* [n, 2] has a station, and the link before it (counted from 1; 0 is the sender); *leaf* [n, 3] the
     same of an end, and its number among the message's arrivals: all as distances in bytes. Links come after
@@ -81,6 +81,19 @@ def lines_among(roots: Ints, first: Ints, end: Ints, link: Ints, leaf: Ints) -> 
     return line
 
 
+@inner
+def is_idle(w: Wiring, node: int, root: int) -> bool:
+    """Whether a link that takes no time stands where it delays nobody: at the sender, or before the receiver.
+
+    Messages come to the first in the order of their times; who waits at the last would wait behind it.
+    """
+    low, high = w.first_child[node], w.first_child[node + 1]
+    if low == high or w.interval[w.station[node]] or w.latency[w.station[node]]:
+        return False
+    leaf = w.child[low]
+    return node == root or (high - low == 1 and w.first_child[leaf] == w.first_child[leaf + 1])
+
+
 @kernel
 def write_paths(w: Wiring, is_root: Any, first: Any, end: Any, link: Any, leaf: Any) -> tuple[int, int]:
     """Write all links and leaves, as far as there is room for them; how many there are."""
@@ -93,6 +106,11 @@ def write_paths(w: Wiring, is_root: Any, first: Any, end: Any, link: Any, leaf: 
             size -= 1
             node, back = stack[size], parent[size]
             low, high = w.first_child[node], w.first_child[node + 1]
+            if is_idle(w, node, root):
+                for c in range(high - 1, low - 1, -1):
+                    stack[size], parent[size] = w.child[c], back
+                    size += 1
+                continue
             if low == high:
                 if leaves < len(leaf):
                     leaf[leaves, 0], leaf[leaves, 1], leaf[leaves, 2] = w.station[node], back, w.leaf[node]
