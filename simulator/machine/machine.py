@@ -123,9 +123,11 @@ def reserve(program: MachineProgram, firings: Mapping[str, Firing]) -> tuple[Tim
         sweeps.first[:: wiring.units], sweeps.neuron, sent.first, np.zeros(classes.count + 1, int)
     )
     out = results_of(plan, wiring.units, classes.count)
+    desk = desk_of(wiring, paths, most)
+    step = step_for(wiring, sent, most)._replace(time=desk.keys[0])
     run_reserved(
         *(wiring.units, wiring.receivers, plan.working, sweeps, program.times, sent, paths),
-        *(step_for(wiring, sent, most), desk_of(wiring, paths, most), out),
+        *(step, desk, out),
     )
     return closed(program, plan, touches, out), out.fired
 

@@ -149,15 +149,20 @@ def bits_of(number: int) -> int:
 
 
 @inner
-def sort_sends(step: Step, messages: int, desk: Desk) -> int:
-    """Sort the messages by time, then by number, a digit at a time; the row of `Desk` where they are."""
+def sort_sends(step: Step, working: Any, messages: int, desk: Desk) -> int:
+    """Sort the messages by time, then by number, a digit at a time; the row of `Desk` where they are.
+
+    Their times are the keys of the first row, and rise within each of the units that are *working*.
+    """
     keys, order, count = desk.keys, desk.order, desk.count
-    latest, row = 0, 0
-    for m in range(messages):
-        keys[0, m], order[0, m] = step.time[m], m
-        latest = max(latest, step.time[m])
-    digit = min(max(bits_of(messages), 4), DIGIT)
-    for low in range(0, bits_of(latest), digit):
+    latest, row, after = 1, 0, messages
+    for u in working[::-1]:
+        if step.first[u] < after:
+            latest = max(latest, keys[0, after - 1])
+        after = step.first[u]
+    bits, most = bits_of(latest), min(max(bits_of(messages) + 1, 4), DIGIT)
+    digit = -(-bits // -(-bits // most))
+    for low in range(0, bits, digit):
         count[: 1 << digit] = 0
         for k in range(messages):
             count[keys[row, k] >> low & (1 << digit) - 1] += 1
@@ -168,7 +173,7 @@ def sort_sends(step: Step, messages: int, desk: Desk) -> int:
             place += here
         for k in range(messages):
             d = keys[row, k] >> low & (1 << digit) - 1
-            keys[1 - row, count[d]], order[1 - row, count[d]] = keys[row, k], order[row, k]
+            keys[1 - row, count[d]], order[1 - row, count[d]] = keys[row, k], order[row, k] if low else k
             count[d] += 1
         row = 1 - row
     return row
@@ -187,7 +192,7 @@ def reserved_step(paths: Paths, working: Any, step: Step, messages: int, desk: D
     station = desk.station
     for s in paths.stations:
         station[s, 0] = 0
-    row = sort_sends(step, messages, desk)
+    row = sort_sends(step, working, messages, desk)
     table, way, service = station.ctypes.data, desk.left.ctypes.data, step.service.ctypes.data
     link, leaf = paths.link.ctypes.data, paths.leaf.ctypes.data
     for k in range(messages):
