@@ -34,6 +34,7 @@ from snncc.ir import (
     Pool,
     ResetAt,
     Reshape,
+    Shape,
     SideOperation,
     Slice,
     Sparse,
@@ -77,6 +78,7 @@ def of_node(node: Node, graph: SpikeGraph, options: Options) -> Iterator[Problem
             yield Problem(place(node), "messages", f"{node.kind.value} numbers", "bare spikes", hint)
         case Neuron():
             yield from of_neuron(node, options.chip)
+            yield from of_thresholds(node, graph.edges[node.name].shape)
         case Dense() | Conv() | Sparse() if node.delay is not None:
             hint = "give the whole connection one delay"
             yield Problem(place(node), "delays", "one for each synapse", "one for each connection", hint)
@@ -161,6 +163,17 @@ def of_neuron(node: Neuron, chip: Chip | None) -> Iterator[Problem]:
         need = several if p.max_count != 1 else f"a reset by {p.reset}, or a clamp"
         hint = "use neurons with a hard reset to 0, or --chip loihi2"
         yield Problem(where, "program of the core", need, "only a hard reset to 0 of single spikes", hint)
+
+
+def of_thresholds(node: Neuron, shape: Shape) -> Iterator[Problem]:
+    """That thresholds differ inside a channel, so that no weights can take the difference."""
+    theta = np.broadcast_to(node.parameters.theta, shape)
+    if len(shape) < 2:
+        return
+    channels = theta.reshape(shape[0], -1) if len(shape) == 3 else theta.reshape(-1, shape[-1]).T
+    if np.any(channels != channels[:, :1]):
+        need, have = "one for each neuron", "one for each channel, which go into the weights"
+        yield Problem(place(node), "thresholds", need, have, "use one threshold for all neurons of a channel")
 
 
 def carries_numbers(chip: Chip | None) -> bool:

@@ -190,8 +190,9 @@ def choose_scale(
         if resets is None:
             names = ", ".join(place(graph.by_name[name]) for name in group.neurons)
             raise CannotLower(
-                f"{names}: have thresholds that differ from each other by channel, and read one stream",
-                hint="fold batch normalization into the weights (fold='weights')",
+                f"{names}: read one stream, and their thresholds differ from each other by channel",
+                hint="give each of them one threshold, or all of them the same; batch normalization goes "
+                "into the weights (fold='weights')",
             )
         finer = max(grid.finer, finer_steps(scale, resets))
         scale = np.maximum(scale / 2.0**finer, least)

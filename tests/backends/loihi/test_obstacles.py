@@ -14,9 +14,11 @@ from examples.seeds import razor
 from snncc.backends.loihi.lower import lower
 from snncc.backends.target import DoesNotFit
 from snncc.chips import Chip, load_chip
+from snncc.errors import CannotLower
 from snncc.ir import (
     Add,
     Affine,
+    Array,
     Conv,
     Dense,
     Input,
@@ -33,6 +35,7 @@ from snncc.ir import (
     SpikeGraph,
     wires,
 )
+from snncc.reference import run
 from tests.backends.loihi.graphs import KINDS, case
 from tests.nn.test_espikeformer import livened
 
@@ -114,6 +117,38 @@ def test_what_an_output_reads_is_listed_beside_the_rest() -> None:
         Add(name="twice", inputs=wires("n", "n")),
     )
     assert refusal(graph) == [("y", "output")]
+
+
+def test_thresholds_by_channel_go_into_weights_and_others_are_refused() -> None:
+    by_channel = np.array([0.3, 0.7, 1.1]).reshape(3, 1, 1)
+    x = (np.random.default_rng(0).random((T, 2, 2, 6, 6)) < 0.4).astype(np.float64)
+
+    def two(first: Array, second: Array) -> SpikeGraph:
+        layers = (conv("a", "x", 2), fires("n", "a"), fires("m", "a"), conv("b", "n"), conv("c", "m"))
+        graph = network(*layers, Add(name="s", inputs=wires("b", "c")), fires("o", "s"))
+        thetas = {"n": first, "m": second}
+        return graph.with_nodes(
+            replace(node, parameters=replace(FIRES, theta=thetas[node.name], rho=thetas[node.name]))
+            if isinstance(node, Neuron) and node.name in thetas
+            else node
+            for node in graph
+        )
+
+    graph = two(by_channel, by_channel)
+    program = snncc.compile(graph, target="loihi", calibration=x)
+    result, definition = program.run(x), run(graph, x, timesteps=T, count=False)
+    for name in ("n", "m"):
+        node = program.graph[name]
+        assert isinstance(node, Neuron)
+        assert node.parameters.theta.size == 1
+        have, need = result.spikes[name].sum(), definition.spikes[name].sum()
+        assert need > 0
+        assert abs(have - need) < 0.1 * need
+    by_neuron = np.random.default_rng(0).uniform(0.3, 1, (3, 6, 6))
+    assert refusal(two(by_neuron, by_channel)) == [("n", "thresholds")]
+    with pytest.raises(CannotLower, match=r"n .*, m .*: read one stream") as caught:
+        snncc.compile(two(by_channel, np.array(0.5)), target="loihi")
+    assert "one threshold, or all" in caught.value.hint
 
 
 def small_chip(cores: int, neurons: int) -> Chip:
