@@ -90,6 +90,11 @@ def of_node(node: Node, graph: SpikeGraph, options: Options) -> Iterator[Problem
             hint = "pool behind the neurons, or without padding behind a convolution that nothing else reads"
             need, have = "sums before the neuron", "sums of spikes"
             yield Problem(place(node), "pooling of currents", need, have, hint)
+        case Pad() if not carries_events(graph, node.inputs[0].source):
+            hint = "pad the spikes, or give the convolution its own padding"
+            yield Problem(
+                place(node), "padding of currents", "sums before the neuron", "sums of spikes", hint
+            )
         case Affine():
             yield leftover(node)
         case _ if not isinstance(node, PLAIN):

@@ -60,10 +60,11 @@ def remnant(graph: SpikeGraph, refused: Collection[str], bare: bool) -> Remnant:
     graph, whole = graph.with_nodes(without(graph.nodes, passed)), graph
     nodes: list[Node] = []
     given: list[str] = []
+    own = {entry.name for entry in graph.inputs}
     for node in graph.nodes:
         for one in substituted(graph, node, node.name in refused, bare):
             nodes.append(one)
-            if isinstance(one, Input) and one.name not in {entry.name for entry in graph.inputs}:
+            if isinstance(one, Input) and one.name not in own:
                 given.append(one.name)
     left = graph.with_nodes(taken(nodes, given))
     changed = {*refused, *passed, *given, *(name.removesuffix(EVENTS) for name in given)}
@@ -109,7 +110,7 @@ def substituted(graph: SpikeGraph, node: Node, is_refused: bool, bare: bool) -> 
             if is_refused and not reads[0].is_events:
                 entry = events(graph, node.inputs[0].source, bare, node.name + EVENTS)
                 yield entry
-                node = replace(node, inputs=wires(entry.name))
+                node = replace(node, inputs=(replace(node.inputs[0], source=entry.name),))
             yield replace(node, delay=None)
         case SideOperation() | DynamicSynapse() | Mul() | Gate() | Maximum() | MaxPool():
             yield events(graph, node.name, bare)
@@ -129,9 +130,11 @@ def events(graph: SpikeGraph, source: str, bare: bool, name: str = "") -> Input:
 
 def integrating(p: NeuronParameters, bare: bool, is_integer: bool) -> NeuronParameters:
     """A plain neuron with the counts of *p*, where they have a bound."""
-    most = 1 if bare or p.max_count is None else p.max_count
     one = np.asarray(1 if is_integer else 1.0)
-    return NeuronParameters(theta=one, rho=one, max_count=most, v_bits=p.v_bits, i_bits=p.i_bits)
+    plain = NeuronParameters(theta=one, rho=one, max_count=1, v_bits=p.v_bits, i_bits=p.i_bits)
+    if bare or p.max_count is None:
+        return plain
+    return replace(plain, max_count=p.max_count, encoding=p.encoding, ticks=p.ticks)
 
 
 def taken(nodes: list[Node], given: Collection[str]) -> list[Node]:

@@ -13,6 +13,7 @@ from snncc.backends.loihi.remnant import remnant
 from snncc.backends.loihi.target import Loihi, as_assumed
 from snncc.backends.target import DoesNotFit, Options
 from snncc.chips import Chip, load_chip
+from snncc.errors import CannotLower
 from snncc.ir import (
     Affine,
     Conv,
@@ -30,6 +31,7 @@ from snncc.ir import (
     Node,
     Output,
     Over,
+    Pad,
     Pool,
     Product,
     Reshape,
@@ -230,3 +232,34 @@ def test_what_is_left_out_is_said() -> None:
     graph = network(W, K, Mul(name="m", inputs=wires("w", "k")), fires("n", "m"))
     (problem,) = snncc.check(graph, "loihi")
     assert problem.hint.endswith("limits of the chip are counted without it")
+
+
+def test_padded_sums() -> None:
+    pad = Pad(name="p", inputs=wires("w"), padding=(1, 1, 1, 1))
+    graph = network(conv("w", "x", 3, 2), pad, fires("n", "p"), shape=(2, 6, 6))
+    found = refusal(graph, chip_with(cores=100, neurons=1))
+    assert found[0] == ("p (Pad)", "padding of currents", "sums before the neuron", "sums of spikes")
+    assert ("the network", "neurons", str(72 + 3 * 36 + 3 * 64), "100") in found
+
+
+def test_a_rest_that_cannot_be_counted_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stops(graph: SpikeGraph) -> None:
+        raise CannotLower("v (Dense): is strange", hint="leave it out")
+
+    monkeypatch.setattr("snncc.backends.loihi.counted.network_of", stops)
+    graph = network(W, fires("n", "w", WAITS))
+    (_, problem) = snncc.check(graph, "loihi")
+    assert (problem.where, problem.what, problem.need) == (graph.name, "limits of the chip", "all layers")
+    assert "none counted" in problem.have
+    assert "v (Dense): is strange" in problem.have
+    assert problem.hint == "leave it out"
+
+
+def test_integer_graphs_are_counted_as_they_are() -> None:
+    graph = snncc.compile(network(W, fires("n", "w", COUNTS)), target="loihi").graph
+    late = graph.with_nodes(
+        replace(node, parameters=replace(node.parameters, refractory=2)) if isinstance(node, Neuron) else node
+        for node in graph
+    )
+    found = [(p.where, p.what, p.need) for p in snncc.check(late, "loihi", chip=chip_with(synapse_bits=6000))]
+    assert found == [("n (Neuron)", "refractory time", "2"), ("n, one neuron", "synapse bits", "6400")]
