@@ -144,8 +144,8 @@ def frame_of_layout(layout: Layout, over: Over | None, grid: Grid) -> Frame:
 
 
 PART_HINT = (
-    "outputs are of all timesteps, of the last, or their sum, mean or maximum: return all timesteps, and "
-    "take the part behind the program"
+    "outputs are of all timesteps or of one, or a sum or mean over any of them, taken behind the last layer "
+    "(torch.stack(out)[5:].mean(0)): return all timesteps, and take the part behind the program"
 )
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from snncc.frontends.torch_arithmetic import check_commutes, result
+from snncc.frontends.torch_build import Place
 from snncc.frontends.torch_codes import ADDRESS_BITS, CELL, ROW, Mixed, Signal, layout_of, prod
 from snncc.frontends.torch_frames import PART_HINT, times_of
 from snncc.frontends.torch_operand import Operand, operand
 from snncc.frontends.torch_pools import traced
-from snncc.frontends.torch_record import Call
-from snncc.ir import MaxPool, Over, Pool, wires
+from snncc.frontends.torch_record import Call, Recorder
+from snncc.ir import Affine, MaxPool, Over, Pool, SpikeGraph, wires
 
 
 def mean(call: Call) -> None:
@@ -130,18 +133,43 @@ def pool_axes(call: Call, source: str, shape: list[int], axes: list[int], over: 
 
 
 def reduce_time(call: Call, signal: Signal, axes: list[int], over: Over) -> Signal:
-    """The codes at t = 0, marked as reduced over time."""
+    """The codes at t = 0, marked as reduced over time; of a part of the timesteps behind a gate."""
     grid = call.recorder.grid
     if signal.over is not None:
         raise Mixed("reduces over time twice")
     codes = signal.codes
     for axis in axes:
         codes = codes.select(axis, 0).unsqueeze(axis)
-    row = (codes & ROW) >> ADDRESS_BITS
-    codes = (codes & CELL) | (row % grid.samples << ADDRESS_BITS)
-    if len(torch.unique(signal.codes & ROW)) != grid.rows:
-        rows = torch.unique(signal.codes & ROW) >> ADDRESS_BITS
-        raise Mixed(f"reduces over {times_of(rows, grid)} alone", PART_HINT)
-    if not torch.equal(torch.unique(row % grid.samples), torch.arange(grid.samples)):
+    samples = torch.unique(((codes & ROW) >> ADDRESS_BITS) % grid.samples)
+    if not torch.equal(samples, torch.arange(grid.samples)):
         raise Mixed("reduces over the samples of the batch", "a sample must not depend on its batch mates")
-    return Signal(codes, over)
+    rows = torch.unique(signal.codes & ROW) >> ADDRESS_BITS
+    times = torch.unique(rows // grid.samples)
+    if len(rows) != len(times) * grid.samples:
+        raise Mixed(f"reduces over {times_of(rows, grid)} alone", PART_HINT)
+    if prod(signal.codes.shape[axis] for axis in axes) != len(times):
+        raise Mixed("reduces over some timesteps more than once", "reduce over each timestep once")
+    return gated(call.recorder, call.place, codes, times, over)
+
+
+def gated(recorder: Recorder, place: Place, codes: Tensor, times: Tensor, over: Over) -> Signal:
+    """What *codes* hold, reduced over *times* alone: at others it is multiplied by 0."""
+    grid = recorder.grid
+    row = (codes & ROW) >> ADDRESS_BITS
+    signal = Signal((codes & CELL) | (row % grid.samples << ADDRESS_BITS), over)
+    if len(times) == grid.timesteps:
+        return signal
+    frame = recorder.frame(signal)
+    source = recorder.source(signal, frame, codes.shape, place)
+    if over is Over.MAXIMUM and not recorder.builder.edges[source].is_events:
+        raise Mixed(f"takes the maximum of {times_of(times * grid.samples, grid)} alone", PART_HINT)
+    gain = np.zeros((grid.timesteps, *[1] * len(frame.shape)))
+    gain[times.numpy()] = grid.timesteps / len(times) if over is Over.MEAN else 1.0
+    name = recorder.builder.name(place, "part", is_main=False)
+    gate = Affine(name=name, inputs=wires(source), origin=str(place), gain=gain, per_timestep=True)
+    return Signal(frame.codes(recorder.builder.number[recorder.builder.add(gate)], codes.shape), over)
+
+
+def is_timed(graph: SpikeGraph) -> bool:
+    """Whether *graph* is made for a number of timesteps."""
+    return any(isinstance(node, Affine) and node.per_timestep for node in graph)
