@@ -66,4 +66,4 @@ def bits_of(node: Node) -> int:
     weights = (
         node.gain if isinstance(node, Affine) else node.weight if isinstance(node, Synapse) else np.zeros(1)
     )
-    return int(np.abs(weights).max(initial=0)).bit_length() + 1
+    return max(int(weights.max(initial=0)), -int(weights.min(initial=0)) - 1).bit_length() + 1
