@@ -23,8 +23,8 @@ from snncc.frontends.torch_check import check
 from snncc.frontends.torch_codes import RepeatsInput
 from snncc.frontends.torch_observe import observe
 from snncc.frontends.torch_options import Options, example, options, repeating_inside, resized
+from snncc.frontends.torch_parts import is_timed
 from snncc.frontends.torch_record import Recorder
-from snncc.frontends.torch_reductions import is_timed
 from snncc.frontends.torch_run import ModelFails, call_model_of_the_user, copied, untouched
 from snncc.frontends.torch_session import Recording, record
 from snncc.ir import SpikeGraph

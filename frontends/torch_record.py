@@ -83,6 +83,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.signals: Any = WeakTensorKeyDictionary()
         self.blank: Any = WeakTensorKeyDictionary()
         self.earlier: Any = WeakTensorKeyDictionary()
+        self.sums: dict[int, tuple[tuple[int, ...], Tensor, Tensor]] = {}
         self.modules: list[tuple[str, bool]] = []
         self.inside_leaf = 0
         self.is_writing = False
@@ -195,6 +196,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.builder = builder
         self.turns.clear()
         self.looped.clear()
+        self.sums.clear()
         self.modules.clear()
         for tensor in list(self.signals.keys()):
             self.earlier[tensor] = True

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from snncc.frontends.torch_arithmetic import check_commutes, result
-from snncc.frontends.torch_build import Place
-from snncc.frontends.torch_codes import ADDRESS_BITS, CELL, ROW, Mixed, Signal, layout_of, prod
+from snncc.frontends.torch_codes import ADDRESS_BITS, ROW, Mixed, Signal, layout_of, prod
 from snncc.frontends.torch_frames import PART_HINT, times_of
 from snncc.frontends.torch_operand import Operand, operand
+from snncc.frontends.torch_parts import gated
 from snncc.frontends.torch_pools import traced
-from snncc.frontends.torch_record import Call, Recorder
-from snncc.ir import Affine, MaxPool, Over, Pool, SpikeGraph, wires
+from snncc.frontends.torch_record import Call
+from snncc.ir import MaxPool, Over, Pool, wires
 
 
 def mean(call: Call) -> None:
@@ -150,26 +148,3 @@ def reduce_time(call: Call, signal: Signal, axes: list[int], over: Over) -> Sign
     if prod(signal.codes.shape[axis] for axis in axes) != len(times):
         raise Mixed("reduces over some timesteps more than once", "reduce over each timestep once")
     return gated(call.recorder, call.place, codes, times, over)
-
-
-def gated(recorder: Recorder, place: Place, codes: Tensor, times: Tensor, over: Over) -> Signal:
-    """What *codes* hold, reduced over *times* alone: at others it is multiplied by 0."""
-    grid = recorder.grid
-    row = (codes & ROW) >> ADDRESS_BITS
-    signal = Signal((codes & CELL) | (row % grid.samples << ADDRESS_BITS), over)
-    if len(times) == grid.timesteps:
-        return signal
-    frame = recorder.frame(signal)
-    source = recorder.source(signal, frame, codes.shape, place)
-    if over is Over.MAXIMUM and not recorder.builder.edges[source].is_events:
-        raise Mixed(f"takes the maximum of {times_of(times * grid.samples, grid)} alone", PART_HINT)
-    gain = np.zeros((grid.timesteps, *[1] * len(frame.shape)))
-    gain[times.numpy()] = grid.timesteps / len(times) if over is Over.MEAN else 1.0
-    name = recorder.builder.name(place, "part", is_main=False)
-    gate = Affine(name=name, inputs=wires(source), origin=str(place), gain=gain, per_timestep=True)
-    return Signal(frame.codes(recorder.builder.number[recorder.builder.add(gate)], codes.shape), over)
-
-
-def is_timed(graph: SpikeGraph) -> bool:
-    """Whether *graph* is made for a number of timesteps."""
-    return any(isinstance(node, Affine) and node.per_timestep for node in graph)

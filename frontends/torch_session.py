@@ -19,8 +19,8 @@ from snncc.frontends.torch_known import check_turns
 from snncc.frontends.torch_neurons import patch
 from snncc.frontends.torch_operations import HANDLERS
 from snncc.frontends.torch_options import Options
+from snncc.frontends.torch_parts import gated
 from snncc.frontends.torch_record import Recorder
-from snncc.frontends.torch_reductions import gated
 from snncc.frontends.torch_refusals import refuse
 from snncc.frontends.torch_run import call_model_of_the_user, copied, named_outputs, unwrapped
 from snncc.frontends.torch_sequences import patch_sequences

@@ -3,20 +3,26 @@
 One branch adds whole multiples A of a, the other whole multiples B of b. With a = P g and b = Q g but for the
 rounding of Q, two sums A P + B Q lie in the order of the real ones, and are never equal where those are not,
 if for the largest difference N of two B ``N |P b/a - Q| < 1`` and ``P / gcd(P, Q) > N``: the first keeps the
-order, the second keeps apart. Such a P is found by trying. A step of a neuron is then the smallest whole sum
-of those that pass the real step, over all B. Where the widths leave no such P, the nearest is taken and said.
+order, the second keeps apart. Such a P is found by trying; where there is none, as b/a is all but a fraction
+of small numbers, sums may meet that are all but equal. A step of a neuron lies between the whole sums that
+pass the real step and those that do not, for all B; where there is no such place, that is said.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
 from snncc.ir import Affine, Array, Conv, Dense, Node, Sparse
 
-MOST_PARTS = 1 << 14
-"""Parts of the main branch's step that are tried."""
+LIMITS = (1 << 9, 1 << 11, 1 << 14)
+"""Parts of the main branch's step are all tried up to the last; it pauses where most often one is found."""
+MOST_PARTS = 1 << 30
 MOST_MULTIPLES = 1 << 12
 """Multiples of the other branch's step over which steps are looked for one by one."""
 NEAR = 1e-9
@@ -56,8 +62,8 @@ class Branch:
 class SharedSum:
     """The sums of a group, in each cell: ``A step + B unit``, in integers ``A parts + B whole``.
 
-    B goes from *low* to *high*. *is_exact*: they are in the order of the real sums. *error* is how far they
-    are from these at most, in steps of the main branch.
+    B goes from *low* to *high*. *is_exact*: they are in the order of the real sums, though some may meet.
+    *error* is how far they are from these at most, in steps of the main branch.
     """
 
     step: Array
@@ -127,17 +133,47 @@ def spread(branch: Branch) -> float:
 def parts_of(most: int, ratios: Array, spans: Array) -> tuple[int, float, bool] | None:
     """Parts of a step, how far sums are off, and whether they keep the real order; None where *most* is 0.
 
-    *ratios* are the steps of the other branches in the main one's, *spans* their largest differences.
+    *ratios* are the steps of the other branches in the main one's, *spans* their largest differences. Of
+    parts that keep the order the fewest that also keep sums apart; where there are none, the nearest.
     """
     if most < 1:
         return None
-    tried = np.arange(1, most + 1)
-    whole = np.rint(tried[:, None] * ratios)
-    off = np.sum(np.abs(tried[:, None] * ratios - whole) * spans, axis=1)
-    apart = tried[:, None] / np.gcd(tried[:, None], whole.astype(np.int64))
-    keeps = (off < SAME) | ((off < 1) & np.all((apart > spans) | (ratios == 0), axis=1))
-    chosen = int(np.argmax(keeps)) if keeps.any() else int(np.argmin(off / tried))
-    return int(tried[chosen]), float(off[chosen] / tried[chosen]), bool(keeps[chosen])
+    best = (1, np.inf, False)
+    for tried in candidates(most, ratios):
+        whole = np.rint(tried[:, None] * ratios)
+        off = np.sum(np.abs(tried[:, None] * ratios - whole) * spans, axis=1)
+        apart = tried[:, None] / np.gcd(tried[:, None], whole.astype(np.int64))
+        keeps = (off < SAME) | ((off < 1) & np.all((apart > spans) | (ratios == 0), axis=1))
+        if keeps.any():
+            found = int(np.argmax(keeps))
+            return int(tried[found]), float(off[found] / tried[found]), True
+        near = int(np.lexsort((off / tried, off >= 1))[0])
+        here = (int(tried[near]), float(off[near] / tried[near]), bool(off[near] < 1))
+        best = min(best, here, key=lambda one: (not one[2], one[1]))
+    return best
+
+
+def candidates(most: int, ratios: Array) -> Iterator[Array]:
+    """Parts to try, up to *most*: small numbers, and of larger ones those that make a ratio a fraction."""
+    for first, last in itertools.pairwise([1, *(limit for limit in LIMITS if limit < most), most + 1]):
+        if first < LIMITS[-1]:
+            yield np.arange(first, min(last, LIMITS[-1]))
+    if len(ratios) == 1:
+        large = [one for one in convergents(float(ratios[0]), most) if one >= LIMITS[-1]]
+        if large:
+            yield np.array(large)
+
+
+def convergents(ratio: float, most: int) -> Iterator[int]:
+    """The denominators up to *most* of the continued fraction of *ratio*."""
+    left, before, now = Fraction(ratio), 0, 1
+    while now <= most:
+        yield now
+        rest = left - math.floor(left)
+        if not rest:
+            return
+        left = 1 / rest
+        before, now = now, math.floor(left) * now + before
 
 
 def extent(node: Node, unit: float, least: float, most: float) -> tuple[float, float]:

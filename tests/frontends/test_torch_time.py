@@ -336,3 +336,81 @@ def test_a_model_that_counts_its_timesteps_is_called_for_all_of_them() -> None:
         trace(model, torch.rand(2, 3), 10, "B", presence="sequence")
     assert model[0].t == 0
     trace(model, torch.rand(2, 3), 6, "B", presence="sequence")
+
+
+class Loop(nn.Module):
+    """Adds up what its last layer sends in a loop over time, in one of the manners that people have."""
+
+    def __init__(self, manner: str) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.fc, self.lif, self.head = nn.Linear(6, 8), snncc.nn.LIF(0.5, 0.5), nn.Linear(8, 3)
+        self.manner = manner
+
+    def forward(self, x: Tensor) -> Tensor:
+        acc: Any = 0
+        if "buffer" in self.manner:
+            acc = torch.ones(len(x[0]), 3) if "ones" in self.manner else x.new_zeros(len(x[0]), 3)
+        kept: list[Tensor] = []
+        for t, one in enumerate(x):
+            out = self.head(self.lif(self.fc(one)))
+            kept.append(out)
+            if "late" in self.manner and t < 2:
+                continue
+            match self.manner.split()[-1]:
+                case "place":
+                    acc += out
+                case "turned":
+                    acc = out + acc
+                case "decay":
+                    acc = 0.9 * acc + out
+                case "twice":
+                    acc = acc + out + out
+                case "again":
+                    acc = acc + out
+                    acc = acc + out
+                case "neighbors":
+                    acc = out if t == 0 else kept[t - 1] + out
+                case _:
+                    acc = acc + out
+        match self.manner.split()[0]:
+            case "mean":
+                return acc / len(x)
+            case "list":
+                return sum(kept) / len(kept)  # type: ignore[return-value]
+        return acc
+
+
+@pytest.mark.parametrize(
+    ("manner", "over", "parts"),
+    [
+        ("sum", Over.SUM, 0),
+        ("mean", Over.MEAN, 0),
+        ("list", Over.MEAN, 0),
+        ("sum turned", Over.SUM, 0),
+        ("buffer in place", Over.SUM, 0),
+        ("late sum", Over.SUM, 1),
+        ("late buffer in place", Over.SUM, 1),
+        ("neighbors", Over.SUM, 1),
+    ],
+)
+def test_what_a_loop_adds_up(manner: str, over: Over, parts: int) -> None:
+    graph = assert_traced(Loop(manner), TRAIN, layout="TB")
+    (output,) = graph.outputs
+    assert output.over is over
+    assert sum(isinstance(node, Affine) and node.per_timestep for node in graph) == parts
+    assert_alive(graph, execute(graph, TRAIN))
+
+
+@pytest.mark.parametrize(
+    ("manner", "words"),
+    [
+        ("sum decay", "combines different timesteps"),
+        ("sum twice", "different timesteps"),
+        ("sum again", "different timesteps"),
+        ("buffer of ones in place", "writes a signal into a constant"),
+    ],
+)
+def test_other_sums_of_a_loop_are_refused(manner: str, words: str) -> None:
+    with pytest.raises(CannotTrace, match=words):
+        trace(Loop(manner), TRAIN, layout="TB")

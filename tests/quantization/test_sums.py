@@ -63,6 +63,38 @@ def test_fewer_parts_would_not_do() -> None:
         assert any(np.sign(real) != np.sign(integer) for real, integer in pairs), fewer
 
 
+def test_a_ratio_that_is_all_but_a_fraction() -> None:
+    """Where widths leave few parts, sums meet that differ by almost nothing: a step between is not lost."""
+    unit, between = 2.5 + 1e-8, np.array([500 + 1e-6])  # 500 is less, 200 units are more
+    one, other = branch([3, 1], 1.0, 1000), branch([1], unit, 255)
+    whole = shared_sum(one, [other], np.zeros(1), TOP)
+    assert whole is not None
+    assert whole.steps(between, 1) is not None
+    found = shared_sum(one, [other], np.full(1, 1e-3), TOP)
+    assert found is not None
+    assert found.is_exact
+    assert found.parts[0] <= 1000
+    assert found.steps(between, 1) is None
+    real = np.add.outer(np.arange(-50, 51), unit * np.arange(256))
+    sums = np.add.outer(np.arange(-50, 51) * found.parts[0], np.arange(256) * found.whole[0])
+    steps = found.steps(np.array([77.3, 400.1]), 1)
+    assert steps is not None
+    for step, limit in zip(steps, (77.3, 400.1), strict=True):
+        assert np.array_equal(sums >= step, real >= limit)
+
+
+def test_many_channels() -> None:
+    """Some of 300 ratios are all but fractions; every channel has its steps."""
+    rng = np.random.default_rng(0)
+    steps = rng.uniform(1e-5, 1e-4, 300)
+    main = Branch(rng.integers(-127, 128, (300, 9)) * steps[:, None], np.zeros((300, 1)), steps, -1.0, 1.0)
+    one = np.full((300, 1), 0.0117)
+    found = shared_sum(main, [Branch(one, 0 * one, one[:, 0], 0.0, 255 * 0.0117)], np.zeros(1), TOP)
+    assert found is not None
+    assert found.is_exact
+    assert found.steps(np.sort(rng.uniform(0, 3, (255, 1, 1, 1)), axis=0), 3) is not None
+
+
 def test_room_for_none() -> None:
     """A state too narrow for one step of the main branch leaves nothing; one for few parts is not exact."""
     one, other = branch([1], 1.0, 10), branch([1], np.pi, 255)
