@@ -36,14 +36,14 @@ def separated(
 
 def summed_in(graph: SpikeGraph, node: Neuron) -> set[str]:
     """The synapses and affines whose sum *node* reads."""
-    found, todo = set(), [wire.source for wire in node.inputs]
+    seen: set[str] = set()
+    todo = [wire.source for wire in node.inputs]
     while todo:
         one = graph.by_name[todo.pop()]
-        if isinstance(one, SOURCES):
-            found.add(one.name)
-        else:
+        if one.name not in seen and not isinstance(one, SOURCES):
             todo += [wire.source for wire in one.inputs]
-    return found
+        seen.add(one.name)
+    return {name for name in seen if isinstance(graph.by_name[name], SOURCES)}
 
 
 def note_of(group: Group, integers: SpikeGraph) -> str:

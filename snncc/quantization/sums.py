@@ -95,8 +95,10 @@ class SharedSum:
 def shared_sum(main: Branch, others: list[Branch], finest: Array, top: int) -> SharedSum | None:
     """The sums of *main* and *others*, no finer than *finest*, no weight above *top*; None: no room for that.
 
-    Exact only with one other branch, of few multiples.
+    Exact only with one other branch, of few multiples. None as well where it is not known how much one adds.
     """
+    if not np.all(np.isfinite([(other.low, other.high) for other in others])):
+        return None
     smallest = np.min([other.step for other in others], axis=0)
     step = main.unit(np.where(np.isfinite(smallest), smallest, 1.0))
     units = np.stack([other.unit(0.0) for other in others])

@@ -100,6 +100,7 @@ def test_room_for_none() -> None:
     one, other = branch([1], 1.0, 10), branch([1], np.pi, 255)
     assert shared_sum(one, [other], np.full(1, 1.5), TOP) is None
     assert shared_sum(one, [other], np.zeros(1), 2) is None
+    assert shared_sum(one, [replace(other, low=-np.inf, high=np.inf)], np.zeros(1), TOP) is None
     found = shared_sum(one, [other], np.full(1, 0.01), TOP)
     assert found is not None
     assert not found.is_exact
@@ -171,6 +172,22 @@ def test_sums_of_two_convolutions_are_as_near_as_they_can_be() -> None:
     assert note.endswith(ROUNDED) == bool(program.measured)
     assert np.sum(have != need) <= 1e-4 * need.size
     assert len(np.unique(need)) > 5
+
+
+@pytest.mark.parametrize("is_measured", [False, True])
+def test_what_no_neuron_counts_has_no_known_multiples(is_measured: bool) -> None:
+    """Behind two synapses in a row the branch is known to the nearest weights alone."""
+    graph, x = residual(), np.random.default_rng(0).integers(0, 10, (1, 50, 2, 6, 6))
+    skip = Conv(name="u", inputs=wires("skip"), weight=np.eye(2)[:, :, None, None])
+    twice = Conv(name="v", inputs=wires("u"), weight=0.3 * np.eye(2)[:, :, None, None])
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        nodes += [skip, twice] if node.name == "sum" else []
+        nodes.append(replace(node, inputs=wires("w", "v")) if node.name == "sum" else node)
+    graph = SpikeGraph(tuple(nodes))
+    program = snncc.compile(graph, calibration=x if is_measured else None)
+    assert all(note.endswith(ROUNDED) for note in program.graph.notes)
+    snncc.verify(program, None, x).check()
 
 
 def test_a_sum_that_a_synapse_reads_is_not_called_exact() -> None:
