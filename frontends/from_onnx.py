@@ -72,7 +72,9 @@ def graph_of(model: OnnxModel, input_shape: Shape | None) -> tuple[SpikeGraph, M
         if isinstance(node, Output) or node.name in needed:
             needed |= {node.name, *(wire.source for wire in node.inputs)}
     nodes = [node for node in walk.nodes if node.name in needed]
-    graph = SpikeGraph((*nodes, *outputs), name=model.path.stem, timesteps=1, layout=Layout.B)
+    graph = SpikeGraph(
+        (*nodes, *outputs), name=model.path.stem, timesteps=1, layout=Layout.B, notes=tuple(walk.notes)
+    )
     return graph, {name: one for name, one in walk.readings.items() if name in needed}
 
 

@@ -23,6 +23,7 @@ from snncc.frontends.torch_check import check
 from snncc.frontends.torch_codes import RepeatsInput
 from snncc.frontends.torch_observe import observe
 from snncc.frontends.torch_options import Options, example, options, repeating_inside, resized
+from snncc.frontends.torch_parts import is_timed
 from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_run import ModelFails, call_model_of_the_user, copied, untouched
 from snncc.frontends.torch_session import Recording, record
@@ -30,7 +31,7 @@ from snncc.ir import SpikeGraph
 
 SAMPLES = 2
 TIMESTEPS = 4
-MOST_TIMESTEPS = 256
+MOST_TIMESTEPS = 1024
 """A longer train is not recorded only to say better what is refused."""
 
 
@@ -92,30 +93,31 @@ def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
             # Each call is compared with the first: a model may count its timesteps.
             record(model, resized(x, chosen, 1, 1), chosen, chosen.calls, keeps_values=False)
         return base
+    length = TIMESTEPS
     try:
-        base = record_short(model, x, chosen)
-        length = TIMESTEPS
+        base = record_sized(model, x, chosen, SAMPLES, TIMESTEPS)
         compare_with(base, model, x, chosen, SAMPLES, TIMESTEPS - 1)
-    except ModelFails:
-        # A model may be made for one number of timesteps; then it is recorded with that number alone.
-        base = record_sized(model, x, chosen, SAMPLES, chosen.timesteps)
-        length = chosen.timesteps
+    except CannotTrace as problem:
+        base, length = record_alone(model, x, chosen, problem), chosen.timesteps
     if chosen.timesteps > length:
         compare_with(base, model, x, chosen, SAMPLES, chosen.timesteps)
     compare_with(base, model, x, chosen, SAMPLES + 1, length)
     return base
 
 
-def record_short(model: nn.Module, x: Tensor, chosen: Options) -> Recording:
-    """Record with few timesteps; what then is refused is said in the user's own timesteps."""
-    try:
-        return record_sized(model, x, chosen, SAMPLES, TIMESTEPS)
-    except ModelFails:
-        raise
-    except CannotTrace:
-        if TIMESTEPS < chosen.timesteps <= MOST_TIMESTEPS:
-            record_sized(model, x, chosen, SAMPLES, chosen.timesteps)
-        raise
+def record_alone(model: nn.Module, x: Tensor, chosen: Options, problem: CannotTrace) -> Recording:
+    """Record with the user's own number of timesteps, where others meet a *problem*.
+
+    A model may be made for one number of timesteps, or take a part of them. What else is refused is said in
+    the user's own timesteps.
+    """
+    if isinstance(problem, ModelFails):
+        return record_sized(model, x, chosen, SAMPLES, chosen.timesteps)
+    if chosen.timesteps <= MOST_TIMESTEPS:
+        whole = record_sized(model, x, chosen, SAMPLES, chosen.timesteps)
+        if is_timed(whole.graph):
+            return whole
+    raise problem
 
 
 def record_sized(

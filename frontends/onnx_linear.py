@@ -170,12 +170,14 @@ def summed(walk: Walk, sign: float) -> Signal:
     one, other = unclipped(walk, 0), unclipped(walk, 1)
     if one.shape != other.shape:
         raise Refused(f"adds signals of shapes {one.shape} and {other.shape}; they must be equal")
+    terms = [term for signal in (one, other) if (term := walk.term(signal))]
     after = walk.add(Add(name=walk.name(), inputs=wires(one.node, other.node)))
     return replace(
         after,
         unit=common_unit([one.unit, other.unit]),
         offset=simplest(np.asarray(one.offset + other.offset)),
         least=one.least + other.least,
+        terms=tuple(terms) if len(terms) == 2 else (),
     )
 
 
@@ -192,7 +194,7 @@ def with_offset(walk: Walk, index: int, values: Array) -> Signal:
     if signal.unit is None:
         source = walk.plain(index)
         return walk.add(Affine(name=walk.name(), inputs=wires(source.node), offset=constant))
-    return replace(signal, offset=np.asarray(signal.offset + constant))
+    return replace(signal, offset=np.asarray(signal.offset + constant), terms=())
 
 
 def check_broadcast(constant: Array, signal: Signal) -> None:

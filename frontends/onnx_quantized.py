@@ -14,8 +14,10 @@ from snncc.frontends.onnx_file import CODES, Constant
 from snncc.frontends.onnx_signals import Codes, Reading, Refused, Signal, Value, Walk, sample_axis
 from snncc.frontends.staircase import (
     SCALES,
+    Code,
     NoStaircase,
     Quantizer,
+    by_pairs,
     changes_nothing,
     counting,
     shift_of,
@@ -129,7 +131,7 @@ def dequantized(walk: Walk, codes: Codes, scale: Array, zero: Array, value: str)
     key = (source.node, *limits, *(array.tobytes() for array in arrays))
     if key not in walk.made:
         try:
-            least, steps = staircase(limited, quantizer, source.unit, source.offset)
+            least, steps = steps_of(walk, codes, limited)
         except NoStaircase as problem:
             raise Refused(problem.reason, problem.hint) from None
         name = walk.name(call=codes.made_by)
@@ -138,6 +140,25 @@ def dequantized(walk: Walk, codes: Codes, scale: Array, zero: Array, value: str)
         walk.readings[name] = Reading(value, p.scale, np.asarray(least - zero, np.float64))
         walk.made[key] = shifted(replace(neuron, unit=p.scale, least=0.0), least, p.scale, zero)
     return walk.made[key]
+
+
+def steps_of(walk: Walk, codes: Codes, code: Code) -> tuple[int, Array]:
+    """The staircase of *codes*. Raises `NoStaircase`.
+
+    The sum of two quantized signals is looked at pair by pair: a runtime rounds both to float32, and the sum.
+    """
+    quantizer, source = codes.quantizer, codes.source
+    if not source.terms or quantizer.scale.ndim or quantizer.zero.ndim:
+        return staircase(code, quantizer, source.unit, source.offset)
+    one, other = source.terms
+    seen = code(np.add.outer(one.values(), other.values()))
+    least, steps, wrong = by_pairs(seen, np.add.outer(one.exact(), other.exact()))
+    if wrong:
+        walk.notes.append(
+            f"{codes.made_by}: the runtime rounds to float32, and {wrong} of {seen.size} pairs of codes "
+            "that it adds lie on the wrong side of every possible step: there counts differ from its own"
+        )
+    return least, steps - source.offset
 
 
 def limited_code(source: Signal, quantizer: Quantizer, x: Array) -> Array:

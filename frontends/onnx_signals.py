@@ -11,7 +11,20 @@ import numpy as np
 from snncc.errors import CannotTrace
 from snncc.frontends.onnx_file import MAXIMUM_SIGNALS, Call, Constant
 from snncc.frontends.staircase import Quantizer
-from snncc.ir import Affine, Array, Edge, Emit, Neuron, NeuronParameters, Node, Shape, wires
+from snncc.ir import (
+    Affine,
+    Array,
+    Edge,
+    Emit,
+    MaxPool,
+    Neuron,
+    NeuronParameters,
+    Node,
+    Reshape,
+    Shape,
+    Transpose,
+    wires,
+)
 from snncc.ir.arrays import simplest
 from snncc.ir.infer import edge_after
 from snncc.ir.rules import Misfit
@@ -23,6 +36,24 @@ class Refused(Exception):
     def __init__(self, reason: str, hint: str = "") -> None:
         super().__init__(reason)
         self.reason, self.hint = reason, hint
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A quantized signal as the runtime has it: *low* to *high* times *scale*, rounded to float32."""
+
+    scale: float
+    low: int
+    high: int
+
+    def values(self) -> Array:
+        """All of them, in float32."""
+        multiples = np.arange(self.low, self.high + 1).astype(np.float32)
+        return np.asarray(multiples * np.float32(self.scale))
+
+    def exact(self) -> Array:
+        """All of them, unrounded."""
+        return np.arange(self.low, self.high + 1) * self.scale
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +71,8 @@ class Signal:
     low: float = -math.inf
     high: float = math.inf
     least: float = -math.inf
+    terms: tuple[Term, ...] = ()
+    """Where it is the sum of two quantized signals, those."""
 
     @property
     def is_plain(self) -> bool:
@@ -89,6 +122,27 @@ class Walk:
     made: dict[Any, Signal] = field(default_factory=dict)
     readings: dict[str, Reading] = field(default_factory=dict)
     """By neuron."""
+    notes: list[str] = field(default_factory=list)
+
+    def term(self, signal: Signal) -> Term | None:
+        """*signal* as one of a sum, where it is what a quantizer sends, perhaps moved."""
+        name = signal.node
+        table = {node.name: node for node in self.nodes}
+        while isinstance(table[name], Reshape | Transpose | MaxPool):
+            name = table[name].inputs[0].source
+        reading, edge = self.readings.get(name), self.edges[name]
+        if (
+            reading is None
+            or reading.scale.ndim
+            or edge.max_count is None
+            or np.any(reading.shift != reading.shift.flat[0])
+        ):
+            return None
+        scale, low = float(reading.scale), int(reading.shift.flat[0])
+        is_whole = (
+            np.all(signal.offset == scale * low) and signal.low <= signal.least and math.isinf(signal.high)
+        )
+        return Term(scale, low, low + edge.max_count) if is_whole else None
 
     def value(self, index: int) -> Value:
         """Input *index* of the current node."""

@@ -95,6 +95,29 @@ def by_reals(code: Code, quantizer: Quantizer, offset: Array) -> tuple[int, Arra
     return least, np.stack([smallest(partial(passes, k), -reach, reach) for k in range(least + 1, most + 1)])
 
 
+def by_pairs(codes: Array, sums: Array) -> tuple[int, Array, int]:
+    """The staircase of a signal that takes the values *sums* alone, of which the runtime makes *codes*.
+
+    A step lies in the middle between the sums on both of its sides. Where rounding leaves
+    no such place, it is put where the fewest sums lie on the wrong side; their number comes last.
+    """
+    order = np.argsort(sums, axis=None)
+    codes, sums = codes.reshape(-1)[order].astype(np.int64), sums.reshape(-1)[order]
+    least, most = ends(codes.min(keepdims=True), codes.max(keepdims=True))
+    steps, wrong = [], 0
+    for level in range(least + 1, most + 1):
+        passed = codes >= level
+        # Of a step before entry k: those before it that pass, and those behind it that do not.
+        misplaced = np.concatenate([[0], np.cumsum(passed)]) + np.concatenate(
+            [np.cumsum(~passed[::-1])[::-1], [0]]
+        )
+        is_between = np.concatenate([[False], sums[1:] > sums[:-1], [False]])
+        place = int(np.argmin(np.where(is_between, misplaced, len(sums) + 1)))
+        steps.append((sums[place - 1] + sums[place]) / 2)
+        wrong += int(misplaced[place])
+    return least, np.array(steps), wrong
+
+
 def ends(low: Array, high: Array) -> tuple[int, int]:
     """The smallest and the largest code, given those of each channel. Raises where they differ."""
     if np.any(low != low.flat[0]) or np.any(high != high.flat[0]):

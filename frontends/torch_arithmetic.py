@@ -12,6 +12,7 @@ from torch import Tensor
 from snncc.errors import CannotTrace
 from snncc.frontends.torch_codes import Mixed, Signal
 from snncc.frontends.torch_frames import Frame, frame_of_source
+from snncc.frontends.torch_parts import accumulated
 from snncc.frontends.torch_products import are_events, elementwise
 from snncc.frontends.torch_record import Call
 from snncc.ir import Add, Affine, Array, Maximum, Mul, Over, wires
@@ -22,6 +23,15 @@ SUM_HINT = "use the mean over time, or add the constant before the sum"
 def as_tensor(value: Any) -> Tensor:
     """A constant as a float64 tensor."""
     return value.double() if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float64)
+
+
+def before(call: Call, value: Any) -> Tensor:
+    """The constant *value* as it was before the operation, which may have written to it."""
+    if not call.func._schema.is_mutable:
+        return as_tensor(value)
+    if value in call.recorder.blank:
+        return torch.zeros(value.shape, dtype=torch.float64)
+    raise Mixed("writes a signal into a constant", "write a = a + b in place of a += b")
 
 
 def add(call: Call) -> None:
@@ -50,7 +60,7 @@ def combine(call: Call, a: Any, b: Any, alpha: float) -> None:
     elif left is not None:
         affine(call, left, torch.tensor(1.0), alpha * as_tensor(b), "add" if alpha > 0 else "sub")
     elif right is not None:
-        affine(call, right, torch.tensor(alpha), as_tensor(a), "add" if alpha > 0 else "sub")
+        affine(call, right, torch.tensor(alpha), before(call, a), "add" if alpha > 0 else "sub")
 
 
 def mul(call: Call) -> None:
@@ -62,7 +72,7 @@ def mul(call: Call) -> None:
     elif left is not None:
         affine(call, left, as_tensor(b), torch.tensor(0.0), "mul")
     elif right is not None:
-        affine(call, right, as_tensor(a), torch.tensor(0.0), "mul")
+        affine(call, right, before(call, a), torch.tensor(0.0), "mul")
 
 
 def div(call: Call) -> None:
@@ -165,6 +175,10 @@ def check_commutes(over: Over | None, *, has_offset: bool, is_rising: bool = Fal
 def add_signals(call: Call, left: Signal, right: Signal, alpha: float) -> None:
     """Sum of two signals."""
     recorder, like, place = call.recorder, result(call).shape, call.place
+    pair = [Signal(signal.codes.expand(like), signal.over) for signal in (left, right)]
+    if alpha == 1.0 and (added := accumulated(recorder, place, *pair)):
+        recorder.set(result(call), added, place)
+        return
     frame, left, right = together(call, left, right)
     if frame.over is Over.MAXIMUM:
         check_commutes(frame.over, has_offset=False)

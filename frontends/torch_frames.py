@@ -90,7 +90,8 @@ class Frame:
             raise Mixed(
                 "combines different timesteps or samples",
                 "a sample must not depend on its batch mates, and only a neuron sees other timesteps; "
-                "collect what a loop over time would add up, and add it once: torch.stack(values).sum(0)",
+                "collect what a loop over time would add up, and add it once: torch.stack(values).sum(0); "
+                "spikes that return to a layer are read of modules of a framework (snntorch.RLeaky)",
             )
         return np.asarray(cells.numpy()).reshape(self.shape)
 
@@ -144,8 +145,8 @@ def frame_of_layout(layout: Layout, over: Over | None, grid: Grid) -> Frame:
 
 
 PART_HINT = (
-    "outputs are of all timesteps, of the last, or their sum, mean or maximum: return all timesteps, and "
-    "take the part behind the program"
+    "outputs are of all timesteps or of one, or a sum or mean over any of them, taken behind the last layer "
+    "(torch.stack(out)[5:].mean(0)): return all timesteps, and take the part behind the program"
 )
 
 

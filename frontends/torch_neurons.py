@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
 from snncc.frontends.cells import Call, Cell, Result, Time, values
+from snncc.frontends.defects import ours
 from snncc.frontends.torch_build import Place, alike
 from snncc.frontends.torch_codes import LoopsOverTime, Mixed, Signal, unrolled
 from snncc.frontends.torch_frames import Frame
@@ -70,9 +71,10 @@ def patch_one(module: nn.Module, path: str, recorder: Recorder) -> None:
             with torch.no_grad():
                 call = replace(call, x=layer(call.x))
         use = Use(recorder, module, cell, call, cell.result(module, out), place)
-        with recorder.leaf(), torch.no_grad():
-            names = use.fire()
-        use.feed_back(names)
+        with ours(place, "this neuron"):
+            with recorder.leaf(), torch.no_grad():
+                names = use.fire()
+            use.feed_back(names)
         return out
 
     module.forward = forward

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from snncc.frontends.torch_arithmetic import check_commutes, result
 from snncc.frontends.torch_codes import Mixed, Signal, prod
 from snncc.frontends.torch_operand import Operand, operand
-from snncc.frontends.torch_record import Call
+from snncc.frontends.torch_record import Call, Handler
 from snncc.ir import Affine, Array, MaxPool, Pool, Shape, Sparse, wires
 
 Padding = tuple[int, int, int, int]
@@ -207,3 +208,28 @@ def adaptive_max_pool2d(call: Call) -> None:
         )
     kernel = (height // out[0], width // out[1])
     max_pool(call, found, kernel, kernel)
+
+
+def over_maps(handler: Handler, neutral: Mapping[int, int | None]) -> Handler:
+    """*handler*, which pools over two axes, for a pool over three whose window over the first is 1.
+
+    *neutral* has, by the position of an argument, what its first number then is; None: the size of that axis.
+    """
+
+    def pool(call: Call) -> None:
+        args = list(call.args)
+        for k, number in neutral.items():
+            if k < len(args) and args[k] != []:
+                values = [args[k]] * 3 if isinstance(args[k], int) else [*args[k], *args[k], *args[k]][:3]
+                if values[0] != (args[0].shape[-3] if number is None else number):
+                    raise Mixed("pools over three axes", "pool over height and width alone: (1, 2, 2)")
+                args[k] = values[1:]
+        handler(replace(call, args=tuple(args)))
+
+    return pool
+
+
+avg_pool3d = over_maps(avg_pool2d, {1: 1, 2: 1, 3: 0})
+max_pool3d = over_maps(max_pool2d, {1: 1, 2: 1, 3: 0, 4: 1})
+adaptive_avg_pool3d = over_maps(adaptive_avg_pool2d, {1: None})
+adaptive_max_pool3d = over_maps(adaptive_max_pool2d, {1: None})

@@ -23,6 +23,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 import snncc
 from snncc.errors import CannotTrace
+from snncc.frontends.defects import ours
 from snncc.frontends.exported_place import current_place
 from snncc.frontends.torch_build import Builder, Place
 from snncc.frontends.torch_codes import NODE_SHIFT, Grid, Layout, Mixed, Signal, layout_of
@@ -82,6 +83,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.signals: Any = WeakTensorKeyDictionary()
         self.blank: Any = WeakTensorKeyDictionary()
         self.earlier: Any = WeakTensorKeyDictionary()
+        self.sums: dict[int, tuple[tuple[int, ...], Tensor, Tensor]] = {}
         self.modules: list[tuple[str, bool]] = []
         self.inside_leaf = 0
         self.is_writing = False
@@ -194,6 +196,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.builder = builder
         self.turns.clear()
         self.looped.clear()
+        self.sums.clear()
         self.modules.clear()
         for tensor in list(self.signals.keys()):
             self.earlier[tensor] = True
@@ -216,11 +219,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         mutable = func._schema.is_mutable
         shares = any(r.alias_info is not None for r in func._schema.returns)
         args, out = run_in_float64(func, args, kwargs, writes=mutable or shares)
-        if self.inside_leaf:
-            return out
+        if not self.inside_leaf:
+            with ours(self.place(), name):
+                self.follow(Call(self, func, args, kwargs, out, self.place()), name, shares=shares)
+        return out
+
+    def follow(self, call: Call, name: str, *, shares: bool) -> None:
+        """Record what an operation, which the model has executed, did to the signals."""
+        func, args, kwargs, out = call.func, call.args, call.kwargs, call.out
         inputs = [*tree_iter(args), *tree_iter(kwargs)]
         if self.hands_on_state(name, inputs, out):
-            return out
+            return
         reads = name not in FACTORIES
         if reads and any(isinstance(value, Tensor) and value in self.earlier for value in inputs):
             raise CannotTrace(
@@ -228,10 +237,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 hint="recurrent connections and traces of your own are not supported by this front end yet",
             )
         if any(self.signal(value) is not None for value in inputs):
-            self.handle(Call(self, func, args, kwargs, out, self.place()), name)
+            self.handle(call, name)
         else:
-            self.constant(name, func, args, kwargs, out, mutable=mutable, shares=shares)
-        return out
+            self.constant(name, func, args, kwargs, out, mutable=func._schema.is_mutable, shares=shares)
 
     def hands_on_state(self, name: str, inputs: list[Any], out: Any) -> bool:
         """Whether an operation leaves a state of a neuron what it is; raises where it reads a hidden one."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 
 from snncc.frontends.torch_arithmetic import check_commutes, result
-from snncc.frontends.torch_codes import ADDRESS_BITS, CELL, ROW, Mixed, Signal, layout_of, prod
+from snncc.frontends.torch_codes import ADDRESS_BITS, ROW, Mixed, Signal, layout_of, prod
 from snncc.frontends.torch_frames import PART_HINT, times_of
 from snncc.frontends.torch_operand import Operand, operand
+from snncc.frontends.torch_parts import gated
 from snncc.frontends.torch_pools import traced
 from snncc.frontends.torch_record import Call
 from snncc.ir import MaxPool, Over, Pool, wires
@@ -130,18 +131,20 @@ def pool_axes(call: Call, source: str, shape: list[int], axes: list[int], over: 
 
 
 def reduce_time(call: Call, signal: Signal, axes: list[int], over: Over) -> Signal:
-    """The codes at t = 0, marked as reduced over time."""
+    """The codes at t = 0, marked as reduced over time; of a part of the timesteps behind a gate."""
     grid = call.recorder.grid
     if signal.over is not None:
         raise Mixed("reduces over time twice")
     codes = signal.codes
     for axis in axes:
         codes = codes.select(axis, 0).unsqueeze(axis)
-    row = (codes & ROW) >> ADDRESS_BITS
-    codes = (codes & CELL) | (row % grid.samples << ADDRESS_BITS)
-    if len(torch.unique(signal.codes & ROW)) != grid.rows:
-        rows = torch.unique(signal.codes & ROW) >> ADDRESS_BITS
-        raise Mixed(f"reduces over {times_of(rows, grid)} alone", PART_HINT)
-    if not torch.equal(torch.unique(row % grid.samples), torch.arange(grid.samples)):
+    samples = torch.unique(((codes & ROW) >> ADDRESS_BITS) % grid.samples)
+    if not torch.equal(samples, torch.arange(grid.samples)):
         raise Mixed("reduces over the samples of the batch", "a sample must not depend on its batch mates")
-    return Signal(codes, over)
+    rows = torch.unique(signal.codes & ROW) >> ADDRESS_BITS
+    times = torch.unique(rows // grid.samples)
+    if len(rows) != len(times) * grid.samples:
+        raise Mixed(f"reduces over {times_of(rows, grid)} alone", PART_HINT)
+    if prod(signal.codes.shape[axis] for axis in axes) != len(times):
+        raise Mixed("reduces over some timesteps more than once", "reduce over each timestep once")
+    return gated(call.recorder, call.place, codes, times, over)

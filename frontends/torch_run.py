@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from snncc.errors import CannotTrace
+from snncc.errors import CannotTrace, Defect
 from snncc.frontends.cells import cell_of, copies, running
 from snncc.frontends.torch_quantized import check_quantizers, of_observers
 from snncc.frontends.torch_record import shown_file
@@ -89,7 +89,7 @@ def call_model_of_the_user(model: nn.Module, x: Tensor) -> Any:
     try:
         with torch.no_grad(), running(model):
             return model(x)
-    except CannotTrace:
+    except (CannotTrace, Defect):
         raise
     except Exception as problem:
         line = line_of(problem)

@@ -14,11 +14,12 @@ from snncc.frontends.cells import prepare
 from snncc.frontends.observation import first_difference
 from snncc.frontends.torch_build import Builder, Place
 from snncc.frontends.torch_codes import ADDRESS_BITS, NODE_SHIFT, Grid, Mixed, Signal, prod
-from snncc.frontends.torch_frames import PART_HINT, Frame, times_of
+from snncc.frontends.torch_frames import Frame
 from snncc.frontends.torch_known import check_turns
 from snncc.frontends.torch_neurons import patch
 from snncc.frontends.torch_operations import HANDLERS
 from snncc.frontends.torch_options import Options
+from snncc.frontends.torch_parts import gated
 from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_refusals import refuse
 from snncc.frontends.torch_run import call_model_of_the_user, copied, named_outputs, unwrapped
@@ -125,14 +126,16 @@ def output(recorder: Recorder, name: str, tensor: Tensor) -> Frame:
         raise CannotTrace(f"{name}: nothing of the input reaches this output of the model")
     try:
         layout, frame = recorder.layout(signal)
-        source = builder.wire(np.asarray(layout.cells.numpy()).reshape(layout.data_shape or (1,)), place)
         if name in builder.edges:
             raise Mixed(
                 f"has the name {name!r}, as a module or another node has", "rename the key or the module"
             )
         is_last = signal.over is None and len(frame.rows) < builder.grid.rows
         if is_last and int(frame.rows[0]) // builder.grid.samples != builder.grid.timesteps - 1:
-            raise Mixed(f"has {times_of(frame.rows, builder.grid)} alone", PART_HINT)
+            times = torch.unique(frame.rows // builder.grid.samples)
+            signal, is_last = gated(recorder, place, signal.codes, times, Over.SUM), False
+            layout, frame = recorder.layout(signal)
+        source = builder.wire(np.asarray(layout.cells.numpy()).reshape(layout.data_shape or (1,)), place)
         over = signal.over or (Over.LAST if is_last else Over.SEQUENCE)
         builder.add(Output(name=name, inputs=wires(source), over=over))
     except Mixed as problem:

@@ -151,11 +151,11 @@ def compile_command(options: argparse.Namespace) -> int:
     passes = [{"name": s.name, "preserves": s.made_by.preserves} for s in program.stages if s.made_by]
     if options.json:
         found = {"output": str(options.output), "target": options.target, "passes": passes}
-        print(json.dumps({**found, "measured": list(program.measured)}))
+        print(json.dumps({**found, "notes": list(program.graph.notes), "measured": list(program.measured)}))
         return 0
     if options.dump:
         print(program.graph)
-    for note in graph.notes:
+    for note in program.graph.notes:
         print(note)
     layers = [program.graph.edges[node.name].size for node in program.graph.neurons]
     print(f"{program.graph.name}: {len(layers)} neuron layers, {sum(layers):,} neurons")

@@ -17,23 +17,26 @@ def export_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.nir", help="the file")
     one.add_argument("--lossy", action="store_true", help="write what NIR says otherwise, too, and list it")
     one.add_argument("--dt", type=float, metavar="S", help="of a timestep (default: as read, else 1e-4)")
-    one.add_argument("--nir-version", default="1.0.8", help="1.0.8, or 1.0.4 (spikes subtract the threshold)")
+    one.add_argument(
+        "--nir-version", metavar="V", help="of the file (default: the newest); an unknown one lists them"
+    )
 
 
 def export_command(options: argparse.Namespace) -> int:
     import snncc
-    from snncc.api import read_network, step_of
+    from snncc.api import NIR_VERSIONS, read_network, step_of
 
     network = read_network(options.network)
     dt = step_of(network) if options.dt is None else options.dt
-    losses = snncc.save_nir(network, options.output, dt=dt, lossy=options.lossy, version=options.nir_version)
+    version = options.nir_version or NIR_VERSIONS[0]
+    losses = snncc.save_nir(network, options.output, dt=dt, lossy=options.lossy, version=version)
     if options.json:
         said = {"output": str(options.output), "dt": dt, "network_dt": network.dt, "losses": list(losses)}
         print(json.dumps(said))
         return 0
     for loss in losses:
         print(f"lost to others: {loss}")
-    print(f"exported as NIR {options.nir_version}, {said_step(dt, network.dt)}: {options.output}")
+    print(f"exported as NIR {version}, {said_step(dt, network.dt)}: {options.output}")
     return 0
 
 

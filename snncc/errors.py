@@ -1,4 +1,4 @@
-"""Every error that a user can cause, in one tree.
+"""Every error that a user can cause, in one tree, and the one that says that it was not the user.
 
 ::
 
@@ -14,9 +14,10 @@
     ├── BadInput            data, options or files of the user's are wrong
     │   ├── BadFile         a file is missing, damaged, unsafe, too new, or not writable
     │   └── UnknownName     a name that is in no table
-    └── MissingDependency   an optional package is not installed
+    ├── MissingDependency   an optional package is not installed
+    └── Defect              snncc itself failed while a model of the user's ran: not the user's fault
 
-The command line prints ``str(error)`` and exits with 1; anything else is a defect of snncc and
+The command line prints ``str(error)`` and exits with 1; anything else is a defect of snncc, too, and
 keeps its traceback.
 """
 
@@ -27,7 +28,7 @@ from collections.abc import Iterable
 
 
 class SnnccError(Exception):
-    """Base of every error that a user can cause.
+    """Base of all errors that the command line prints.
 
     *message* says what is wrong and where; *hint* says what to do about it.
     """
@@ -86,6 +87,10 @@ class MissingDependency(SnnccError):
 
     def __init__(self, module: str, extra: str) -> None:
         super().__init__(f"{module} is not installed", hint=f"pip install 'snncc[{extra}]'")
+
+
+class Defect(SnnccError):
+    """snncc itself failed, in the midst of what is the user's; *__cause__* has the traceback."""
 
 
 class StateOverflow(SnnccError):

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import random
+import resource
 import signal
+import sys
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
 
 SECONDS = 60
 """A single file that takes longer hangs."""
 MOST = 100 << 20
 """Bytes that reading a small damaged file may take: a packet of AEDAT 4 and its copy."""
+ROOM = 1 << 30
+"""Bytes of addresses that a process may take for thousands of damaged files, one after another."""
+GROWTH = 2 * MOST
+"""Bytes of memory by which such a process may grow."""
 ENDS = [b"\xff" * 4, b"\xff\xff\xff\x7f", b"\0\0\0\x80", bytes(4)]
 
 
@@ -52,3 +62,28 @@ def limits(most: int = MOST, seconds: int = SECONDS) -> Iterator[None]:
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < most, f"a file takes {peak} bytes"
+
+
+def in_a_process(read: Callable[..., Any], arguments: tuple[Any, ...], before: tuple[Any, ...]) -> Any:
+    """What *read*, a function of a module, returns on *arguments*, in a process with bounded memory.
+
+    The bound is Linux's own, so that what Python does not allocate counts, too; elsewhere there is none.
+    *before* are arguments of a first call, without a bound, that loads what is needed.
+    """
+    if sys.platform != "linux":
+        return read(*arguments)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(bounded, read, arguments, before).result()
+
+
+def bounded(read: Callable[..., Any], arguments: tuple[Any, ...], before: tuple[Any, ...]) -> Any:
+    """In the process: addresses are limited, and the most memory that was ever in use is compared."""
+    read(*before)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ROOM, hard))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    result = read(*arguments)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most) << 10
+    assert grown < GROWTH, f"the process grew by {grown} bytes"
+    return result

@@ -38,6 +38,15 @@ from snncc.reference import Run
 from snncc.reference import run as run_reference
 from snncc.reference.inputs import Data
 
+WIDEST = 32
+"""Bits of a weight where no chip says how many it holds."""
+
+
+def sum_bits(options: Options) -> int:
+    """The most bits of weights in sums whose branches share no unit: what the chip holds."""
+    limit = None if options.chip is None else options.chip.limits.weight_bits
+    return max(options.weight_bits, WIDEST if limit is None else limit)
+
 
 class Simulator(WithoutSettings):
     """Event-driven simulation: integers on the fast simulator, floats on the reference executor."""
@@ -89,6 +98,7 @@ class Simulator(WithoutSettings):
             chosen.append(
                 Quantize(
                     weight_bits=options.weight_bits,
+                    sum_bits=sum_bits(options),
                     state_bits=options.state_bits,
                     input_bits=options.input_bits,
                     per_channel=options.per_channel,

@@ -10,10 +10,12 @@ from snncc.api.program import Program, Result, load_program
 from snncc.api.proof import Claim, Difference, LayerCheck, Proof, StageCheck
 from snncc.api.recordings import read_input, read_labeled
 from snncc.api.verification import verify
+from snncc.frontends.to_nir import VERSIONS as NIR_VERSIONS
 from snncc.frontends.to_nir import step_of
 
 __all__ = [
     "NEAR",
+    "NIR_VERSIONS",
     "Claim",
     "Difference",
     "LayerCheck",

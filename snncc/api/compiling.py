@@ -31,6 +31,7 @@ from snncc.ir import Array, BiasTicks, Encoding, Kind, Overflow, SpikeGraph
 from snncc.mapping import DoesNotFitChip
 from snncc.passes import Into, Pass, Stage, run_passes
 from snncc.passes.expand import default_encoding
+from snncc.quantization import ROUNDED
 
 READOUTS = ("potentials", "spikes")
 
@@ -74,7 +75,8 @@ def compile_graph(
     ``weights`` or ``thresholds``. *rounding* ``half-up`` replaces half-to-even neurons (approximate at
     ties). *relu_levels* makes plain rectifiers counts of so many levels (approximate). *attention*
     ``static`` makes the gains of attention modules constants, as they were on the calibration data
-    (approximate). Weights get *weight_bits*, states *state_bits* (16, 24, 32; None: what is needed), inputs
+    (approximate). Weights get *weight_bits* (in sums of branches without a common unit as many as make the
+    sums exact, where the target has them), states *state_bits* (16, 24, 32; None: what is needed), inputs
     *input_bits*; *overflow* is ``saturate``, ``wrap`` or ``error``. *passes* replaces the target's own
     pipeline.
 
@@ -133,7 +135,8 @@ def compile_graph(
     if passes is None:
         finish(chosen, stages[-1].graph, where)
     is_approximate = options.encoding is Encoding.STREAM or readout == "spikes" or relu_levels is not None
-    found = losses(stages, data) if is_approximate else ()
+    is_rounded = any(note.endswith(ROUNDED) for note in stages[-1].graph.notes) and data is not None
+    found = losses(stages, data) if is_approximate or is_rounded else ()
     if where is None:
         return Program(chosen, stages, measured=found)
     if isinstance(chosen, OwnPlacement):

@@ -28,7 +28,7 @@ from snncc.ir import (
     SpikeGraph,
     place,
 )
-from snncc.ir.arrays import same
+from snncc.ir.arrays import behind_first, same
 from snncc.passes.rounding import rounds_half_to_even
 from snncc.quantization.neurons import LEAK_BITS
 from snncc.quantization.quantize import STATE_BITS, row_scale
@@ -185,12 +185,17 @@ def optional(what: str, old: Array | None, new: Array | None, grid: Array) -> It
 
 
 def rounded_parameters(old: NeuronParameters, new: NeuronParameters, grid: Array) -> Iterator[Rounded]:
-    """The numbers of a neuron; thresholds may rise to the next step, a reset amount is at least one."""
+    """The numbers of a neuron; thresholds may rise to the next step, a reset amount is at least one.
+
+    Of a staircase behind a sum of two grids, also that sum may be off by a step.
+    """
     yield Rounded("threshold", old.theta, new.theta * grid, grid)
     if new.steps is not None and old.max_count is not None:
         steps = old.steps_over(grid) if old.steps is not None else old.step_values() / grid
-        most = 1.5 + old.max_count if rounds_half_to_even(old) and old.max_count else 1.0
-        yield Rounded("steps, in steps of the grid,", np.asarray(steps), new.steps, np.asarray(most))
+        most = 1.5 + old.max_count if rounds_half_to_even(old) and old.max_count else 2.0
+        need = np.asarray(steps)
+        have = behind_first(new.steps, need.ndim - 1)
+        yield Rounded("steps, in steps of the grid,", need, have, np.asarray(most))
     for name in STEPPED:
         allowed = np.maximum(grid / 2, np.where(old.rho < grid, grid, 0)) if name == "rho" else grid / 2
         for number in optional(name, getattr(old, name), getattr(new, name), grid):

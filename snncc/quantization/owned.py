@@ -6,6 +6,7 @@ Then nothing is rounded: whole weights are the network's own, and so are the sum
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,39 +22,54 @@ FEW = 16
 """A branch that would take less than 1 of so many steps that its weights could have has lost too much."""
 
 
-def own_grid(
-    sources: Mapping[str, float], graph: SpikeGraph, in_scales: Mapping[str, Array], top: int, *, cells: bool
-) -> tuple[Array, dict[str, int]] | None:
-    """The scale and the shifts of signals whose weights and biases lie on one grid, at most *top* steps.
+@dataclass(frozen=True, slots=True, eq=False)
+class Owned:
+    """Weights [cells, n] and biases of some synapses in real units, and of which steps they are multiples.
 
-    *sources* are the synapses and affines that make the signals, with their factors; the scale is one number
-    for each channel if *cells*, else one. Where each has a grid, but they share none, the one with the most
-    weights a neuron keeps its own, and the others come as near to it as they can. None where there is none.
+    A step is infinite in rows without weights or biases.
     """
-    shape = graph.edges[next(iter(sources))].shape
+
+    tables: Mapping[str, tuple[Array, Array]]
+    steps: Mapping[str, Array]
+    main: str
+    """The one with the most weights a neuron."""
+
+
+def owned_by(
+    sources: Mapping[str, float], graph: SpikeGraph, in_scales: Mapping[str, Array], top: int, *, cells: bool
+) -> Owned | None:
+    """Of each of *sources* the grid of its own, at most *top* steps; None where one has none.
+
+    *sources* are the synapses and affines that make the signals, with their factors; *cells*: each channel
+    may have a grid of its own.
+    """
     tables: dict[str, tuple[Array, Array]] = {}
     for name, factor in sources.items():
         found = table_of(graph.by_name[name], graph.edges[name].shape, in_scales[name], cells=cells)
         if found is None:
             return None
         tables[name] = (found[0] / factor, found[1] / factor)
-    steps = {name: coarsest(weights, biases, top) for name, (weights, biases) in tables.items()}
-    if any(step is None for step in steps.values()):
-        return None
-    own = {name: step for name, step in steps.items() if step is not None}
-    scale = shared(list(own.values()))
-    if scale is None:
-        main = max(own, key=lambda name: fan_in(graph.by_name[name]))
-        grid = nearest(main, own[main], {name: table[0] for name, table in tables.items()}, top)
-    else:
-        shifts = shifts_of(tables, scale, top)
-        grid = None if shifts is None else (scale, shifts)
-    if grid is None:
-        return None
-    scale, shifts = grid
+    steps: dict[str, Array] = {}
+    for name, (weights, biases) in tables.items():
+        step = coarsest(weights, biases, top)
+        if step is None:
+            return None
+        steps[name] = step
+    return Owned(tables, steps, max(steps, key=lambda name: fan_in(graph.by_name[name])))
+
+
+def own_grid(owned: Owned, top: int) -> tuple[Array, dict[str, int]] | None:
+    """The scale of each cell and the shifts with which weights and biases are whole; None: there are none."""
+    scale = shared(list(owned.steps.values()))
+    shifts = None if scale is None else shifts_of(owned.tables, scale, top)
+    return None if scale is None or shifts is None else (scale, shifts)
+
+
+def by_cell(scale: Array, shape: Shape, *, cells: bool) -> Array:
+    """A number for each cell, to broadcast over a signal of *shape*."""
     if not cells:
-        return np.asarray(scale[0]), shifts
-    return (scale[:, None, None] if len(shape) == 3 else scale), shifts
+        return np.asarray(scale[0])
+    return scale[:, None, None] if len(shape) == 3 else scale
 
 
 def shifts_of(tables: Mapping[str, tuple[Array, Array]], scale: Array, top: int) -> dict[str, int] | None:

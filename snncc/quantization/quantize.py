@@ -38,6 +38,7 @@ from snncc.quantization.neurons import integer_parameters, with_steps
 from snncc.quantization.owned import on_grid
 from snncc.quantization.ranges import Extremes, Ranges, bounded, measured
 from snncc.quantization.scales import Grid, Group, choose_scale, groups_of
+from snncc.quantization.separate import note_of, separated
 from snncc.quantization.skips import (
     GAIN_BITS,
     compares_counts,
@@ -45,6 +46,7 @@ from snncc.quantization.skips import (
     reads_product,
     with_weighted_skips,
 )
+from snncc.quantization.sums import extent
 from snncc.reference.inputs import Data
 from snncc.reference.side import SIDES
 
@@ -60,7 +62,9 @@ class Quantize:
     """Turn a float graph into an integer graph.
 
     Weights get *weight_bits* (2 to 16, symmetric), one scale for each output channel if *per_channel*; where
-    they lie on a grid of their own already they keep it, and then may use the most negative number. The state
+    they lie on a grid of their own already they keep it, and then may use the most negative number; where
+    branches of a sum have such grids without a common unit, they get up to *sum_bits* (None: *weight_bits*),
+    as many as their sums need to be exact (`snncc.quantization.sums`). The state
     gets *state_bits* (16, 24 or 32; None: the smallest that holds what was measured, times two, or
     what the weights allow). Analog inputs get *input_bits*, unsigned where the data is not negative.
     *calibration* is data in the layout of `snncc.reference.run`; without it, *input_ranges* (node name to
@@ -69,6 +73,7 @@ class Quantize:
     """
 
     weight_bits: int = 8
+    sum_bits: int | None = None
     state_bits: int | None = None
     input_bits: int = 8
     per_channel: bool = True
@@ -164,7 +169,10 @@ class Quantizer:
                     hint="give the neurons that feed it one output scale, or keep floats (precision float)",
                 ) from None
             nodes.append(new)
-        return replace(self.graph, nodes=tuple(nodes), numbers=Numbers.INTEGER)
+        after = replace(self.graph, nodes=tuple(nodes), numbers=Numbers.INTEGER)
+        groups = {id(group): group for group in self.table.values()}
+        notes = [note for group in groups.values() if (note := note_of(group, after))]
+        return replace(after, notes=(*after.notes, *notes))
 
     def edge(self, source: str) -> Edge:
         """The edge of *source*; of one that comes later, what it will be."""
@@ -198,7 +206,9 @@ class Quantizer:
                 in_scales,
                 {name: self.reach(name) for name in group.neurons},
                 {source: self.carried(source) for source in group.sources},
+                {source: self.extent(source) for source in group.sources},
                 weight_bits=self.options.weight_bits,
+                sum_bits=self.options.sum_bits or self.options.weight_bits,
                 state_limit=limit,
                 grid=self.options.grid,
             )
@@ -225,6 +235,15 @@ class Quantizer:
             return np.inf
         low, high, _ = self.ranges.inputs[node.name]
         return float(max(-low, high, 1e-30) / self.in_scale(name).max())
+
+    def extent(self, name: str) -> tuple[float, float]:
+        """The smallest and the largest number that the source *name* adds; infinite where it is not known."""
+        most = self.carried(name)
+        if not np.isfinite(most):
+            return -np.inf, np.inf
+        node = self.graph.by_name[name]
+        least = 0.0 if self.graph.edges[node.inputs[0].source].is_events else -most
+        return extent(node, float(self.in_scale(name).max()), least, most)
 
     def in_scale(self, name: str) -> Array:
         """The scale of what the source *name* reads."""
@@ -286,7 +305,12 @@ class Quantizer:
                 f"{self.options.weight_bits} bits on the grid of the signal that it feeds",
                 hint="use wider states (state_bits), fewer input_bits, or keep floats (precision float)",
             )
-        dtype = np.int8 if self.options.weight_bits <= 8 else np.int16
+        widths: tuple[type, ...] = (np.int8, np.int16, np.int32)
+        dtype = next(
+            one
+            for one in widths[self.options.weight_bits > 8 :]
+            if np.array_equal(weight.astype(one), weight)
+        )
         bias = None if node.bias is None else np.rint(node.bias / grid).astype(np.int64)
         return replace(node, weight=weight.astype(dtype), bias=bias, weight_scale=weight_scale, shift=shift)
 
@@ -301,7 +325,10 @@ class Quantizer:
         bits = self.options.state_bits or next((b for b in STATE_BITS if reach <= 2.0 ** (b - 1) - 1), None)
         if bits is None:
             raise CannotLower(f"{place(node)}: its state needs {reach:.3g} steps, 32 bits hold {2**31 - 1}")
-        return replace(node, parameters=integer_parameters(p, grid, bits, self.options.overflow))
+        integers = integer_parameters(p, grid, bits, self.options.overflow)
+        return replace(
+            node, parameters=separated(node, integers, self.table.get(node.inputs[0].source), self.graph)
+        )
 
 
 def input_grid(extremes: Extremes, options: Quantize) -> tuple[float, int, int]:

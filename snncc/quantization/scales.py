@@ -33,7 +33,8 @@ from snncc.ir import (
     SpikeGraph,
     place,
 )
-from snncc.quantization.owned import own_grid
+from snncc.quantization.owned import Owned, by_cell, nearest, own_grid, owned_by, shared
+from snncc.quantization.sums import Branch, SharedSum, shared_sum
 
 SOURCES = (Dense, Conv, Sparse, Affine)
 CHANNELWISE = (Add, Pool, MaxPool, Pad, Neuron, Output)
@@ -67,6 +68,10 @@ class Group:
     is_per_channel: bool = True
     scale: Array = field(default_factory=lambda: np.asarray(1.0))
     shifts: dict[str, int] = field(default_factory=dict)
+    is_rounded: bool = False
+    """Whether its branches have grids of their own, of which not all could be kept."""
+    sums: SharedSum | None = None
+    """What its sums are made of, where two branches with grids of their own share none."""
 
 
 def groups_of(graph: SpikeGraph) -> dict[str, Group]:
@@ -159,19 +164,24 @@ def choose_scale(
     in_scales: Mapping[str, Array],
     potentials: Mapping[str, Array],
     carried: Mapping[str, float],
+    extents: Mapping[str, tuple[float, float]],
     *,
     weight_bits: int,
+    sum_bits: int,
     state_limit: float,
     grid: Grid,
 ) -> None:
     """Set the scale and the shifts of *group*; *carried* is the largest number that enters each source.
+
+    *extents* are the smallest and the largest number that each source adds.
 
     Weights that lie on a grid of their own keep it. Otherwise the grid is as fine as the smallest branch's
     weights need, no finer than the state's width holds, and where all neurons of a channel share one reset
     amount, that amount is a whole number of steps.
     """
     top = 2 ** (weight_bits - 1) - 1
-    if keeps_own_grid(group, graph, in_scales, potentials, state_limit, top, grid):
+    tops = top, 2 ** (sum_bits - 1) - 1
+    if keeps_own_grid(group, graph, in_scales, potentials, extents, state_limit, tops, grid):
         return
     need: dict[str, Array] = {}
     for name in group.sources:
@@ -214,23 +224,53 @@ def keeps_own_grid(
     graph: SpikeGraph,
     in_scales: Mapping[str, Array],
     potentials: Mapping[str, Array],
+    extents: Mapping[str, tuple[float, float]],
     state_limit: float,
-    top: int,
+    tops: tuple[int, int],
     grid: Grid,
 ) -> bool:
-    """Give *group* the grid on which its weights lie, where they do and its neurons can read any grid."""
+    """Give *group* the grid on which its weights lie, where they do and its neurons can read any grid.
+
+    *tops* are the most steps of a weight, and of one in a sum of branches whose grids share no unit.
+    """
     neurons = [graph.by_name[name] for name in group.neurons]
     if grid.is_uniform or grid.finer or not all(isinstance(n, Neuron) and reads_any(n) for n in neurons):
         return False
     sources = {name: group.factors[name] for name in group.sources}
-    found = own_grid(sources, graph, in_scales, top, cells=group.is_per_channel)
-    if found is None:
+    owned = owned_by(sources, graph, in_scales, tops[0], cells=group.is_per_channel)
+    if owned is None:
         return False
-    scale, shifts = found
-    if np.any(least_scale(group, graph, potentials, state_limit) > scale):
+    shape = graph.edges[group.sources[0]].shape
+    least = least_scale(group, graph, potentials, state_limit)
+    found = own_grid(owned, tops[0])
+    if found is not None and not np.any(least > by_cell(found[0], shape, cells=group.is_per_channel)):
+        group.scale, group.shifts = by_cell(found[0], shape, cells=group.is_per_channel), found[1]
+        return True
+    group.is_rounded = len(sources) > 1
+    if group.is_rounded and tops[1] > tops[0]:
+        group.sums = shared_by(owned, extents, least, tops[1])
+    if group.sums is not None:
+        group.is_rounded = not group.sums.is_exact
+        group.scale = by_cell(group.sums.step / group.sums.parts, shape, cells=group.is_per_channel)
+        group.shifts = dict.fromkeys(sources, 0)
+        return True
+    if found is not None or shared(list(owned.steps.values())) is not None:
         return False
-    group.scale, group.shifts = scale, shifts
+    weights = {name: table[0] for name, table in owned.tables.items()}
+    found = nearest(owned.main, owned.steps[owned.main], weights, tops[0])
+    if found is None or np.any(least > by_cell(found[0], shape, cells=group.is_per_channel)):
+        return False
+    group.scale, group.shifts = by_cell(found[0], shape, cells=group.is_per_channel), found[1]
     return True
+
+
+def shared_by(
+    owned: Owned, extents: Mapping[str, tuple[float, float]], least: Array, top: int
+) -> SharedSum | None:
+    """The sums of branches with grids of their own, on a grid no finer than *least*."""
+    branches = {name: Branch(*owned.tables[name], owned.steps[name], *extents[name]) for name in owned.steps}
+    others = [branch for name, branch in branches.items() if name != owned.main]
+    return shared_sum(branches[owned.main], others, np.ravel(least), top)
 
 
 def reads_any(node: Neuron) -> bool:

@@ -107,11 +107,14 @@ def steps_through(graph: SpikeGraph, node: Node, *, up: bool) -> int:
 
 
 def fixed_signals(graph: SpikeGraph) -> set[str]:
-    """Nodes whose scale is given: events, inputs and products, and what is only moved or pooled from them."""
+    """Nodes whose scale is given: events, inputs and products, and what is only moved or pooled from them.
+
+    A sum of reals has the grid of the synapses that are put before it.
+    """
     fixed: set[str] = set()
     for node in graph.nodes:
         edge = graph.edges[node.name]
-        chosen = isinstance(node, Dense | Conv | Sparse | Affine)
+        chosen = isinstance(node, Dense | Conv | Sparse | Affine | Add | Concat)
         given = isinstance(node, Input | Mul | SideOperation) or all(w.source in fixed for w in node.inputs)
         if edge.is_events or (given and not chosen):
             fixed.add(node.name)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from snncc.api.compare import compare_counts
 from snncc.frontends.from_torch import trace
 from snncc.frontends.torch_record import Recorder
 from snncc.ir import Array, Emit, SpikeGraph
@@ -135,3 +137,43 @@ def louder(model: nn.Module, factor: float) -> nn.Module:
             if isinstance(module, nn.Linear | nn.Conv2d):
                 module.weight *= factor
     return model
+
+
+def keep(kept: list[Tensor], _module: nn.Module, _args: Any, out: Any) -> None:
+    """Append what a module returns, without its states."""
+    kept.append(out[0] if isinstance(out, tuple) else out)
+
+
+def near_ties_in_network(model: nn.Module, x: Tensor, layout: str) -> tuple[int, int]:
+    """Counts of a network in float32 that differ from the graph's, all of them near ties; and of how many.
+
+    Every layer is given what the layers before it, and it itself, sent in float32.
+    """
+    graph = traced(model, x[:8], layout)
+    twin = copy.deepcopy(model).eval()
+    sent: dict[str, list[Tensor]] = {}
+    counting = [node for node in graph.neurons if node.parameters.emit is Emit.COUNT]
+    paths = {node.name: node.origin.partition(" ")[0] for node in counting}
+    modules = dict(twin.named_modules())
+    for name, path in paths.items():
+        modules[path].register_forward_hook(partial(keep, sent.setdefault(name, [])))
+    with torch.no_grad():
+        FORWARDS[layout](twin, x)
+    force = {}
+    for node in counting:
+        shape, lead = graph.edges[node.name].shape, x.shape[:2]
+        train = torch.stack(sent[node.name]) if len(sent[node.name]) > 1 else sent[node.name][0]
+        assert train.dtype == torch.float32
+        train = train.reshape(lead[1], lead[0], *shape).transpose(0, 1) if layout == "BT" else train
+        need = train.double().numpy().reshape(*lead, *shape) / node.parameters.scale
+        np.testing.assert_allclose(need, np.rint(need), atol=1e-5)
+        force[node.name] = np.rint(need).astype(np.int64)
+    result = run(graph, x.double().numpy(), timesteps=len(x), record=[*force], force=force)
+    checks = [
+        compare_counts(node, force[node.name], result.records[node.name], is_float32=True)
+        for node in counting
+    ]
+    assert len(checks) > 1
+    assert all(counts.any() for counts in force.values())
+    assert all(one.differing == one.near_ties for one in checks), [one.first for one in checks]
+    return sum(one.differing for one in checks), sum(one.compared for one in checks)

@@ -19,7 +19,7 @@ from snncc.errors import CannotTrace
 from snncc.frontends.factory import load_weights
 from snncc.frontends.from_torch import trace
 from snncc.ir import SpikeGraph
-from tests.frontends.frameworks import assert_same_spikes, drive, louder, near_ties
+from tests.frontends.frameworks import assert_same_spikes, drive, louder, near_ties, near_ties_in_network
 
 SEEDS = range(6)
 
@@ -166,6 +166,8 @@ def test_in_a_network(seed: int) -> None:
     model = network(draw, *((2, None) if seed % 2 else (None, 100)))
     x = drive(torch.Generator().manual_seed(seed), 2, 2, 8, 8) * 3
     assert_same_spikes(model, x, "BT")
+    differing, compared = near_ties_in_network(model, x, "BT")
+    assert differing <= 1e-4 * compared
 
 
 def test_a_used_model_starts_anew() -> None:

@@ -17,7 +17,7 @@ import snncc
 from snncc.errors import CannotTrace
 from snncc.frontends.from_torch import trace
 from snncc.ir import Reset, ResetAt
-from tests.frontends.frameworks import assert_same_spikes, drive, near_ties
+from tests.frontends.frameworks import assert_same_spikes, drive, near_ties, near_ties_in_network
 
 SEEDS = range(6)
 RESETS = ("subtract", "zero", "none")
@@ -140,6 +140,8 @@ def test_in_a_network(seed: int) -> None:
     )
     x = drive(torch.Generator().manual_seed(seed), 2, 2, 8, 8) * 3
     assert_same_spikes(model, x, "B")
+    differing, compared = near_ties_in_network(model, x, "B")
+    assert differing <= 1e-4 * compared
 
 
 @pytest.mark.parametrize(

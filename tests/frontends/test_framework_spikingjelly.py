@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
 from snncc.frontends.from_torch import trace
-from tests.frontends.frameworks import assert_same_spikes, drive, louder, near_ties
+from tests.frontends.frameworks import assert_same_spikes, drive, louder, near_ties, near_ties_in_network
 
 MODES = ("s", "m")
 LAYOUTS = {"s": "B", "m": "TB"}
@@ -79,6 +79,9 @@ def test_in_a_network(seed: int) -> None:
     norm.running_var[:] = torch.tensor([0.2, 0.1, 0.3, 0.15])
     x = drive(torch.Generator().manual_seed(seed), 2, 2, 8, 8) * 6
     assert_same_spikes(model, x, LAYOUTS[mode])
+    functional.reset_net(model)
+    differing, compared = near_ties_in_network(model, x, LAYOUTS[mode])
+    assert differing <= 1e-4 * compared
 
 
 def test_containers() -> None:

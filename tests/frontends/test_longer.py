@@ -70,3 +70,23 @@ def test_a_file_and_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "WARNING" not in capsys.readouterr().out
     assert main([*flags, "--timesteps", str(LONGER)]) == 0
     assert WORDS in capsys.readouterr().out
+
+
+def test_an_engine_of_others_says_so_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The warning comes before the engine is asked, whatever it does then."""
+
+    def run_engine(self: snncc.Program, engine: str, x: np.ndarray, **options: object) -> object:
+        return self.run(x, timesteps=options["timesteps"]).run  # type: ignore[arg-type]
+
+    monkeypatch.setattr(snncc.Program, "run_engine", run_engine)
+    snncc.compile(graph(), input_range=(0, 3)).save(tmp_path / "out")
+    np.savez(tmp_path / "x.npz", x=data())
+    flags = ["simulate", str(tmp_path / "out"), "--input", str(tmp_path / "x.npz"), "--engine", "lava"]
+    assert main(flags) == 0
+    assert capsys.readouterr().err == ""
+    assert main([*flags, "--timesteps", str(LONGER)]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.startswith(WORDS)
+    assert "4 samples on lava" in shown.out

@@ -26,6 +26,7 @@ from snncc.frontends.nir_write import write_nir
 from snncc.ir import Array, Conv, Dense, SpikeGraph, dump, wires
 from tests.frontends.nir_files import RECORDED, chain, ends_of, outputs, unit, write
 from tests.frontends.nir_networks import HARD, conv_graph, data, layer
+from tests.mutations import in_a_process
 
 MOST_MEMORY = 64 << 20
 OPTIONS: dict[str, Any] = {"dt": 1e-4, "timesteps": 20}
@@ -105,7 +106,8 @@ def test_mutated(which: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("which", GOOD)
 def test_many_mutated(which: str, tmp_path: Path) -> None:
-    fuzz(which, range(1000, 3000), tmp_path)
+    counts = in_a_process(fuzz, (which, range(1000, 3000), tmp_path), (which, range(20), tmp_path))
+    assert sum(counts) == 2000
 
 
 @pytest.mark.parametrize("which", GOOD)

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 import snncc
 from snncc.errors import BadFile, BadInput, CannotTrace, SnnccError
 from tests.frontends.onnx_networks import random_net, saved, session
-from tests.mutations import limits, mutated
+from tests.mutations import in_a_process, limits, mutated
 
 Change = Callable[[Any], None]
 
@@ -212,7 +212,7 @@ def test_mutated_files(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_many_mutated_files(tmp_path: Path) -> None:
-    check_mutations(tmp_path, 2000, 1000)
+    in_a_process(check_mutations, (tmp_path, 2000, 1000), (tmp_path, 80, 0))
 
 
 def test_documentation_lists_every_operator() -> None:

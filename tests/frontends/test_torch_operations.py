@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from snncc.errors import CannotTrace
+from snncc.frontends.from_torch import trace
 from snncc.ir import Affine, Conv, MaxPool, Pool, Reshape, Sparse
 from tests.frontends.torch_networks import Apply, assert_traced, lively, noise
 
@@ -226,6 +228,11 @@ POOLS: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
     "adaptive average of lines": (lambda: nn.AdaptiveAvgPool1d(4), LINE),
     "adaptive maximum": (lambda: nn.AdaptiveMaxPool2d((3, 2)), IMAGE),
     "global maximum": (lambda: nn.AdaptiveMaxPool2d(1), IMAGE),
+    "average, three axes": (lambda: nn.AvgPool3d((1, 2, 2)), IMAGE),
+    "average, three axes, padded": (lambda: nn.AvgPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)), IMAGE),
+    "maximum, three axes": (lambda: nn.MaxPool3d((1, 3, 2), (1, 2, 2), dilation=(1, 2, 1)), IMAGE),
+    "adaptive average, three axes": (lambda: nn.AdaptiveAvgPool3d((None, 1, 1)), IMAGE),
+    "adaptive maximum, three axes": (lambda: nn.AdaptiveMaxPool3d((4, 3, 2)), IMAGE),
     "mean of a map": (lambda: Apply(lambda x: x.mean((2, 3))), IMAGE),
     "mean of channels": (lambda: Apply(lambda x: x.mean(1)), IMAGE),
     "mean of apart axes": (lambda: Apply(lambda x: x.mean((1, 3))), IMAGE),
@@ -243,6 +250,13 @@ def test_pools(name: str) -> None:
     make, x = POOLS[name]
     graph = assert_traced(make(), x)
     assert any(isinstance(node, Pool | MaxPool | Sparse) for node in graph)
+
+
+@pytest.mark.parametrize("pool", [nn.AvgPool3d(2), nn.MaxPool3d((2, 1, 1)), nn.AdaptiveAvgPool3d((2, 1, 1))])
+def test_pools_over_three_axes_are_refused(pool: nn.Module) -> None:
+    with pytest.raises(CannotTrace, match="pools over three axes") as caught:
+        trace(nn.Sequential(nn.Unflatten(1, (1, 4)), pool), IMAGE)
+    assert "height and width alone" in caught.value.hint
 
 
 def test_no_reshape_follows_another() -> None:

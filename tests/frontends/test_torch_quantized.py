@@ -69,12 +69,15 @@ def test_counts_are_torch_s_integer_activations(seed: int, kind: str, how: str) 
 
 @pytest.mark.parametrize("seed", range(20, 26))
 def test_any_scale(seed: int) -> None:
-    """In float64 nothing differs; in float32 only what torch's own sums round over a tie."""
+    """In float64 nothing differs, nor in integers; in float32 only what torch's own sums round over a tie."""
     model, x = random_net(seed, is_power=False), images(8)
     graph = snncc.trace(model, x)
     program = snncc.compile(graph, precision="float")
     assert compared(graph, program, model, x, in_float64=True) == 0
     total = sum(counts.size for counts in counts_of(program, x).values())
+    integers = snncc.compile(graph, calibration=x.numpy())
+    assert all(note.endswith("exact") for note in integers.graph.notes)
+    assert compared(graph, integers, model, x, in_float64=True) == 0
     assert compared(graph, program, model, x, in_float64=False) <= 1e-3 * total
 
 

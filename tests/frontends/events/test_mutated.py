@@ -17,7 +17,7 @@ from snncc.errors import BadInput
 from snncc.frontends.events import Events
 from tests.frontends.events import writers
 from tests.frontends.events.test_broken import EVENTS, FILES
-from tests.mutations import limits, mutated
+from tests.mutations import in_a_process, limits, mutated
 
 PACKERS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
     "plain": (0, bytes),
@@ -79,13 +79,23 @@ def test_mutated_inside_their_packets(packer: str, tmp_path: Path) -> None:
     assert read > 0, "padding and polarities may change"
 
 
+def read_damaged(name: str, seeds: range, folder: Path) -> tuple[int, int]:
+    return read_all(damaged(name, seeds), folder / name, FILES[name][1])
+
+
+def read_damaged_inside(packer: str, seeds: range, folder: Path) -> tuple[int, int]:
+    return read_all(damaged_inside(packer, seeds), folder / "a.aedat4", {})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_mutated_often(name: str, tmp_path: Path) -> None:
-    assert sum(read_all(damaged(name, range(1000, 4000)), tmp_path / name, FILES[name][1])) == 3000
+    few, many = (name, range(20), tmp_path), (name, range(1000, 4000), tmp_path)
+    assert sum(in_a_process(read_damaged, many, few)) == 3000
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("packer", PACKERS)
 def test_mutated_often_inside(packer: str, tmp_path: Path) -> None:
-    assert sum(read_all(damaged_inside(packer, range(1000, 4000)), tmp_path / "a.aedat4", {})) == 3000
+    few, many = (packer, range(20), tmp_path), (packer, range(1000, 4000), tmp_path)
+    assert sum(in_a_process(read_damaged_inside, many, few)) == 3000
