@@ -4,6 +4,7 @@ from snncc.mapping.building import network_of
 from snncc.mapping.demand import DoesNotFitChip, Usage
 from snncc.mapping.descriptor import Rows, Synapses, Windows
 from snncc.mapping.execute import active, executed
+from snncc.mapping.guided import Measure
 from snncc.mapping.improvement import cost, improve
 from snncc.mapping.layer import MAX_WEIGHT_BITS, Rule
 from snncc.mapping.load import usage
@@ -23,6 +24,7 @@ __all__ = [
     "Explicit",
     "Generated",
     "Mask",
+    "Measure",
     "Memory",
     "Network",
     "Part",
