@@ -1,4 +1,4 @@
-"""The chip simulator: what its levels cost, how it grows, what cores and placements bring.
+"""The chip simulator: what its levels cost, what cores and placements bring.
 
 Writes ``benchmarks/CHIP.md`` and ``benchmarks/chip.png``.
 """
@@ -158,32 +158,6 @@ def operations(net: Network, spikes: Mapping[str, NDArray[np.int64]]) -> int:
     )
 
 
-def growth_rows() -> list[list[str]]:
-    """Time against events, over three decades: random spikes on the placement of W2, queues unbounded."""
-    load = WORKLOADS["W2"]()
-    placement = map_network(network(load), unbounded(load_chip("mesh")))
-    program = program_of(placement)
-    rng = np.random.default_rng(0)
-    rows = []
-    for rate in (0.0001, 0.001, 0.01, 0.1):
-        firings = {
-            name: random_firing(rng, placement.network.populations[name].size, load.timesteps, rate)
-            for name in placement.network.senders
-        }
-        spikes = sum(len(firing.address) for firing in firings.values())
-        times = in_turns({level: partial(run_firings, program, firings, level) for level in Level}, 5)
-        each = [f"{times[level] / spikes * 1e9:.0f}" for level in Level]
-        rows.append([f"{rate:g}", f"{spikes:,}", *each])
-    return rows
-
-
-def random_firing(rng: np.random.Generator, size: int, frames: int, rate: float) -> Firing:
-    """Spikes at *rate*, in every frame."""
-    spikes = rng.random((frames, size)) < rate
-    frame, address = np.nonzero(spikes)
-    return Firing(np.searchsorted(frame, np.arange(frames + 1)), address.astype(np.int32))
-
-
 def scaling(name: str) -> list[tuple[int, int, float, float]]:
     """Cores, time units, joules of events, share of the time that the busiest unit works."""
     load, chip = WORKLOADS[name](), roomy(load_chip("mesh"))
@@ -290,12 +264,6 @@ def page(rounds: int) -> str:
         "2 x 32 x 32 pixels, at the same rates.",
         "",
         *table(["", "functional", "event", "functional, ps", "event, ps", "event against it"], events),
-        "## Growth with events",
-        "",
-        "Random spikes on the placement of W2, unbounded queues: nanoseconds a spike. What a run costs",
-        "without any is in it, and most of it where there are few.",
-        "",
-        *table(["rate", "spikes", *(level.value for level in Level)], growth_rows()),
         "## Cores",
         "",
         "The same network spread over more cores (memories without limits): time units of one inference /",
