@@ -81,15 +81,21 @@ print(time.perf_counter() - start)
 
 
 def first_call(name: str) -> tuple[float, float]:
-    """Seconds of the first run after the import: without machine code on disk, and with it."""
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
-        command = [sys.executable, "-c", FIRST_CALL, name]
-        times = [
-            float(subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=True).stdout)
-            for _ in range(4)
-        ]
-    return times[0], median(times[1:])
+    """Median seconds of the first run after the import: without machine code on disk, and with it."""
+    cold, warm = [], []
+    for _ in range(3):
+        with tempfile.TemporaryDirectory() as folder:
+            cold.append(first_call_in(folder, name))
+            warm.append(first_call_in(folder, name))
+    return median(cold), median(warm)
+
+
+def first_call_in(folder: str, name: str) -> float:
+    """Seconds of the first run, with machine code in *folder*."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
+    command = [sys.executable, "-c", FIRST_CALL, name]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=True)
+    return float(done.stdout)
 
 
 def help_seconds() -> float:

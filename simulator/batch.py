@@ -119,14 +119,22 @@ def plain_data(array: Array) -> Array:
 
 
 def chunks(plan: Plan, timesteps: int, batch: int, workers: int) -> list[tuple[int, int]]:
-    """Bounds of chunks of samples: enough to share out, none too large for memory or not worth a thread."""
-    if batch == 1:
-        return [(0, 1)]
+    """Bounds of chunks of samples, none too large for memory or not worth a thread.
+
+    Large ones come first, which share weights in the cache; then small ones, so that threads end together.
+    """
     one = max(1, plan.signal_bytes * timesteps)
-    shares = 1 if workers == 1 else min(2 * workers, batch * one // WORTH_BYTES)
-    size = max(1, min(CHUNK_BYTES // one, -(-batch // max(1, shares))))
-    count = -(-batch // size)
-    return [(batch * k // count, batch * (k + 1) // count) for k in range(count)]
+    most, least = max(1, CHUNK_BYTES // one), -(-WORTH_BYTES // one)
+    if workers == 1 or batch < 2 * least:
+        least = batch
+    bounds: list[tuple[int, int]] = []
+    start = 0
+    while start < batch:
+        half = (batch >> len(bounds) // workers) // 2  # each round of the threads takes half of what is left
+        size = min(max(half // workers, least), most, batch - start)
+        bounds.append((start, start + size))
+        start += size
+    return bounds
 
 
 CHUNK_BYTES = 1 << 26

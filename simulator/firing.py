@@ -58,12 +58,18 @@ class StreamFiring(Firing):
     @cached_property
     def lists(self) -> tuple[Ints, Addresses]:  # type: ignore[override]
         """First and address."""
-        stream, length = self.stream, self._length
-        grid = stream.grid
+        stream, grid = self.stream, self.stream.grid
+        if grid.rows == grid.columns == 1:  # in order already
+            return self.repeated(stream.starts, stream.events.astype(np.int32))
         room = np.zeros(grid.channels * grid.rows, np.int64)
         first, address = np.zeros(stream.timesteps + 1, np.int64), np.empty(len(stream.events), np.int32)
         list_frames(stream.events, stream.starts, grid.pitch, grid.rows, grid.columns, room, first, address)
-        if stream.timesteps < length:  # every timestep is the same
+        return self.repeated(first, address)
+
+    def repeated(self, first: Ints, address: Addresses) -> tuple[Ints, Addresses]:
+        """First and address of all timesteps; those of one where every timestep is the same."""
+        length = self._length
+        if self.stream.timesteps < length:
             address = np.tile(address, length)
             first = np.concatenate([[0], np.cumsum(np.tile(np.diff(first), length))])
         return first, address

@@ -21,24 +21,27 @@ from snncc.simulator.simd import (
     add_block,
     clear_block,
     copy_block,
+    entry,
     gather_blocks,
+    increase,
     load_event,
     load_int,
     load_long,
     pour_block,
     size_of,
+    store_long,
 )
 from snncc.simulator.simd_neuron import START, fire_block, settle_block
 
 NUMBERS = (
     *("timesteps", "samples", "rows", "row_blocks", "pitch", "origin", "plane_pitch", "ticks"),
     *("keep", "to_zero", "low", "high", "input_pitch", "input_origin", "settles"),
-    *("plane_bytes", "planes", "own_events"),
+    *("plane_bytes", "planes", "own_events", "own_starts", "states", "sums", "sum_blocks"),
 )
-"""Of a layer; *own_events* and *planes* are addresses. The numbers of two sources follow."""
+"""Of a layer; *planes* to *sums* are addresses. The numbers of two sources follow."""
 TIMESTEPS, SAMPLES, ROWS, ROW_BLOCKS, PITCH, ORIGIN, PLANE_PITCH, TICKS = range(8)
 KEEP, TO_ZERO, LOW, HIGH, INPUT_PITCH, INPUT_ORIGIN, SETTLES = range(8, 15)
-PLANE_BYTES, PLANES_AT, OWN_EVENTS_AT = range(15, len(NUMBERS))
+PLANE_BYTES, PLANES_AT, OWN_EVENTS_AT, OWN_STARTS_AT, STATES_AT, SUMS_AT, SUM_BLOCKS = range(15, len(NUMBERS))
 
 SOURCE = (
     *("map_rows", "follows", "early", "late", "unit", "units", "limit", "to_next", "of_next"),
@@ -51,12 +54,6 @@ from one row of taps to the next in sums and in weights; then addresses of array
 `snncc.simulator.layer_table`."""
 MAP_ROWS, FOLLOWS, EARLY, LATE, UNIT, UNITS, LIMIT, TO_NEXT, OF_NEXT = range(9)
 EVENTS_AT, STARTS_AT, ROWS_AT, CODES_AT, COSTS_AT, WEIGHTS_AT = range(9, len(SOURCE))
-
-
-@inner
-def entry(table: Any, which: Any) -> Any:
-    """A number of the table at an address: `NUMBERS` or one `SOURCE`."""
-    return load_long(table + 8 * which)
 
 
 @inner
@@ -179,7 +176,7 @@ def charge(
                 if left == 0:
                     pour_all(states, sums, potentials, state, numbers)
                     left = limit
-                part = min(end, begin + 2 * left)
+                part = begin + 2 * left if left < (end - begin) >> 1 else end
                 left -= (part - begin) >> 1
             if unit == 0:
                 blocks = entry(source, UNITS) * taps
@@ -197,30 +194,31 @@ def charge(
 
 
 @kernel
-def run_kernel(numbers: Any, state: Any, inputs: Any, weights: Any, starts: Any, results: Any) -> int:
-    # results: spikes [B, T, ticks], neurons that fired [B, T], what events of two sources met [2, 3, B]
-    timesteps, rows, row_blocks = numbers[TIMESTEPS], numbers[ROWS], numbers[ROW_BLOCKS]
-    settles = numbers[SETTLES]
-    # zeros that stand for their types: to pass the arrays themselves on would count references
-    kind, sums, added = state.dtype.type(0), inputs.dtype.type(0), weights.dtype.type(0)
-    state_bytes = state.itemsize
-    lanes = BLOCK // state_bytes
-    input_step = lanes * inputs.itemsize
-    pitch, plane_pitch, ticks = numbers[PITCH], numbers[PLANE_PITCH], numbers[TICKS]
-    keep, to_zero, low, high = numbers[KEEP], numbers[TO_ZERO], numbers[LOW], numbers[HIGH]
-    base = inputs.ctypes.data
-    first = state.ctypes.data + numbers[ORIGIN]
-    arriving = base + numbers[INPUT_ORIGIN]
-    plane, plane_bytes, out = numbers[PLANES_AT], numbers[PLANE_BYTES], numbers[OWN_EVENTS_AT]
-    one = numbers.ctypes.data + 8 * len(NUMBERS)
+def run_kernel(results: Any, kind: Any, sums: Any, added: Any, numbers: Any) -> int:
+    # results: spikes [B, T, ticks], neurons that fired [B, T], what events of two sources met [2, 3, B];
+    # then zeros whose types are those of potentials, sums and weights; the address of `NUMBERS`
+    timesteps, samples, ticks = entry(numbers, TIMESTEPS), entry(numbers, SAMPLES), entry(numbers, TICKS)
+    rows, row_blocks, pitch = entry(numbers, ROWS), entry(numbers, ROW_BLOCKS), entry(numbers, PITCH)
+    input_pitch, settles = entry(numbers, INPUT_PITCH), entry(numbers, SETTLES)
+    keep, to_zero = entry(numbers, KEEP), entry(numbers, TO_ZERO)
+    low, high = entry(numbers, LOW), entry(numbers, HIGH)
+    plane, plane_pitch = entry(numbers, PLANES_AT), entry(numbers, PLANE_PITCH)
+    plane_bytes = entry(numbers, PLANE_BYTES)
+    base, starts, out = entry(numbers, SUMS_AT), entry(numbers, OWN_STARTS_AT), entry(numbers, OWN_EVENTS_AT)
+    first = entry(numbers, STATES_AT) + entry(numbers, ORIGIN)
+    arriving = base + entry(numbers, INPUT_ORIGIN)
+    lanes = BLOCK // size_of(kind)
+    input_step = lanes * size_of(sums)
+    one = numbers + 8 * len(NUMBERS)
     two = one + 8 * len(SOURCE)
-    samples = numbers[SAMPLES]
-    fired_at = samples * timesteps * ticks
-    met_at = fired_at + samples * timesteps
-    most_late = max(entry(one, LATE), entry(two, LATE))
+    spikes_at = results.ctypes.data
+    fired_at = spikes_at + 8 * samples * timesteps * ticks
+    met_at = fired_at + 8 * samples * timesteps
+    late, later = entry(one, LATE), entry(two, LATE)
+    most_late = late if late > later else later
     place = np.int64(0)
     for b in range(samples):
-        for block in range(inputs.size * inputs.itemsize // BLOCK):
+        for block in range(entry(numbers, SUM_BLOCKS)):
             clear_block(base + block * BLOCK)
         for y in range(rows):
             here, there = first + y * pitch, plane + START * plane_bytes + y * plane_pitch
@@ -237,19 +235,20 @@ def run_kernel(numbers: Any, state: Any, inputs: Any, weights: Any, starts: Any,
                     continue
                 frame = b * timesteps + sent if entry(source, FOLLOWS) else b
                 every, nonzero, received = charge(
-                    *(kind, sums, added, source, frame, is_over, base, first, numbers.ctypes.data)
+                    *(kind, sums, added, source, frame, is_over, base, first, numbers)
                 )
-                met = met_at + 3 * samples * which + b
-                results[met] += every
-                results[met + samples] += nonzero
-                results[met + 2 * samples] += received
+                met = met_at + 8 * (3 * samples * which + b)
+                increase(met, every)
+                increase(met + 8 * samples, nonzero)
+                increase(met + 16 * samples, received)
             if t >= timesteps:
                 continue
             beyond, fired = np.int64(0), np.int64(0)
+            frame = b * timesteps + t
             for y in range(rows):
-                starts[(b * timesteps + t) * rows + y] = place
+                store_long(starts + 8 * (frame * rows + y), place)
                 here, there = first + y * pitch, plane + y * plane_pitch
-                gathered = arriving + y * numbers[INPUT_PITCH]
+                gathered = arriving + y * input_pitch
                 before = place
                 for block in range(row_blocks):
                     at = block * BLOCK
@@ -272,7 +271,7 @@ def run_kernel(numbers: Any, state: Any, inputs: Any, weights: Any, starts: Any,
                         n = found & 0xFFFFFFFF
                         if tick == 0:
                             fired += n
-                        results[(b * timesteps + t) * ticks + tick] += n
+                        increase(spikes_at + 8 * (frame * ticks + tick), n)
                         place += n
                         beyond_block = found >> 32
                         if n == 0:
@@ -285,9 +284,9 @@ def run_kernel(numbers: Any, state: Any, inputs: Any, weights: Any, starts: Any,
                 if ticks == 1:
                     fired += place - before
             if ticks == 1:
-                results[b * timesteps + t] = fired
-            results[fired_at + b * timesteps + t] = fired
-            starts[(b * timesteps + t + 1) * rows] = place
+                store_long(spikes_at + 8 * frame, fired)
+            store_long(fired_at + 8 * frame, fired)
+            store_long(starts + 8 * (frame + 1) * rows, place)
             if beyond and t + 1 < timesteps:
                 return 1
     return 0

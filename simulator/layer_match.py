@@ -152,15 +152,15 @@ def source_of(
         repeats=graph.edges[name].max_count or 1,
         up=reach(synapse, 1) * edge.max_count,
         down=reach(synapse, -1) * edge.max_count,
-        largest=int(np.abs(synapse.weight.astype(np.int32)).max(initial=0)) << synapse.shift,
+        largest=max(-int(synapse.weight.min(initial=0)), int(synapse.weight.max(initial=0))) << synapse.shift,
     )
 
 
 def reach(node: Conv | Dense, sign: int) -> int:
     """The largest sum of the weights of one target that have *sign*."""
-    weight = node.weight.reshape(len(node.weight), -1).astype(np.int32)
-    kept = np.maximum(weight, 0) if sign > 0 else -np.minimum(weight, 0)
-    return int(kept.sum(axis=1, dtype=np.int64).max(initial=0)) << node.shift
+    weight = node.weight.reshape(len(node.weight), -1)
+    kept = np.maximum(weight, 0) if sign > 0 else np.minimum(weight, 0)
+    return int(np.abs(kept.sum(axis=1, dtype=np.int64)).max(initial=0)) << node.shift
 
 
 def is_plain_synapse(node: Conv | Dense) -> bool:

@@ -16,8 +16,12 @@ from snncc.simulator.layer_kernel import (
     EVENTS_AT,
     FOLLOWS,
     OWN_EVENTS_AT,
+    OWN_STARTS_AT,
     SAMPLES,
     STARTS_AT,
+    STATES_AT,
+    SUM_BLOCKS,
+    SUMS_AT,
     TIMESTEPS,
     run_kernel,
 )
@@ -78,9 +82,19 @@ class Job:
     entering: Sequence[Stream]
     size: Size
     stream: Stream
-    arguments: tuple[Array, ...]
+    arguments: tuple[Any, Any, Any, int]
+    """What the kernel takes behind its results."""
+    held: tuple[Array, ...]
+    """The arrays whose addresses are in the arguments."""
     counted: int
     """Numbers that the kernel counts."""
+
+    def run(self) -> LayerRun | None:
+        """Run it; None where a potential needs a greater width."""
+        results = np.zeros(self.counted, LONG)
+        if run_kernel(results, *self.arguments):
+            return None
+        return LayerRun(self.size, results)
 
 
 @dataclass(slots=True, eq=False)
@@ -143,11 +157,13 @@ class Workspace:
             read = stream if source.name == name else next(others)
             sources[k, FOLLOWS] = read.timesteps > 1
             sources[k, EVENTS_AT], sources[k, STARTS_AT] = read.events.ctypes.data, read.starts.ctypes.data
-        numbers[OWN_EVENTS_AT] = stream.events.ctypes.data
+        own = (stream.events, stream.starts, state, inputs)
+        numbers[[OWN_EVENTS_AT, OWN_STARTS_AT, STATES_AT, SUMS_AT]] = [array.ctypes.data for array in own]
+        numbers[SUM_BLOCKS] = inputs.nbytes // BLOCK
         numbers = np.concatenate([numbers, sources.reshape(-1)])
-        weights = table.sources[0].weights
+        kinds = (state.dtype.type(0), inputs.dtype.type(0), table.sources[0].weights.dtype.type(0))
         counted = size[0] * size[1] * (ticks + 1) + 6 * size[0]
-        return Job(table, entering, size, stream, (numbers, state, inputs, weights, stream.starts), counted)
+        return Job(table, entering, size, stream, (*kinds, numbers.ctypes.data), (numbers, *own), counted)
 
 
 class LayerRun(NamedTuple):
@@ -191,8 +207,8 @@ def run_layer(
         table = prepared.table(k)
         if table is not None:
             job = space.job(prepared, table, entering, size)
-            results = np.zeros(job.counted, LONG)
-            if not run_kernel(*job.arguments, results):  # type: ignore[call-arg]
-                return job.stream, LayerRun(size, results)
+            counted = job.run()
+            if counted is not None:
+                return job.stream, counted
         prepared.narrowest = max(prepared.narrowest, k + 1)
     return None

@@ -149,6 +149,10 @@ def layer_table(layer: Layer, bits: int, input_bits: int) -> LayerTable | None:
         "plane_bytes": planes.nbytes // len(planes),
         "planes": planes.ctypes.data,
         "own_events": 0,
+        "own_starts": 0,
+        "states": 0,
+        "sums": 0,
+        "sum_blocks": 0,
     }
     size = (layer.grid.rows * room.pitch + room.origin + 8 * BLOCK) * 8 // input_bits
     return LayerTable(

@@ -41,13 +41,16 @@ def run_length(node: Conv | Dense, grid: Grid, bits: int) -> int:
 def arranged(source: Source, grid: Grid, bits: int) -> NDArray[np.int16]:
     """The weights of *source* as the kernel reads them: for each event a run of targets, for each tap row."""
     node, run = source.synapse, run_length(source.synapse, grid, bits)
-    weight = node.weight.astype(np.int16) << node.shift
     if isinstance(node, Dense):
         channels, rows, columns = entering_shape(source)
-        ordered = weight.reshape(-1, channels, rows, columns).transpose(2, 3, 1, 0)
-        result = np.zeros((*ordered.shape[:3], run), np.int16)
-        result[..., : len(weight)] = ordered
+        maps = node.weight.reshape(-1, channels, rows, columns)
+        result = np.zeros((rows, columns, channels, run), np.int16)
+        step = max(1, 256 // (rows * columns))  # what stays in the cache at a time
+        for k in range(0, channels, step):
+            result[:, :, k : k + step, : len(maps)] = maps[:, k : k + step].transpose(2, 3, 1, 0)
+        result <<= node.shift
         return result.reshape(-1)
+    weight = node.weight.astype(np.int16) << node.shift
     outs, ins, kh, kw = weight.shape
     across, phases = taps_across(node), node.stride[1]
     laid = np.zeros((phases, ins, kh, run), np.int16)

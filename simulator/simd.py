@@ -288,6 +288,30 @@ def load_long(typing: Any, address: Any) -> Any:
 
 
 @intrinsic
+def entry(typing: Any, table: Any, which: Any) -> Any:
+    """The 64-bit number at place *which* of the table at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        table, which = arguments
+        return number(builder, builder.add(table, builder.shl(which, ir.Constant(I64, 3))), 64, True)
+
+    return types.int64(types.intp, types.intp), generate
+
+
+@intrinsic
+def increase(typing: Any, address: Any, added: Any) -> Any:
+    """Add to the 64-bit number at *address*."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address, added = arguments
+        place = builder.inttoptr(address, I64.as_pointer())
+        builder.store(builder.add(builder.load(place), added), place)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.int64), generate
+
+
+@intrinsic
 def store_long(typing: Any, address: Any, value: Any) -> Any:
     """Store the 64-bit *value* at *address*."""
 

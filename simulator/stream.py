@@ -73,9 +73,9 @@ class Stream:
         """Sample *k* alone, in memory of its own."""
         lines = self.timesteps * self.grid.rows
         starts = self.starts[k * lines : (k + 1) * lines + 1]
-        low = int(starts[0])
-        events = self.events[low : int(starts[-1])].copy()
-        return Stream(self.grid, 1, self.timesteps, events, starts - low)
+        low, high = int(starts[0]), int(starts[-1])
+        own = starts - low if low else starts.copy()
+        return Stream(self.grid, 1, self.timesteps, self.events[low:high].copy(), own)
 
     def dense(self, ticks: int) -> NDArray[np.int64]:
         """The train [T or 1, B, ticks, *shape]; n events of a neuron fill its first n ticks."""
@@ -94,7 +94,8 @@ class Stream:
         """The events of each neuron by timestep, or in all if *steps* is 1: [T or 1, B, 1, C, H, W]."""
         grid = self.grid
         counts = np.zeros((steps, self.batch, 1, grid.channels, grid.rows, grid.columns), np.int64)
-        count_events(self.events, self.starts, grid.pitch, counts)
+        maps = counts.reshape(-1, grid.channels, grid.rows, grid.columns)
+        count_events(self.events, self.starts, grid.pitch, self.batch, maps)
         return counts
 
 
@@ -105,15 +106,16 @@ def sums_between(ends: NDArray[np.int64], batch: int, timesteps: int) -> NDArray
 
 
 @kernel
-def count_events(events: Events, starts: Starts, pitch: int, counts: NDArray[np.int64]) -> None:
-    """Add every event to *counts* [T or 1, B, 1, C, H, W]."""
-    most, batch, _, _, rows, _ = counts.shape
+def count_events(events: Events, starts: Starts, pitch: int, batch: int, counts: NDArray[np.int64]) -> None:
+    """Add every event to *counts* [T or 1 times B, C, H, W]."""
+    rows = counts.shape[2]
+    step = batch if len(counts) > batch else 0
     row = 0
     for b in range(batch):
         for t in range((len(starts) - 1) // (batch * rows)):
             for y in range(rows):
                 for k in range(starts[row], starts[row + 1]):
-                    counts[min(t, most - 1), b, 0, events[k] % pitch, y, events[k] // pitch] += 1
+                    counts[t * step + b, events[k] % pitch, y, events[k] // pitch] += 1
                 row += 1
 
 
@@ -147,20 +149,20 @@ def list_events(
 
 @kernel
 def list_bytes(
-    x: NDArray[np.uint8], first: int, steps: int, pitch: int, events: Events, starts: Starts
+    x: NDArray[np.uint8], batch: int, first: int, steps: int, pitch: int, events: Events, starts: Starts
 ) -> int:
-    """As `list_events` for one byte a number, contiguous: a block of them at a time."""
-    _, batch, _, channels, rows, columns = x.shape
+    """As `list_events` for *x* [T * B, C, H, W] of bytes, contiguous: a block of them at a time."""
+    _, channels, rows, columns = x.shape
     samples = (len(starts) - 1) // (steps * rows)
     address, out = x.ctypes.data, events.ctypes.data
     place = 0
     for b in range(samples):
         for t in range(steps):
-            frame = address + (t * batch + first + b) * channels * rows * columns
+            frame = t * batch + first + b
             for y in range(rows):
                 starts[(b * steps + t) * rows + y] = place
                 for c in range(channels):
-                    line = frame + (c * rows + y) * columns
+                    line = address + ((frame * channels + c) * rows + y) * columns
                     whole = columns - columns % LISTED
                     wrong = 0
                     for k in range(0, whole, LISTED):
@@ -174,7 +176,7 @@ def list_bytes(
                         wrong |= found >> 32
                         whole = columns
                     for k in range(whole, columns):
-                        value = x[t, first + b, 0, c, y, k]
+                        value = x[frame, c, y, k]
                         wrong |= value > 1
                         if value:
                             events[place] = k * pitch + c
@@ -193,5 +195,7 @@ def listed(x: Array, first: int, stream: Stream) -> bool:
         maps, pitch = x[:, :, :, None, None], 1
     steps, _, ticks = x.shape[:3]
     if maps.dtype.itemsize == 1 and maps.dtype.kind in "bu" and maps.flags.c_contiguous and ticks == 1:
-        return list_bytes(maps.view(np.uint8), first, steps, pitch, stream.events, stream.starts) >= 0
+        flat = maps.view(np.uint8).reshape(-1, *maps.shape[3:])
+        batch = maps.shape[1]
+        return list_bytes(flat, batch, first, steps, pitch, stream.events, stream.starts) >= 0
     return list_events(maps, first, steps, pitch, stream.events, stream.starts) >= 0

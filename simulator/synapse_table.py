@@ -73,15 +73,18 @@ def spread(
     for ky in range(taps.shape[1]):
         for kx in range(taps.shape[2]):
             rows, columns = (
-                inside(np.arange(n) * s + k * d - p, size)
+                inside(k * d - p, s, n, size)
                 for n, s, k, d, p, size in zip(out, stride, (ky, kx), dilation, padding, shape, strict=True)
             )
-            total[:, rows[:, None], columns[None]] += taps[:, ky, kx, None, None]
+            total[:, rows, columns] += taps[:, ky, kx, None, None]
     return total
 
 
-def inside(places: Array, size: int) -> Array:
-    return places[(places >= 0) & (places < size)]
+def inside(first: int, step: int, count: int, size: int) -> slice:
+    """Those of the *count* places from *first* on, *step* apart, that lie in 0..*size* - 1."""
+    skipped = max(0, -(first // step))
+    start = first + skipped * step
+    return slice(start, max(start, min(first + count * step, size)), step)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +46,7 @@ class Timing:
     *stations* are named in rank order; by station: *busy* (neuron and synapse units: time at work; links: 0),
     *stalled* (neuron units: time waiting for a slot; others: 0), *messages* (neuron units: sent; others:
     taken from their queue), *deepest* and *depths* [stations, BINS] of their queues (neuron units: 0).
-    *events* [cores + 1] by the names of `EVENTS`.
+    *counts* [EVENTS, cores + 1]: how often each event happened.
     """
 
     steps: Ints
@@ -58,9 +57,14 @@ class Timing:
     messages: Ints
     deepest: Ints
     depths: Ints
-    events: Mapping[str, Ints]
+    counts: Ints
+
+    @property
+    def events(self) -> dict[str, Ints]:
+        """*counts* by the names of `EVENTS`."""
+        return dict(zip(EVENTS, self.counts, strict=True))
 
     @property
     def total(self) -> int:
         """Time from the first step to the end of the last synchronization."""
-        return int(self.steps.sum()) + self.barrier * len(self.steps)
+        return int(np.add.reduce(self.steps)) + self.barrier * len(self.steps)

@@ -13,9 +13,9 @@ from snncc.simulator.firing import Firing, StreamFiring
 from snncc.simulator.jit import kernel
 from snncc.simulator.machine.calendar import Calendar
 from snncc.simulator.machine.classes import Classes, classes_of, table_of
+from snncc.simulator.machine.ledger import counters_of
 from snncc.simulator.machine.program import MachineProgram
-from snncc.simulator.machine.run_kernel import Results, carry
-from snncc.simulator.machine.tallies import results_of, sent_of, tally_of, timing_of
+from snncc.simulator.machine.tallies import timing_of
 from snncc.simulator.machine.traffic import calendar, updated
 from snncc.simulator.memo import once
 from snncc.simulator.timing import Timing
@@ -29,13 +29,13 @@ class Accounts:
 
     Tables of busy times have a column for each of the *stations* that may work: *units* neuron units, then
     what takes messages. A spike of class c takes ``cost[e]`` of column ``column[e]``, for e in
-    ``first[c] : first[c + 1]``.
+    ``first[c] : first[c + 1]``; *first* is by population, c counted from its own first.
     """
 
     classes: Classes
     stations: Ints
     units: int
-    first: Ints
+    first: Mapping[str, Ints]
     column: Ints
     cost: Ints
     idle: dict[int, Ints]
@@ -54,11 +54,12 @@ def accounts_of(program: MachineProgram) -> Accounts:
     sweeping = np.unique([stations.cores, *(part.core for part in program.placement.parts)])
     used = np.concatenate([sweeping, np.unique(takes)])
     arrivals = sends.base[sends.first]  # the class's own cost goes before them
+    first = arrivals + np.arange(classes.count + 1)
     return Accounts(
         classes=classes,
         stations=used,
         units=len(sweeping),
-        first=arrivals + np.arange(classes.count + 1),
+        first={name: first[own.start : own.stop + 1] for name, own in classes.own.items()},
         column=np.insert(np.searchsorted(used, takes), arrivals[:-1], np.searchsorted(used, units)),
         cost=np.insert(sends.service, arrivals[:-1], spent),
         idle={},
@@ -71,26 +72,22 @@ def count_firings(program: MachineProgram, firings: Mapping[str, Firing]) -> tup
     touches = updated(program, plan, firings)
     updates = plan.visits if touches is None else touches.updates
     accounts = accounts_of(program)
-    sends, out = accounts.classes.sends, results_of(program, plan, accounts.classes.count)
-    tally = tally_of(program.stations.size)
     busy = idle_of(program, accounts, plan, updates)
-    count_spikes(accounts, plan, firings, busy, out)
-    settle(busy, accounts.stations[: accounts.units], out.steps, tally.busy)
-    share_out(out.fired, accounts.classes.unit, accounts.classes.messages, out.spikes, out.sent)
-    uses = np.zeros(len(program.wiring.station), np.int64)
-    carry(program.wiring, sent_of(sends), out.fired, uses, tally.messages)
-    return timing_of(program, plan, sends, updates, tally, out), out.fired
+    fired, steps = np.zeros(accounts.classes.count, np.int64), np.zeros(plan.steps, np.int64)
+    count_spikes(accounts, plan, firings, busy, fired)
+    counters = counters_of(program, plan, updates, fired)
+    settle(busy, accounts.stations, accounts.units, steps, counters.busy)
+    return timing_of(program, steps, counters), fired
 
 
 def count_spikes(
-    accounts: Accounts, plan: Calendar, firings: Mapping[str, Firing], busy: Ints, out: Results
+    accounts: Accounts, plan: Calendar, firings: Mapping[str, Firing], busy: Ints, fired: Ints
 ) -> None:
-    """Add what spikes take to *busy* [steps, columns]; *out* counts them by class."""
-    room = np.zeros_like(out.fired)
+    """Add what spikes take to *busy* [steps, columns], and count them by class (*fired*)."""
+    room = np.zeros_like(fired)
     for name, own in accounts.classes.own.items():
         firing, steps = firings[name], plan.of[name]
-        first = accounts.first[own.start : own.stop + 1]
-        spent = first, accounts.column, accounts.cost, busy, room[own], out.fired[own]
+        spent = accounts.first[name], accounts.column, accounts.cost, busy, room[own], fired[own]
         if isinstance(firing, StreamFiring):
             stream = firing.stream
             table = table_of(accounts.classes, name, stream.grid)
@@ -137,10 +134,14 @@ def spend(
     for frame in range(len(steps)):
         if frame >= frames:
             row = 0
-        for y in range(len(table)):
-            for k in range(starts[row], starts[row + 1]):
-                room[table[y, events[k]]] += 1
-            row += 1
+        if len(room) == 1:
+            room[0] = starts[row + len(table)] - starts[row]
+            row += len(table)
+        else:
+            for y in range(len(table)):
+                for k in range(starts[row], starts[row + 1]):
+                    room[table[y, events[k]]] += 1
+                row += 1
         line = busy[steps[frame]]
         for c in range(len(room)):
             spikes = room[c]
@@ -152,20 +153,12 @@ def spend(
 
 
 @kernel
-def settle(busy: Any, stations: Any, steps: Any, worked: Any) -> None:
-    """The longest of the *busy* times [steps, columns] of each step; the sums of the first, of *stations*."""
+def settle(busy: Any, stations: Any, units: int, steps: Any, worked: Any) -> None:
+    """The longest of the *busy* times [steps, columns] of each step; sums by station of the first *units*."""
     for s in range(len(busy)):
         longest = 0
         for c in range(busy.shape[1]):
             longest = max(longest, busy[s, c])
         steps[s] = longest
-        for c in range(len(stations)):
+        for c in range(units):
             worked[stations[c]] += busy[s, c]
-
-
-@kernel
-def share_out(fired: Any, unit: Any, messages: Any, spikes: Any, sent: Any) -> None:
-    """Count by unit the spikes of its classes, and what they sent."""
-    for c in range(len(fired)):
-        spikes[unit[c]] += fired[c]
-        sent[unit[c]] += fired[c] * messages[c]

@@ -11,9 +11,8 @@ from snncc.errors import BadInput
 from snncc.mapping.placement import Placement
 from snncc.simulator.firing import Firing
 from snncc.simulator.machine.analytic import count_firings
-from snncc.simulator.machine.classes import fired_classes
 from snncc.simulator.machine.energy import Energy, energy_of
-from snncc.simulator.machine.machine import Level, reserve, run_firings
+from snncc.simulator.machine.machine import Level, follow, log_of, reserve, run_firings
 from snncc.simulator.machine.program import MachineProgram, program_of
 from snncc.simulator.machine.result import ChipRun
 from snncc.simulator.machine.trace import MOST, trace_events
@@ -29,8 +28,7 @@ def time_and_energy(
     elif level is Level.RESERVED:
         timing, counts = reserve(program, firings)
     else:
-        timing, _ = run_firings(program, firings, level)
-        counts = fired_classes(program, firings)
+        timing, counts = follow(program, firings, log_of(0))
     return timing, energy_of(program, timing, counts)
 
 

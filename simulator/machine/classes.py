@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from snncc.ir.arrays import Array
 from snncc.mapping.network import Connection, Network
-from snncc.simulator.firing import Firing, StreamFiring
 from snncc.simulator.jit import inner, kernel
 from snncc.simulator.machine.calendar import parts_of
 from snncc.simulator.machine.program import MachineProgram, Sends, target_masks
@@ -43,7 +42,7 @@ class Classes:
     unit: Ints
     messages: Ints
     met: Ints
-    tables: dict[tuple[str, Grid], Numbers]
+    tables: dict[str, tuple[Grid, Numbers]]
     """`of`, by row and code of an event: made when needed."""
 
     @property
@@ -188,13 +187,13 @@ def ranges(starts: Array, ends: Array) -> Ints:
 
 def table_of(classes: Classes, name: str, grid: Grid) -> Numbers:
     """The class of each event of population *name*, [rows, codes]."""
-    table = classes.tables.get((name, grid))
-    if table is None:
+    known = classes.tables.get(name)
+    if known is None or (known[0] is not grid and known[0] != grid):
         table = np.zeros((grid.rows, grid.columns, grid.pitch), np.uint32)
         maps = classes.of[name].reshape(grid.channels, grid.rows, grid.columns)
         table[:, :, : grid.channels] = maps.transpose(1, 2, 0)
-        table = classes.tables[name, grid] = table.reshape(grid.rows, -1)
-    return table
+        known = classes.tables[name] = grid, table.reshape(grid.rows, -1)
+    return known[1]
 
 
 def class_counts(program: MachineProgram, fired: Mapping[str, Ints]) -> Ints:
@@ -206,38 +205,8 @@ def class_counts(program: MachineProgram, fired: Mapping[str, Ints]) -> Ints:
     return counts
 
 
-def fired_classes(program: MachineProgram, firings: Mapping[str, Firing]) -> Ints:
-    """As `class_counts`, from lists of spikes."""
-    classes = classes_of(program)
-    counts = np.zeros(classes.count, np.int64)
-    for name, own in classes.own.items():
-        firing = firings[name]
-        if isinstance(firing, StreamFiring):
-            stream = firing.stream
-            add_events(stream.events, stream.starts, table_of(classes, name, stream.grid), counts[own])
-            counts[own] *= firing.length // stream.timesteps
-        else:
-            add_spikes(firing.address, classes.of[name], counts[own])
-    return counts
-
-
 @kernel
 def add_up(fired: Any, of: Any, counts: Any) -> None:
     """Add to *counts* how often the neurons of each class *fired*."""
     for neuron in range(len(fired)):
         counts[of[neuron]] += fired[neuron]
-
-
-@kernel
-def add_spikes(address: Any, of: Any, counts: Any) -> None:
-    """Add the neurons at *address* to *counts*, by class."""
-    for k in range(len(address)):
-        counts[of[address[k]]] += 1
-
-
-@kernel
-def add_events(events: Any, starts: Any, table: Any, counts: Any) -> None:
-    """Add *events*, whose rows end at *starts*, to *counts*, by class."""
-    for row in range(len(starts) - 1):
-        for k in range(starts[row], starts[row + 1]):
-            counts[table[row % len(table), events[k]]] += 1

@@ -100,6 +100,8 @@ class Prices:
     layers: tuple[str, ...]
     rates: Rates
     tasks: Mapping[int, Task]
+    static: tuple[float, float]
+    """Watts, low and high."""
 
 
 @once
@@ -136,7 +138,8 @@ def prices_of(program: MachineProgram) -> Prices:
         share=np.array(share, np.int64),
         held=held[core],
     )
-    return Prices(layers, rates, {layers.index(name): task for name, task in network.tasks.items()})
+    tasks = {layers.index(name): task for name, task in network.tasks.items()}
+    return Prices(layers, rates, tasks, static_of(placement.chip))
 
 
 def caused_by(program: MachineProgram, classes: Classes) -> Ints:
@@ -166,18 +169,18 @@ def hops_of(program: MachineProgram) -> Ints:
 
 def energy_of(program: MachineProgram, timing: Timing, fired: Ints) -> Energy:
     """The energy of a run that took *timing*; *fired*: spikes of each class (`class_counts`)."""
-    chip, prices = program.placement.chip, prices_of(program)
-    events = np.array([timing.events[name] for name in EVENTS])
-    kinds, cores = np.zeros(len(KINDS_OF_COST)), np.zeros(events.shape[1])
+    prices, seconds = prices_of(program), timing.total * program.placement.chip.time_unit
+    low, high = prices.static
+    kinds, cores = np.zeros(len(KINDS_OF_COST)), np.zeros(timing.counts.shape[1])
     layers, amounts = np.zeros(len(prices.layers)), np.zeros_like(prices.rates.payer)
-    add_up_joules(prices.rates, events, timing.messages, fired, amounts, kinds, cores, layers)
+    add_up_joules(prices.rates, timing.counts, timing.messages, fired, amounts, kinds, cores, layers)
     for layer, task in prices.tasks.items():
         layers[layer] += task.total(timesteps_of(program, timing)) * prices.rates.events[-1]
     return Energy(
         kinds=dict(zip(KINDS_OF_COST, kinds.tolist(), strict=True)),
         cores=cores,
         layers=dict(zip(prices.layers, layers.tolist(), strict=True)),
-        static=static_of(chip, timing.total * chip.time_unit),
+        static=(low * seconds, high * seconds),
     )
 
 
@@ -234,11 +237,9 @@ def add_up_joules(
         layers[rates.of[k]] += joules * rates.share[k] / rates.held[k]
 
 
-def static_of(chip: Chip, seconds: float) -> tuple[float, float]:
-    """Static energy, low and high."""
-    low, high = (
-        (chip.static.per_chip[k] + chip.static.per_core[k] * chip.fabric.cores) * seconds for k in (0, 1)
-    )
+def static_of(chip: Chip) -> tuple[float, float]:
+    """Static power in watts, low and high."""
+    low, high = (chip.static.per_chip[k] + chip.static.per_core[k] * chip.fabric.cores for k in (0, 1))
     return low, high
 
 

@@ -22,7 +22,7 @@ from snncc.simulator.machine.longest import check_event_times
 from snncc.simulator.machine.machine import moment_of
 from snncc.simulator.machine.program import slowdowns
 from snncc.simulator.machine.tallies import tally_of
-from snncc.simulator.timing import Ints, Timing, check_time
+from snncc.simulator.timing import EVENTS, Ints, Timing, check_time
 
 START = 1 << 10
 """Records at the beginning; there are twice as many whenever they do not suffice."""
@@ -239,5 +239,5 @@ def timing_of(machine: Machine, ways: Ways) -> Timing:
         "read": nothing,
         "host": nothing,
     }
-    padded = {name: np.concatenate([of, nothing[len(of) :]]) for name, of in events.items()}
+    padded = np.array([np.concatenate([events[name], nothing[len(events[name]) :]]) for name in EVENTS])
     return Timing(machine.clock[END : END + 1].copy(), 0, ways.stations.names, *tally, padded)

@@ -13,12 +13,15 @@ from snncc.mapping.schedule import checked_trains
 from snncc.simulator.firing import Firing, firing_of_train
 from snncc.simulator.machine.analytic import count_firings
 from snncc.simulator.machine.blocked_kernel import Moment
-from snncc.simulator.machine.classes import classes_of
+from snncc.simulator.machine.calendar import Calendar
+from snncc.simulator.machine.classes import add_up, classes_of
+from snncc.simulator.machine.ledger import counters_of
 from snncc.simulator.machine.program import MachineProgram
 from snncc.simulator.machine.reserved_kernel import Paths, desk_of, paths_of, run_reserved
-from snncc.simulator.machine.run_kernel import Sent, carry, most_of, run_steps
-from snncc.simulator.machine.step_kernel import NEVER, Log, Records, Step, Wiring
-from snncc.simulator.machine.tallies import results_of, sent_of, tally_of, timing_of
+from snncc.simulator.machine.run_kernel import Results, Sent, most_of, run_steps
+from snncc.simulator.machine.step_kernel import NEVER, Log, Records, Step, Tally, Wiring
+from snncc.simulator.machine.tallies import sent_of, tally_of, timing_of
+from snncc.simulator.machine.touch import Touches
 from snncc.simulator.machine.traffic import calendar, lists_of, sweeps_of, updated
 from snncc.simulator.memo import once
 from snncc.simulator.timing import Timing
@@ -66,24 +69,32 @@ def run_firings(
     program: MachineProgram, firings: Mapping[str, Firing], level: Level = Level.CYCLE, *, log: int = 0
 ) -> tuple[Timing, Happenings]:
     """As `run_machine`, from lists of spikes."""
-    kept = Log(*(np.zeros(size, np.int64) for size in (1, log, log, log, log)))
+    kept = log_of(log)
     if level is Level.ANALYTIC:
         timing, _ = count_firings(program, firings)
     elif level is Level.RESERVED:
         timing, _ = reserve(program, firings)
     else:
-        timing = follow(program, firings, kept)
+        timing, _ = follow(program, firings, kept)
     return timing, Happenings(*(a[: kept.used[0]] for a in kept[1:]))
 
 
-def follow(program: MachineProgram, firings: Mapping[str, Firing], kept: Log) -> Timing:
-    """Time and counts where every message is followed; what happens is *kept*."""
+def log_of(most: int) -> Log:
+    """Memory for *most* happenings."""
+    return Log(*(np.zeros(size, np.int64) for size in (1, most, most, most, most)))
+
+
+def follow(program: MachineProgram, firings: Mapping[str, Firing], kept: Log) -> tuple[Timing, Ints]:
+    """Time and counts where every message is followed, and how often each class fired.
+
+    What happens is *kept*.
+    """
     plan = calendar(program, firings)
     touches = updated(program, plan, firings)
     sweeps = sweeps_of(program, lists_of(program, plan, firings), touches)
     wiring, stations, sent = program.wiring, program.stations.size, sent_of(program.sends)
     most, longest = most_of(sweeps.first[:: wiring.units], sweeps.neuron, sent.first, program.stays)
-    tally, out = tally_of(stations), results_of(program, plan, program.neurons)
+    tally, out = tally_of(stations), results_of(plan, wiring.units, program.neurons)
     run_steps(
         *(wiring, sweeps, program.times, sent, program.barrier),
         *(step_for(wiring, sent, most), records_for(wiring, longest), moment_of(wiring)),
@@ -92,8 +103,10 @@ def follow(program: MachineProgram, firings: Mapping[str, Firing], kept: Log) ->
         kept,
         out,
     )
-    updates = plan.visits if touches is None else touches.updates
-    return timing_of(program, plan, program.sends, updates, tally, out)
+    classes = classes_of(program)
+    fired = np.zeros(classes.count, np.int64)
+    add_up(out.fired, classes.numbers, fired)
+    return closed(program, plan, touches, out._replace(fired=fired), tally), fired
 
 
 def reserve(program: MachineProgram, firings: Mapping[str, Firing]) -> tuple[Timing, Ints]:
@@ -109,14 +122,29 @@ def reserve(program: MachineProgram, firings: Mapping[str, Firing]) -> tuple[Tim
     most, _ = most_of(
         sweeps.first[:: wiring.units], sweeps.neuron, sent.first, np.zeros(classes.count + 1, int)
     )
-    tally, out = tally_of(program.stations.size), results_of(program, plan, classes.count)
+    out = results_of(plan, wiring.units, classes.count)
+    desk = desk_of(wiring, paths, most)
+    step = step_for(wiring, sent, most)._replace(time=desk.keys[0])
     run_reserved(
         *(wiring.units, wiring.receivers, plan.working, sweeps, program.times, sent, paths),
-        *(step_for(wiring, sent, most), desk_of(wiring, paths, most), tally.busy, out),
+        *(step, desk, out),
     )
-    carry(wiring, sent, out.fired, np.zeros(len(wiring.station), np.int64), tally.messages)
+    return closed(program, plan, touches, out), out.fired
+
+
+def closed(
+    program: MachineProgram, plan: Calendar, touches: Touches | None, out: Results, tally: Tally | None = None
+) -> Timing:
+    """The result of a run in which classes fired as *out* says; *tally* as in `timing_of`."""
     updates = plan.visits if touches is None else touches.updates
-    return timing_of(program, plan, classes.sends, updates, tally, out), out.fired
+    counters = counters_of(program, plan, updates, out.fired)
+    counters.busy[: len(out.busy)] += out.busy
+    return timing_of(program, out.steps, counters, tally)
+
+
+def results_of(plan: Calendar, units: int, senders: int) -> Results:
+    """Counts, all zero, of *senders* neurons or classes."""
+    return Results(*(np.zeros(size, np.int64) for size in (plan.steps, units, senders)))
 
 
 @once

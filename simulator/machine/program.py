@@ -80,6 +80,8 @@ class MachineProgram:
     """By the number of timesteps, made when needed (`snncc.simulator.machine.traffic`)."""
     cells: dict[int, Any] = field(default_factory=dict)
     """By the number of the connection, made when needed (`snncc.simulator.machine.touch`)."""
+    touches: dict[int, Any] = field(default_factory=dict)
+    """By the number of steps, where they depend on no spike, made when needed (likewise)."""
 
 
 @once

@@ -25,17 +25,18 @@ LONG, STATION, LINK, LEAF = 8, 32, 16, 24
 
 class Paths(NamedTuple):
     """The trees of the messages, written out: of the tree of node r, links ``link[first[r] : first[r + 1]]``
-    and ends ``leaf[end[r] : end[r + 1]]``.
+    and ends ``leaf[end[r] : end[r + 1]]``. Links that delay nobody are left out.
 
     *link* [n, 2] has a station, and the link before it (counted from 1; 0 is the sender); *leaf* [n, 3] the
     same of an end, and its number among the message's arrivals: all as distances in bytes. Links come after
-    those before them. *longest* path, *stations* that lie on any.
+    those before them. A *line* [nodes] has one end and no forks. *longest* path, *stations* that lie on any.
     """
 
     first: Any
     end: Any
     link: Any
     leaf: Any
+    line: Any
     longest: int
     stations: Any
 
@@ -67,7 +68,30 @@ def paths_of(w: Wiring, roots: Ints) -> Paths:
             break
     longest = int(np.diff(first).max(initial=0))
     stations = np.unique(np.concatenate([link[:, 0], leaf[:, 0]]))
-    return Paths(first, end, link * (STATION, LONG), leaf * (STATION, LONG, LONG), longest, stations)
+    line = lines_among(roots, first, end, link, leaf)
+    return Paths(first, end, link * (STATION, LONG), leaf * (STATION, LONG, LONG), line, longest, stations)
+
+
+def lines_among(roots: Ints, first: Ints, end: Ints, link: Ints, leaf: Ints) -> NDArray[np.bool_]:
+    """Which of the *roots* [nodes] lead to a single end."""
+    line = np.zeros(len(first) - 1, bool)
+    for root in roots:
+        before, ends = link[first[root] : first[root + 1], 1], leaf[end[root] : end[root + 1], 1]
+        line[root] = np.array_equal(before, np.arange(len(before))) and ends.tolist() == [len(before)]
+    return line
+
+
+@inner
+def is_idle(w: Wiring, node: int, root: int) -> bool:
+    """Whether a link that takes no time stands where it delays nobody: at the sender, or before the receiver.
+
+    Messages come to the first in the order of their times; who waits at the last would wait behind it.
+    """
+    low, high = w.first_child[node], w.first_child[node + 1]
+    if low == high or w.interval[w.station[node]] or w.latency[w.station[node]]:
+        return False
+    leaf = w.child[low]
+    return node == root or (high - low == 1 and w.first_child[leaf] == w.first_child[leaf + 1])
 
 
 @kernel
@@ -82,6 +106,11 @@ def write_paths(w: Wiring, is_root: Any, first: Any, end: Any, link: Any, leaf: 
             size -= 1
             node, back = stack[size], parent[size]
             low, high = w.first_child[node], w.first_child[node + 1]
+            if is_idle(w, node, root):
+                for c in range(high - 1, low - 1, -1):
+                    stack[size], parent[size] = w.child[c], back
+                    size += 1
+                continue
             if low == high:
                 if leaves < len(leaf):
                     leaf[leaves, 0], leaf[leaves, 1], leaf[leaves, 2] = w.station[node], back, w.leaf[node]
@@ -120,15 +149,20 @@ def bits_of(number: int) -> int:
 
 
 @inner
-def sort_sends(step: Step, messages: int, desk: Desk) -> int:
-    """Sort the messages by time, then by number, a digit at a time; the row of `Desk` where they are."""
+def sort_sends(step: Step, working: Any, messages: int, desk: Desk) -> int:
+    """Sort the messages by time, then by number, a digit at a time; the row of `Desk` where they are.
+
+    Their times are the keys of the first row, and rise within each of the units that are *working*.
+    """
     keys, order, count = desk.keys, desk.order, desk.count
-    latest, row = 0, 0
-    for m in range(messages):
-        keys[0, m], order[0, m] = step.time[m], m
-        latest = max(latest, step.time[m])
-    digit = min(max(bits_of(messages), 4), DIGIT)
-    for low in range(0, bits_of(latest), digit):
+    latest, row, after = 1, 0, messages
+    for u in working[::-1]:
+        if step.first[u] < after:
+            latest = max(latest, keys[0, after - 1])
+        after = step.first[u]
+    bits, most = bits_of(latest), min(max(bits_of(messages) + 1, 4), DIGIT)
+    digit = -(-bits // -(-bits // most))
+    for low in range(0, bits, digit):
         count[: 1 << digit] = 0
         for k in range(messages):
             count[keys[row, k] >> low & (1 << digit) - 1] += 1
@@ -139,10 +173,17 @@ def sort_sends(step: Step, messages: int, desk: Desk) -> int:
             place += here
         for k in range(messages):
             d = keys[row, k] >> low & (1 << digit) - 1
-            keys[1 - row, count[d]], order[1 - row, count[d]] = keys[row, k], order[row, k]
+            keys[1 - row, count[d]], order[1 - row, count[d]] = keys[row, k], order[row, k] if low else k
             count[d] += 1
         row = 1 - row
     return row
+
+
+@inner
+def later(a: int, b: int) -> int:
+    """The greater of both, without a branch: who waits for whom cannot be guessed."""
+    wait = b - a
+    return a + (wait & ~(wait >> 63))
 
 
 @inner
@@ -151,22 +192,32 @@ def reserved_step(paths: Paths, working: Any, step: Step, messages: int, desk: D
     station = desk.station
     for s in paths.stations:
         station[s, 0] = 0
-    row = sort_sends(step, messages, desk)
+    row = sort_sends(step, working, messages, desk)
     table, way, service = station.ctypes.data, desk.left.ctypes.data, step.service.ctypes.data
     link, leaf = paths.link.ctypes.data, paths.leaf.ctypes.data
     for k in range(messages):
         m, root = desk.order[row, k], step.root[desk.order[row, k]]
+        first = service + LONG * step.base[m]
+        if paths.line[root]:
+            time = desk.keys[row, k]
+            for at in range(link + LINK * paths.first[root], link + LINK * paths.first[root + 1], LINK):
+                here = table + load_long(at)
+                time = later(time, load_long(here))
+                store_long(here, time + load_long(here + LONG))
+                time += load_long(here + 2 * LONG)
+            here = table + load_long(leaf + LEAF * paths.end[root])
+            store_long(here, later(time, load_long(here)) + load_long(first))
+            continue
         desk.left[0] = desk.keys[row, k]
         to = way
         for at in range(link + LINK * paths.first[root], link + LINK * paths.first[root + 1], LINK):
             here, to = table + load_long(at), to + LONG
-            time = max(load_long(way + load_long(at + LONG)), load_long(here))
+            time = later(load_long(way + load_long(at + LONG)), load_long(here))
             store_long(here, time + load_long(here + LONG))
             store_long(to, time + load_long(here + 2 * LONG))
-        first = service + LONG * step.base[m]
         for at in range(leaf + LEAF * paths.end[root], leaf + LEAF * paths.end[root + 1], LEAF):
             here = table + load_long(at)
-            time = max(load_long(way + load_long(at + LONG)), load_long(here))
+            time = later(load_long(way + load_long(at + LONG)), load_long(here))
             store_long(here, time + load_long(first + load_long(at + 2 * LONG)))
     end = 0
     for u in working:
@@ -187,12 +238,9 @@ def run_reserved(
     paths: Paths,
     step: Step,
     desk: Desk,
-    busy: Any,
     out: Results,
 ) -> None:
-    """Run all steps and fill *out*, and *busy* of those of the *units* that are *working*."""
+    """Run all steps and fill *out*, of the *units* those that are *working*."""
     for s in range(len(out.steps)):
         messages = fill(sweeps, times, sent, working, units, s, step, out)
-        for u in working:
-            busy[u] += step.end[u]
         out.steps[s] = reserved_step(paths, working, step, messages, desk, receivers)

@@ -47,11 +47,10 @@ class Sent(NamedTuple):
 
 
 class Results(NamedTuple):
-    """What a run fills: *steps* [S]; by unit *spikes*, *sent*; *fired* [neurons, or classes of them]."""
+    """What a run fills: *steps* [S], *busy* [units], *fired* [neurons, or classes of them]."""
 
     steps: Any
-    spikes: Any
-    sent: Any
+    busy: Any
     fired: Any
 
 
@@ -76,11 +75,10 @@ def fill(
                 since_sent = slow * (since + (m - before) * times.send)
                 time = lead + (m - before) * times.port if is_port else since_sent
                 step.time[m - 1], step.root[m - 1], step.base[m - 1] = time, sent.root[n], sent.base[n]
-        out.spikes[u] += high - low
-        out.sent[u] += m - before
         work = sweeps.visits[k] * times.access + sweeps.updates[k] * times.update
         work += (high - low) * times.spike + (m - before) * times.send
         step.end[u] = lead + (m - before) * times.port if is_port else slow * work
+        out.busy[u] += step.end[u]
     step.first[units] = m
     return m
 
@@ -120,42 +118,6 @@ def most_of(steps: Any, neuron: Any, first: Any, stays: Any) -> tuple[int, int]:
 
 
 @kernel
-def arrive(
-    fired: Any,
-    first: Any,
-    base: Any,
-    core: Any,
-    service: Any,
-    synapses: Any,
-    arrived: Any,
-    worked: Any,
-    met: Any,
-) -> None:
-    """Count by core what arrives of all spikes: messages, time at work, synapses [kinds, units]."""
-    for neuron in range(len(fired)):
-        times = fired[neuron]
-        if times:
-            for a in range(base[first[neuron]], base[first[neuron + 1]]):
-                c = core[a]
-                arrived[c] += times
-                worked[c] += times * service[a]
-                for kind in range(len(synapses)):
-                    met[kind, c] += times * synapses[kind, a]
-
-
-@kernel
-def carry(w: Wiring, sent: Sent, fired: Any, uses: Any, messages: Any) -> None:
-    """Count in *messages* [stations] what passes through each; *uses* [nodes] are zeros."""
-    for neuron in range(len(fired)):
-        for m in range(sent.first[neuron], sent.first[neuron + 1]):
-            uses[sent.root[m]] += fired[neuron]
-    for node in range(len(uses)):  # children come after their parents
-        messages[w.station[node]] += uses[node]
-        for c in range(w.first_child[node], w.first_child[node + 1]):
-            uses[w.child[c]] += uses[node]
-
-
-@kernel
 def run_steps(
     w: Wiring,
     sweeps: Sweeps,
@@ -174,8 +136,6 @@ def run_steps(
     start = 0
     for s in range(len(out.steps)):
         fill(sweeps, times, sent, range(w.units), w.units, s, step, out)
-        for u in range(w.units):
-            tally.busy[u] += step.end[u]
         used = log.used[0]
         time = open_step(w, step, r, now, log, start)
         if time < 0:

@@ -108,6 +108,8 @@ class Touches:
 
 def touches_of(program: MachineProgram, plan: Calendar, firings: Mapping[str, Firing]) -> Touches:
     """The touched neurons of a run."""
+    if plan.steps in program.touches:
+        return program.touches[plan.steps]
     network = program.placement.network
     totals, rows, pieces, place = np.zeros_like(plan.begin), [], [np.zeros(0, np.int32)], 0
     fixed = {name: fixed_touch(program, name) for name in network.populations}
@@ -131,7 +133,10 @@ def touches_of(program: MachineProgram, plan: Calendar, firings: Mapping[str, Fi
     before, updates = np.zeros_like(plan.begin), np.zeros_like(plan.visits)
     add_up(plan.order, plan.unit, totals, before, updates)
     updates[:, -1] = 0  # the port updates nothing
-    return Touches(np.concatenate(pieces), np.concatenate(rows), before, updates)
+    touches = Touches(np.concatenate(pieces), np.concatenate(rows), before, updates)
+    if None not in fixed.values():
+        program.touches[plan.steps] = touches
+    return touches
 
 
 def fixed_touch(program: MachineProgram, name: str) -> int | None:

@@ -236,7 +236,7 @@ class EventMachine:
             messages=whole([*before, port.sent, *(queue.taken for queue in queues)]),
             deepest=whole([max(depths, default=0) for depths in seen]),
             depths=np.stack([binned(depths) for depths in seen]),
-            events={name: whole(counts) for name, counts in self.events.items()},
+            counts=np.stack([whole(self.events[name]) for name in EVENTS]),
         )
         dropped = whole([self.links[f"eject {core}"].dropped for core in range(cores)])
         taken = Taken(np.array(list(self.taken.values())), np.array(self.met, np.int64).reshape(-1, cores))

@@ -12,7 +12,7 @@ from snncc.mapping.schedule import Sweep, check_schedule, checked_trains, steps_
 from snncc.simulator.slow.lists import Lists
 from snncc.simulator.slow.routes import HOST, kind_of, station_names
 from snncc.simulator.slow.stations import Link, NeuronUnit, Note, Queue, Record, Station, SynapseUnit
-from snncc.simulator.timing import BINS, Ints, Timing, check_time
+from snncc.simulator.timing import BINS, EVENTS, Ints, Timing, check_time
 
 
 def simulate(placement: Placement, trains: Mapping[str, Ints], *, log: list[Record] | None = None) -> Timing:
@@ -146,7 +146,7 @@ class Machine:
             messages=whole([unit.sent for unit in units] + [queue.taken for queue in queues]),
             deepest=whole([max(depths, default=0) for depths in seen]),
             depths=np.stack([binned(depths) for depths in seen]),
-            events={name: whole(counts) for name, counts in self.lists.events.items()},
+            counts=np.stack([whole(self.lists.events[name]) for name in EVENTS]),
         )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from snncc import reference, simulator
 from snncc.ir import (
@@ -24,8 +27,10 @@ from snncc.ir import (
     wires,
 )
 from snncc.simulator import layer_run
+from snncc.simulator.batch import CHUNK_BYTES, WORTH_BYTES, chunks
 from snncc.simulator.counting import Tally
 from snncc.simulator.layer_run import LayerRun
+from snncc.simulator.plan import plan_of
 from tests.simulator.compare import assert_equal, assert_equal_runs
 
 RNG = np.random.default_rng(8)
@@ -97,3 +102,17 @@ def test_operations_are_made_once() -> None:
     assert (done.synapses, *done.ac, *done.ac_nonzero, *done.received) == (12, 0, 1, 2, 3, 4, 5)
     assert not np.any([done.mac, done.mac_nonzero, done.mac_dense])
     assert_equal(pickle.loads(pickle.dumps(tally)), tally, "tally")
+
+
+@given(st.integers(1, 1 << 28), st.integers(1, 500), st.integers(1, 9))
+def test_chunks_cover_a_batch_the_largest_first(sample: int, batch: int, workers: int) -> None:
+    bounds = chunks(replace(plan_of(network()), signal_bytes=sample), 1, batch, workers)
+    assert (bounds[0][0], bounds[-1][1]) == (0, batch)
+    assert [stop for _, stop in bounds[:-1]] == [start for start, _ in bounds[1:]]
+    sizes = [stop - start for start, stop in bounds]
+    assert sizes == sorted(sizes, reverse=True)
+    assert all(size * sample <= max(CHUNK_BYTES, sample) for size in sizes)
+    assert all(size * sample >= min(WORTH_BYTES, CHUNK_BYTES // 2) for size in sizes[:-1])
+    if workers > 1 and batch * sample >= 4 * workers * WORTH_BYTES and batch >= 4 * workers:
+        assert sizes[-1] <= batch / (2 * workers)
+        assert len(sizes) > workers

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 
 from snncc.simulator.firing import firing_of_train
-from snncc.simulator.machine.classes import fired_classes
-from snncc.simulator.machine.machine import reserve
+from snncc.simulator.machine.analytic import count_firings
+from snncc.simulator.machine.machine import reserve, ways_of
 from snncc.simulator.machine.program import MachineProgram, program_of
 from snncc.simulator.machine.run_kernel import Sweeps
 from snncc.simulator.machine.traffic import calendar, lists_of, sweeps_of, updated
@@ -16,7 +16,7 @@ from tests.simulator.machines import Program, programs
 
 
 class Seen:
-    messages = forks = late = 0
+    messages = forks = late = idle = 0
 
 
 def sent_in(program: MachineProgram, sweeps: Sweeps, s: int) -> tuple[list[tuple[int, int, int]], int]:
@@ -72,12 +72,15 @@ def check(program: Program) -> None:
     plan = calendar(compiled, firings)
     sweeps = sweeps_of(compiled, lists_of(compiled, plan, firings), updated(compiled, plan, firings))
     assert timing.steps.tolist() == [step_by_definition(compiled, sweeps, s) for s in range(plan.steps)]
-    assert np.array_equal(fired, fired_classes(compiled, firings))
+    assert np.array_equal(fired, count_firings(compiled, firings)[1])
+    links = compiled.trees.first[:-1] < compiled.trees.first[1:]
+    Seen.idle += len(ways_of(compiled).link) < int(links.sum())
 
 
 def test_reserved_steps_equal_their_definition() -> None:
-    Seen.messages = Seen.forks = Seen.late = 0
+    Seen.messages = Seen.forks = Seen.late = Seen.idle = 0
     check()
     assert Seen.messages > 1000
     assert Seen.forks > 100
     assert Seen.late > 100
+    assert Seen.idle > 5
