@@ -252,8 +252,7 @@ def page(rounds: int) -> str:
         f"{fit[0]:.1f} bytes for each visit in flight, {fit[1]:.1f} for each spike of the sample (the",
         "list of what each unit sends, made before the first step; the trains themselves take 4),",
         f"{fit[2]:.0f} for each step, and {fit[3] / 1e6:.2f} MB in any case: fitted to these nine runs; the",
-        'last column says how far off. On chips with `touch = "touched"` each step adds 6 bytes for each',
-        "neuron that is swept in it.",
+        'last column says how far off. On chips with `touch = "touched"` a spike takes 4 bytes more.',
         "",
         *table(["rate", "steps", "visits in flight", "spikes", "peak, MB", "fit off by"], memory),
     ]

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+import snncc.simulator.machine.touch
 from snncc.chips import Touch
 from snncc.mapping import Network, map_network
-from snncc.simulator.firing import Firing
+from snncc.simulator.firing import Firing, firing_of_train
 from snncc.simulator.machine import MachineProgram, program_of
 from snncc.simulator.machine.machine import run_firings
+from snncc.simulator.machine.touch import Touches, touches_of
+from snncc.simulator.machine.traffic import calendar
 from tests.mapping.cases import chain, grid_chip
+from tests.simulator.machines import Program, programs
 
 SIZE = 400
 VISIT = 8 * 4
@@ -23,8 +29,6 @@ SPIKE = 4 * 3
 """Bytes of a spike in the list of what units send."""
 STEP = 1200
 """Bytes of a step: a few numbers for each unit."""
-MARK = 6
-"""Bytes of a neuron in a step: whether it is touched, and how many before it are."""
 
 
 def network() -> Network:
@@ -81,14 +85,31 @@ def test_memory_grows_with_events_in_flight(slots: int | None) -> None:
 
 
 @pytest.mark.parametrize("touch", list(Touch))
-def test_memory_does_not_grow_with_the_length_of_a_run(touch: Touch) -> None:
-    """But for the list of spikes, a few numbers for each step, and where it matters the touched neurons."""
+def test_memory_does_not_grow_with_the_length_of_a_run(touch: Touch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the list of spikes, and a few numbers for each step."""
+    monkeypatch.setattr(snncc.simulator.machine.touch, "BLOCK", 10 * SIZE)
     of = program(touch=touch)
     short, long = spikes(100, 20), spikes(100, 200)
     each = (peak(of, long) - peak(of, short)) / 180
-    listed = SPIKE * 100 * len(network().senders)
-    marked = MARK * SIZE * (len(network().populations) - 1) if touch is Touch.TOUCHED else 0
-    assert listed < each < listed + marked + STEP
+    listed = SPIKE + (4 if touch is Touch.TOUCHED else 0)
+    assert SPIKE < each / (100 * len(network().senders)) < listed + STEP / 300
+
+
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@given(programs(), st.integers(1, 99))
+def test_sweeps_in_blocks_are_the_whole(drawn: Program, marks: int) -> None:
+    """Touched neurons worked out a few at a time, and all at once."""
+    chip = replace(drawn.placement.chip, touch=Touch.TOUCHED)
+    compiled = program_of(replace(drawn.placement, chip=chip))
+    firings = {name: firing_of_train(train) for name, train in drawn.trains.items()}
+    plan = calendar(compiled, firings)
+    found = []
+    for block in (marks, 10**9):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(snncc.simulator.machine.touch, "BLOCK", block)
+            found.append(touches_of(compiled, plan, firings))
+    for field in fields(Touches):
+        assert np.array_equal(*(getattr(one, field.name) for one in found))
 
 
 def test_all_at_once_takes_more_than_one_after_another() -> None:
