@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from snncc.api.data import to_graph
 from snncc.api.placing import chip_of, placed, placed_by_target
-from snncc.api.profile import profile_of
+from snncc.api.profile import Progress, profile_of
 from snncc.api.program import Program
 from snncc.api.verification import measured
 from snncc.backends.table import target_named
@@ -65,6 +65,7 @@ def compile_graph(
     stretch: int = 1,
     readout: str = "potentials",
     split_cores: bool = False,
+    progress: Progress | None = None,
 ) -> Program:
     """Compile a traced *graph* for *target*.
 
@@ -84,7 +85,7 @@ def compile_graph(
     spread over *cores* of it (None: as few as hold it). With *profile*, data in the model's layout, other
     placements are tried for the spikes that these data cause, with *seed* where chance decides, and a faster
     one with no more messages x hops is taken if there is one: about ten are timed on the machine, with the
-    first two samples.
+    first two samples; *progress* is called with (timed so far, the most that may be).
     *stretch* (loihi) gives a timestep more chip steps, for loops that need them. *readout* ``spikes`` (speck)
     puts neurons behind a last layer that has none (approximate), *split_cores* (speck) puts layers on two
     cores each where one is too small. Raises `DoesNotFit` with
@@ -145,7 +146,7 @@ def compile_graph(
         return Program(chosen, stages, placement, measured=found)
     last, guide = stages[-1].graph, None
     if profile is not None:
-        guide = profile_of(chosen, last, to_graph(last, profile), steps)
+        guide = profile_of(chosen, last, to_graph(last, profile), steps, progress)
     placement = placed(last, where, schedule, cores, guide, seed)
     return Program(chosen, stages, placement, measured=found)
 

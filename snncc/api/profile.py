@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from snncc.backends.target import Target
 from snncc.ir import Array, SpikeGraph
-from snncc.mapping import Measure, Traffic, network_of
+from snncc.mapping import MOST_RUNS, Measure, Placement, Traffic, network_of
 
 if TYPE_CHECKING:
     from snncc.simulator.firing import Firing
 
+Progress = Callable[[int, int], None]
 TIMED, SPIKES = 2, 250_000
 """Placements are timed with the first so many samples, to compare many with about so many spikes of these."""
 
@@ -27,8 +29,13 @@ class Profile:
     measure: Measure
 
 
-def profile_of(target: Target, graph: SpikeGraph, data: Array, timesteps: int) -> Profile:
-    """The profile of the compiled *graph* on *data* (in the graph's layout)."""
+def profile_of(
+    target: Target, graph: SpikeGraph, data: Array, timesteps: int, progress: Progress | None = None
+) -> Profile:
+    """The profile of the compiled *graph* on *data* (in the graph's layout).
+
+    *progress* is called with (placements timed so far, the most that may be).
+    """
     from snncc.simulator import Run as Simulated  # loads numba
     from snncc.simulator.machine import Gauge
 
@@ -39,7 +46,15 @@ def profile_of(target: Target, graph: SpikeGraph, data: Array, timesteps: int) -
     traffic = {
         name: trace(each, timesteps, network.populations[name].size) for name, each in run.firings.items()
     }
-    return Profile(traffic, Gauge(graph, timed, timesteps, SPIKES))
+    gauge, done = Gauge(graph, timed, timesteps, SPIKES), count(1)
+
+    def measure(placement: Placement, *, is_short: bool) -> tuple[float, float]:
+        found = gauge(placement, is_short=is_short)
+        if progress is not None:
+            progress(next(done), MOST_RUNS)
+        return found
+
+    return Profile(traffic, measure)
 
 
 def trace(samples: Sequence[Firing], timesteps: int, size: int) -> Array:

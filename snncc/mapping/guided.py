@@ -52,6 +52,8 @@ WEIGHTS = (2.0, 0.7, 0.4, 0.3, 0.2, 0.14, 0.1)
 """Of the times of steps against messages x hops, that are tried."""
 KEPT, POLISHED, CONFIRMED = 5, 2, 3
 """So many proposals, the fastest by the model, are timed; so many are improved; so many timed in full."""
+MOST_RUNS = KEPT + POLISHED + 3 + CONFIRMED + 1
+"""No more placements are timed, in part or in full."""
 
 
 class Trials:

@@ -13,6 +13,7 @@ from snncc.api.program import Program
 from snncc.chips import Chip, Discipline, Entry, LinkKind, Overflow, load_chip
 from snncc.errors import BadInput
 from snncc.ir import Array
+from snncc.mapping import MOST_RUNS
 from snncc.simulator.firing import firing_of_train
 from snncc.simulator.machine import hops_of
 from tests.api.networks import attended_graph, images, lif_graph, sequences, sfa_graph
@@ -52,6 +53,21 @@ def test_one_of_them_is_faster() -> None:
     plain = snncc.compile(sfa_graph(), calibration=images(), chip=crowded(), cores=6)
     guided = snncc.compile(sfa_graph(), calibration=images(), chip=crowded(), cores=6, profile=images())
     assert costs(guided, images()[:TIMED]) < costs(plain, images()[:TIMED])
+
+
+def test_progress_is_told() -> None:
+    seen: list[tuple[int, int]] = []
+    snncc.compile(
+        sfa_graph(),
+        calibration=images(),
+        chip=crowded(),
+        cores=6,
+        profile=images(),
+        progress=lambda *at: seen.append(at),
+    )
+    assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
+    assert 5 < len(seen) <= MOST_RUNS
+    assert {most for _, most in seen} == {MOST_RUNS}
 
 
 def test_cores_that_cannot_be_used_are_an_error_with_a_profile_too() -> None:
