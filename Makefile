@@ -76,6 +76,7 @@ bench-full: $(READY) ## E-SpikeFormer at full size, compared in all of its layer
 .PHONY: bench-chip
 bench-chip: $(READY) ## The chip simulator: levels, growth, cores, placements; published figures beside ours
 	$(PY) -m benchmarks.chip
+	$(PY) -m benchmarks.growth
 	$(PY) -m benchmarks.published
 
 .PHONY: clean

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snncc.cli_nir import nir_arguments
-from snncc.cli_shared import integers, model_flags, reals
+from snncc.cli_shared import integers, model_flags, progress_bar, reals
 from snncc.errors import BadInput
 
 if TYPE_CHECKING:
@@ -120,33 +120,35 @@ def compile_command(options: argparse.Namespace) -> int:
     data = None if options.calibration is None else read_data(options.calibration)["x"]
     if options.input_range is not None and len(options.input_range) != 2:
         raise BadInput(f"--input-range takes LOW,HIGH, not {options.input_range}")
-    program = snncc.compile(
-        graph,
-        target=options.target,
-        calibration=data,
-        encoding=options.encoding,
-        flush=options.flush,
-        bias=options.bias,
-        fold=options.fold,
-        rounding=options.rounding,
-        relu_levels=options.relu_levels,
-        attention=options.attention,
-        precision=options.precision,
-        weight_bits=options.weight_bits,
-        state_bits=options.state_bits,
-        input_bits=options.input_bits,
-        per_channel=not options.per_tensor,
-        overflow=options.overflow,
-        input_range=options.input_range,
-        chip=options.chip,
-        schedule=options.schedule,
-        cores=options.cores,
-        profile=None if options.profile is None else read_data(options.profile)["x"],
-        seed=options.seed,
-        stretch=options.stretch,
-        readout=options.readout,
-        split_cores=options.split_cores,
-    )
+    with progress_bar("compile") as progress:
+        program = snncc.compile(
+            graph,
+            target=options.target,
+            calibration=data,
+            encoding=options.encoding,
+            flush=options.flush,
+            bias=options.bias,
+            fold=options.fold,
+            rounding=options.rounding,
+            relu_levels=options.relu_levels,
+            attention=options.attention,
+            precision=options.precision,
+            weight_bits=options.weight_bits,
+            state_bits=options.state_bits,
+            input_bits=options.input_bits,
+            per_channel=not options.per_tensor,
+            overflow=options.overflow,
+            input_range=options.input_range,
+            chip=options.chip,
+            schedule=options.schedule,
+            cores=options.cores,
+            profile=None if options.profile is None else read_data(options.profile)["x"],
+            seed=options.seed,
+            stretch=options.stretch,
+            readout=options.readout,
+            split_cores=options.split_cores,
+            progress=progress,
+        )
     program.save(options.output)
     passes = [{"name": s.name, "preserves": s.made_by.preserves} for s in program.stages if s.made_by]
     if options.json:

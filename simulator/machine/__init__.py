@@ -6,6 +6,7 @@ from snncc.simulator.machine.energy import Energy, energy_of
 from snncc.simulator.machine.event_trace import self_timed_events
 from snncc.simulator.machine.events import run_events
 from snncc.simulator.machine.machine import Happenings, Level, run_machine
+from snncc.simulator.machine.measured import Gauge, hops_of
 from snncc.simulator.machine.program import MachineProgram, program_of
 from snncc.simulator.machine.result import ChipRun, Differing
 from snncc.simulator.machine.self_timed import run_self_timed
@@ -15,11 +16,13 @@ __all__ = [
     "ChipRun",
     "Differing",
     "Energy",
+    "Gauge",
     "Happenings",
     "Level",
     "MachineProgram",
     "class_counts",
     "energy_of",
+    "hops_of",
     "program_of",
     "run_chip",
     "run_events",

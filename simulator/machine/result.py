@@ -23,12 +23,14 @@ Ints = NDArray[np.int64]
 class Differing:
     """On a self-timed chip: *spikes* of a layer, and by how many they differ, neuron by neuron.
 
-    *order*: from the canonical order of events; *timesteps*: from the graph's timesteps.
+    *order*: from the canonical order of events; *timesteps*: from the graph's timesteps. *saturations*: how
+    often a potential of the layer left its width.
     """
 
     spikes: int
     order: int
     timesteps: int
+    saturations: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +138,12 @@ class ChipRun:
         return float(np.mean([timing.stalled.sum() for timing in self.timings]))
 
     @property
+    def saturations(self) -> dict[str, int]:
+        """On a self-timed chip: how often potentials of each layer left their width, in all samples."""
+        names = self.differing[0] if self.differing else ()
+        return {name: sum(sample[name].saturations for sample in self.differing) for name in names}
+
+    @property
     def notes(self) -> list[str]:
         """What a user of a self-timed chip must know."""
         layers = [layer for sample in self.differing for layer in sample.values()]
@@ -147,6 +155,9 @@ class ChipRun:
         text = [
             f"{self.placement.chip.name} is self-timed: of its {spikes} spikes {steps} differ from those of "
             f"the graph's timesteps, {order} from the canonical order of events; outputs are the graph's"
+        ]
+        text += [
+            f"{name}: potentials left their width {n} times" for name, n in self.saturations.items() if n
         ]
         return text + ([f"{self.dropped} events were dropped at full queues"] if self.dropped else [])
 
@@ -194,5 +205,6 @@ class ChipRun:
                 {name: [one.spikes, one.order, one.timesteps] for name, one in sample.items()}
                 for sample in self.differing
             ],
+            "saturations": self.saturations,
             "dropped": self.dropped,
         }

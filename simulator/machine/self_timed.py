@@ -85,5 +85,5 @@ def differing(timed: EventRun, canonical: EventRun, firings: Mapping[str, Firing
     for name, train in timed.spikes.items():
         counts = firings[name].counts(train.shape[1])
         steps = int(np.abs(train.sum(axis=0) - counts).sum())
-        found[name] = Differing(int(train.sum()), orders[name], steps)
+        found[name] = Differing(int(train.sum()), orders[name], steps, timed.saturations.get(name, 0))
     return found

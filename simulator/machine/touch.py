@@ -89,15 +89,17 @@ def pairs(connection: Connection) -> tuple[Ints, Ints, int, Ints]:
 
 
 ALL, NONE = -1, -2
+BLOCK = 1 << 20
+"""Marks, of one neuron in one sweep each, that are worked out at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Touches:
     """Touched neurons.
 
-    *running* at ``rows[frame] + address`` counts those of the neuron's part up to it, of each frame of the
-    senders (where rows[frame] is `ALL` or `NONE`, all or none of the part are); *before* [steps, parts] has
-    those of earlier parts of its core; *updates* [steps, units] all.
+    *running* from ``rows[frame]`` on counts, for each spike of this frame of the senders, those of the
+    neuron's part up to it (where rows[frame] is `ALL` or `NONE`, all or none of the part are); *before*
+    [steps, parts] has those of earlier parts of its core; *updates* [steps, units] all.
     """
 
     running: NDArray[np.int32]
@@ -117,17 +119,15 @@ def touches_of(program: MachineProgram, plan: Calendar, firings: Mapping[str, Fi
         for k, part in enumerate(plan.parts):
             if fixed[part.population] == ALL:
                 totals[plan.of[part.population], k] = len(part.addresses)
-    for name, population in network.populations.items():
+    for name in network.populations:
         known, frames = fixed[name], len(plan.of[name])
         if known is not None:
             starts = np.full(frames, known)
         else:
-            own = slice(program.offsets[name], program.offsets[name] + population.size)
-            running = np.zeros((frames, population.size), np.int32)
-            run_up(touched_of(program, plan, name, firings), plan.part[own], plan.of[name], running, totals)
-            pieces.append(running.reshape(-1))
-            starts = place + np.arange(frames) * population.size
-            place += running.size
+            found = counted(program, plan, name, firings, totals)
+            pieces.append(found)
+            starts = place + (firings[name].first[:-1] if name in firings else np.zeros(frames, np.int64))
+            place += len(found)
         if name in firings:
             rows.append(starts)
     before, updates = np.zeros_like(plan.begin), np.zeros_like(plan.visits)
@@ -137,6 +137,27 @@ def touches_of(program: MachineProgram, plan: Calendar, firings: Mapping[str, Fi
     if None not in fixed.values():
         program.touches[plan.steps] = touches
     return touches
+
+
+def counted(
+    program: MachineProgram, plan: Calendar, name: str, firings: Mapping[str, Firing], totals: Ints
+) -> NDArray[np.int32]:
+    """For each spike of population *name* the touched neurons of its part up to it; adds all to *totals*.
+
+    Sweeps are worked out `BLOCK` marks at a time, so that a long run takes no more memory than a short one.
+    """
+    size, steps = program.placement.network.populations[name].size, plan.of[name]
+    part = plan.part[program.offsets[name] : program.offsets[name] + size]
+    silent = Firing(np.zeros(len(steps) + 1, np.int64), np.zeros(0, np.int32))
+    firing = firings.get(name, silent)
+    found = np.zeros(len(firing.address), np.int32)
+    block = max(1, BLOCK // max(1, size))
+    for start in range(0, len(steps), block):
+        stop = min(start + block, len(steps))
+        touched = touched_of(program, plan, name, firings, start, stop)
+        first = firing.first[start : stop + 1]
+        run_up(touched, part, steps[start:stop], first, firing.address, found, totals)
+    return found
 
 
 def fixed_touch(program: MachineProgram, name: str) -> int | None:
@@ -157,23 +178,25 @@ def add_up(order: Ints, unit: Ints, totals: Ints, before: Ints, updates: Ints) -
 
 
 def touched_of(
-    program: MachineProgram, plan: Calendar, name: str, firings: Mapping[str, Firing]
+    program: MachineProgram, plan: Calendar, name: str, firings: Mapping[str, Firing], start: int, stop: int
 ) -> NDArray[np.bool_]:
-    """Which neurons of population *name* are touched in each of its sweeps, [frames, size]."""
+    """Which neurons of population *name* are touched, [stop - start, size], in sweeps *start* to *stop*."""
     network, sweeps = program.placement.network, plan.of[name]
     size = network.populations[name].size
-    touched = np.zeros((len(sweeps), size), bool)
+    touched = np.zeros((stop - start, size), bool)
     for k, connection in enumerate(network.connections):
         if connection.target != name or connection.rule == "write":
             continue
         if k not in program.cells:
             program.cells[k] = cells_of(connection, size)
         cells: Cells = program.cells[k]
-        marks = np.zeros((len(sweeps), cells.count), bool)
+        marks = np.zeros((stop - start, cells.count), bool)
         # of each frame of the source the first sweep after its step
         seen = np.searchsorted(sweeps, plan.of[connection.source], side="right")
+        low, high = np.searchsorted(seen, (start, stop))
         firing = firings[connection.source]
-        mark(firing.first, firing.address, seen, cells.first, cells.reached, marks)
+        first = firing.first[low : high + 1]
+        mark(first, firing.address, seen[low:high] - start, cells.first, cells.reached, marks)
         touched |= marks[:, cells.of]
     return touched
 
@@ -184,20 +207,31 @@ def mark(
 ) -> None:
     """Set the cells that the spikes of each frame reach, in the sweep *seen* that comes next."""
     for frame in range(len(seen)):
-        if seen[frame] < len(marks):
-            row = marks[seen[frame]]
-            for k in range(first[frame], first[frame + 1]):
-                for c in range(starts[address[k]], starts[address[k] + 1]):
-                    row[reached[c]] = True
+        row = marks[seen[frame]]
+        for k in range(first[frame], first[frame + 1]):
+            for c in range(starts[address[k]], starts[address[k] + 1]):
+                row[reached[c]] = True
 
 
 @kernel
 def run_up(
-    touched: NDArray[np.bool_], part: Array, steps: Ints, running: NDArray[np.int32], totals: Ints
+    touched: NDArray[np.bool_],
+    part: Array,
+    steps: Ints,
+    first: Ints,
+    address: Array,
+    found: NDArray[np.int32],
+    totals: Ints,
 ) -> None:
-    """Count the touched neurons of each part, in the order of addresses; *totals* [steps, parts]."""
+    """Count the touched neurons of each part, in the order of addresses; *totals* [steps, parts].
+
+    *found* gets the count up to each spike, those of ``address[first[frame] : first[frame + 1]]``, ascending.
+    """
     for frame in range(len(touched)):
         whole = totals[steps[frame]]
+        k, end = first[frame], first[frame + 1]
         for a in range(touched.shape[1]):
             whole[part[a]] += touched[frame, a]
-            running[frame, a] = whole[part[a]]
+            while k < end and address[k] == a:
+                found[k] = whole[part[a]]
+                k += 1

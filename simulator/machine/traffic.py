@@ -140,11 +140,11 @@ def place_spikes(
     """Put the spikes of each step and unit side by side.
 
     *visit* gets which visit of the sweep fires, *count* how many updates there were up to it: as many as
-    visits, or, if *is_touched*, *before* [steps, parts] and ``running[rows[frame] + address]`` together.
+    visits, or, if *is_touched*, *before* [steps, parts] and *running* from ``rows[frame]`` on together.
     """
     k = 0
     for frame in range(len(last)):
-        s, base = step[frame], offset[frame]
+        s, base, low = step[frame], offset[frame], k
         while k < last[frame]:
             number = base + address[k]
             p = part[number]
@@ -155,5 +155,5 @@ def place_spikes(
             if is_touched:
                 row = rows[frame]
                 so_far = local[number] + 1 if row == ALL else 0
-                count[slot] = before[s, p] + (so_far if row <= ALL else running[row + address[k]])
+                count[slot] = before[s, p] + (so_far if row <= ALL else running[row + k - low])
             k += 1

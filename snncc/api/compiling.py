@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from snncc.api.data import to_graph
-from snncc.api.placing import chip_of, placed, placed_by_target, spikes_of
+from snncc.api.placing import chip_of, placed, placed_by_target
+from snncc.api.profile import Progress, profile_of
 from snncc.api.program import Program
 from snncc.api.verification import measured
 from snncc.backends.table import target_named
@@ -65,6 +66,7 @@ def compile_graph(
     stretch: int = 1,
     readout: str = "potentials",
     split_cores: bool = False,
+    progress: Progress | None = None,
 ) -> Program:
     """Compile a traced *graph* for *target*.
 
@@ -82,8 +84,10 @@ def compile_graph(
 
     *chip* (a shipped name, the path of a chip file, a `Chip`) places the compiled network on a chip, for
     timing and energy: *schedule* ``pipelined`` or ``layered`` (None: pipelined where the network allows it),
-    spread over *cores* of it (None: as few as hold it). With *profile*, data in the model's layout, the
-    placement is improved against the spikes that these data cause, with *seed* where chance decides.
+    spread over *cores* of it (None: as few as hold it). With *profile*, data in the model's layout, other
+    placements are tried for the spikes that these data cause, with *seed* where chance decides, and a faster
+    one with no more messages x hops is taken if there is one: about ten are timed on the machine, with the
+    first two samples; *progress* is called with (timed so far, the most that may be).
     *stretch* (loihi) gives a timestep more chip steps, for loops that need them. *readout* ``spikes`` (speck)
     puts neurons behind a last layer that has none (approximate), *split_cores* (speck) puts layers on two
     cores each where one is too small. Raises `DoesNotFit` with
@@ -143,11 +147,10 @@ def compile_graph(
         asked = {"schedule": schedule, "cores": cores, "profile": profile}
         placement = placed_by_target(chosen, stages[-1].graph, where, asked)
         return Program(chosen, stages, placement, measured=found)
-    if profile is None:
-        traffic = None
-    else:
-        traffic = spikes_of(chosen, stages[-1].graph, to_graph(stages[-1].graph, profile), steps)
-    placement = placed(stages[-1].graph, where, schedule, cores, traffic, seed)
+    last, guide = stages[-1].graph, None
+    if profile is not None:
+        guide = profile_of(chosen, last, to_graph(last, profile), steps, progress)
+    placement = placed(last, where, schedule, cores, guide, seed)
     return Program(chosen, stages, placement, measured=found)
 
 

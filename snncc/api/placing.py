@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snncc.api.profile import Profile
 from snncc.backends.target import OwnPlacement, Target
 from snncc.chips import Chip, Discipline, load_chip, parse_chip
 from snncc.errors import BadFile, BadInput, UnknownName
-from snncc.ir import Array, SpikeGraph
+from snncc.ir import SpikeGraph
 from snncc.mapping import (
     DoesNotFitChip,
     Part,
     Placement,
     Schedule,
-    Traffic,
     map_network,
     network_of,
     usage,
@@ -163,7 +163,7 @@ def placed(
     chip: Chip,
     schedule: str | None,
     cores: int | None,
-    traffic: Traffic | None,
+    profile: Profile | None,
     seed: int,
 ) -> Placement:
     """The compiled *graph* on *chip*. Raises `CannotLower` with every limit that it breaks."""
@@ -175,8 +175,12 @@ def placed(
         raise BadInput(f"cores must be a whole number, not {cores!r}")
     wanted = None if schedule is None else Schedule(schedule)
     network = network_of(graph)
-    placement = map_network(network, chip, schedule=wanted, cores=cores, traffic=traffic, seed=seed)
-    used = len({part.core for part in placement.parts})
+    traffic, measure = (None, None) if profile is None else (profile.traffic, profile.measure)
+    placement = map_network(
+        network, chip, schedule=wanted, cores=cores, traffic=traffic, seed=seed, measure=measure
+    )
+    even = placement if profile is None else map_network(network, chip, schedule=wanted, cores=cores)
+    used = len({part.core for part in even.parts})
     if cores is not None and used != cores:
         raise BadInput(
             f"{chip.name}: the network could be spread over {used} cores within all limits, not over {cores}",
@@ -184,18 +188,6 @@ def placed(
         )
     check_runs(graph, placement)
     return placement
-
-
-def spikes_of(target: Target, graph: SpikeGraph, data: Array, timesteps: int) -> Traffic:
-    """The mean spikes of each neuron of the compiled *graph* on *data* (in the graph's layout)."""
-    from snncc.simulator import Run as Simulated  # loads numba
-
-    run = target.run(graph, data, timesteps=timesteps, firing=network_of(graph).senders)
-    assert isinstance(run, Simulated)
-    return {
-        name: np.mean([f.counts(graph.edges[name].size) for f in each], axis=0)
-        for name, each in run.firings.items()
-    }
 
 
 def timing_level(timing: str, placement: Placement | None) -> str:

@@ -4,6 +4,7 @@ from snncc.mapping.building import network_of
 from snncc.mapping.demand import DoesNotFitChip, Usage
 from snncc.mapping.descriptor import Rows, Synapses, Windows
 from snncc.mapping.execute import active, executed
+from snncc.mapping.guided import MOST_RUNS, Measure
 from snncc.mapping.improvement import cost, improve
 from snncc.mapping.layer import MAX_WEIGHT_BITS, Rule
 from snncc.mapping.load import usage
@@ -18,11 +19,13 @@ from snncc.mapping.traffic import Traffic, distance, traffic_graph
 
 __all__ = [
     "MAX_WEIGHT_BITS",
+    "MOST_RUNS",
     "Connection",
     "DoesNotFitChip",
     "Explicit",
     "Generated",
     "Mask",
+    "Measure",
     "Memory",
     "Network",
     "Part",

@@ -9,12 +9,12 @@ from snncc.errors import BadInput, UnknownName
 from snncc.mapping.demand import Demands, DoesNotFitChip
 from snncc.mapping.excess import all_of, excess
 from snncc.mapping.express import inexpressible, late, overdue, scheduled
-from snncc.mapping.improvement import improve
+from snncc.mapping.guided import Measure, guided
 from snncc.mapping.load import Held, Load
 from snncc.mapping.network import Network
 from snncc.mapping.place import greedy, region, scattered, snake
 from snncc.mapping.placement import Part, Placement, Schedule
-from snncc.mapping.scaled import guided, spread
+from snncc.mapping.scaled import spread
 from snncc.mapping.split import split
 from snncc.mapping.traffic import Traffic, spikes_of, trace_of
 
@@ -30,13 +30,16 @@ def map_network(
     traffic: Traffic | None = None,
     seed: int = 0,
     placing: Placing = "greedy",
+    measure: Measure | None = None,
 ) -> Placement:
     """*network* on as few cores of *chip* as possible, or spread over exactly *cores* cores.
 
     *schedule* None: pipelined where all connections can be, else layered. *placing* "greedy": near to what
-    they exchange messages with; "random": by *seed*, for comparison. With *traffic*, measured, the placement
-    is then improved against it (`improve`), which may spread parts over more cores. With *cores* as well (and
-    "greedy") the network is first cut for that traffic (`guided`): parts that make no step wait for one core.
+    they exchange messages with, where all neurons fire alike; "random": by *seed*, for comparison. With
+    *traffic*, measured, others are tried (`guided`), and one is taken that takes less time than this one,
+    with no more messages x hops; this one if none is found. They are timed by *measure* (on the machine:
+    `snncc.simulator.machine.Gauge`; None: by a model without queues). They may use more cores; with
+    *cores* (and "greedy") just as many, and the network may be cut in other ways.
 
     Raises `DoesNotFitChip` with every limit that is broken, `BadInput` for wrong options.
     """
@@ -50,9 +53,9 @@ def map_network(
     demands = Demands(network, chip)
     if broken:
         raise DoesNotFitChip(chip.name, [*broken, *excess(demands, range(chip.fabric.cores))])
-    trace = trace_of(network, traffic)
-    is_guided = traffic is not None and cores is not None and placing == "greedy"
-    spikes = spikes_of(network, None if is_guided else traffic)
+    spikes = spikes_of(network, None)
+    if traffic is not None:
+        trace_of(network, traffic)  # refuses what is wrong with it before the work begins
     if cores is None:
         allowed = snake(chip, chip.fabric.columns, chip.fabric.rows)
         try:
@@ -64,12 +67,11 @@ def map_network(
         held = spread(demands, spikes, allowed)
     load = Load(demands, held)
     placed = greedy(load, spikes, allowed) if placing == "greedy" else scattered(load, allowed, seed)
-    placement = placement_of(demands, placed, schedule)
+    start = placement_of(demands, placed, schedule)
     if traffic is None:
-        return placement
-    if is_guided:
-        placement = guided(placement, demands, trace, allowed)
-    return improve(placement, traffic, seed, allowed, is_bound=is_guided)
+        return start
+    may_cut = cores is not None and placing == "greedy"
+    return guided(start, demands, traffic, seed, allowed, may_cut=may_cut, measure=measure)
 
 
 def placement_of(demands: Demands, held: list[Held], schedule: Schedule) -> Placement:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import snncc
+from snncc import ir
 from snncc.api.program import Program
 from snncc.api.tables import chip_table
 from snncc.api.timeline import write_timeline
@@ -67,6 +68,29 @@ def spikes() -> np.ndarray:
 
 def compiled(chip: object = "speck2f", **leak: bool) -> Program:
     return snncc.compile(graph(**leak), chip=chip, passes=())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("overflow", [ir.Overflow.SATURATE, ir.Overflow.WRAP])
+def test_saturations_are_counted_by_layer(overflow: ir.Overflow) -> None:
+    """The dense layer has 8 bits; strong weights of either sign drive it beyond them. The first has 16."""
+    whole = graph()
+    weight = np.random.default_rng(7).integers(-120, 30, (10, 64)).astype(np.int8)
+    nodes = [
+        replace(node, parameters=replace(node.parameters, v_bits=8, overflow=overflow))
+        if isinstance(node, Neuron) and node.name == "n2"
+        else replace(node, weight=weight)
+        if isinstance(node, Dense)
+        else node
+        for node in whole.nodes
+    ]
+    program = snncc.compile(replace(whole, nodes=tuple(nodes)), chip="speck2f", passes=())
+    result = program.run(spikes(), timing="cycle", drops="count")
+    assert result.chip is not None
+    counts = result.chip.saturations
+    assert counts["n1"] == 0 < counts["n2"]
+    assert result.chip.as_dict()["saturations"] == counts
+    assert f"n2: potentials left their width {counts['n2']} times" in result.notes
+    assert compiled().run(spikes(), timing="cycle").chip.saturations == {"n1": 0, "n2": 0}  # type: ignore[union-attr]
 
 
 def test_a_self_timed_chip_says_by_how_much_its_spikes_differ() -> None:

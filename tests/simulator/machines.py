@@ -97,13 +97,15 @@ def trains_of(drawn: Drawn, network: Network) -> dict[str, Ints]:
     """What each population sends: [T, ticks, size]."""
     names = [name for name, p in network.populations.items() if p.role is not Role.READOUT]
     run = reference.run(drawn.graph, drawn.x, timesteps=drawn.timesteps, record=names, count=False)
-    found = {}
-    for name in names:
-        train = np.asarray(run.records[name].train)[:, 0]
-        if not drawn.graph.edges[name].is_events:  # one number for the timestep
-            train = train.sum(axis=1, keepdims=True)
-        found[name] = train.reshape(*train.shape[:2], -1).astype(np.int64)
-    return found
+    return {name: sent(drawn.graph, name, run.records[name].train) for name in names}
+
+
+def sent(graph: SpikeGraph, name: str, recorded: Any) -> Ints:
+    """What a population sends, [T, ticks, size]; its node *recorded* [T, 1, ticks, ...], of one sample."""
+    train = np.asarray(recorded)[:, 0]
+    if not graph.edges[name].is_events:  # one number for the timestep
+        train = train.sum(axis=1, keepdims=True)
+    return train.reshape(*train.shape[:2], -1).astype(np.int64)
 
 
 def is_link(station: str) -> bool:

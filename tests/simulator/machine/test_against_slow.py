@@ -12,12 +12,13 @@ from snncc import simulator
 from snncc.chips import Chip
 from snncc.mapping import Placement
 from snncc.mapping.network import Role
+from snncc.simulator.firing import firing_of_train
 from snncc.simulator.machine import Level, class_counts, energy_of, program_of, run_machine
 from snncc.simulator.slow import Record, simulate
 from snncc.simulator.timing import Timing
 from tests.joules import joules
 from tests.simulator.compare import differences
-from tests.simulator.machines import Program, forks, programs, shares, stalls
+from tests.simulator.machines import Program, forks, programs, sent, shares, stalls
 
 FULL = os.environ.get("SNNCC_HYPOTHESIS") == "all"
 PROGRAMS = 400 if FULL else 60
@@ -90,10 +91,13 @@ def test_spikes_of_the_simulator_are_those_of_the_reference(program: Program) ->
     """What the machine replays is the same at the functional level: no level has spikes of its own."""
     names = [p.name for p in program.placement.network.populations.values() if p.role is not Role.READOUT]
     timesteps = len(next(iter(program.trains.values())))
-    run = simulator.run(program.graph, program.x, timesteps=timesteps, record=names)
+    run = simulator.run(program.graph, program.x, timesteps=timesteps, record=names, firing=names)
     for name in names:
-        train = run.records[name].train[:, 0]
-        assert np.array_equal(train.reshape(*train.shape[:2], -1), program.trains[name])
+        train = program.trains[name]
+        assert np.array_equal(sent(program.graph, name, run.records[name].train), train)
+        replayed, expected = run.firings[name][0], firing_of_train(train)
+        assert np.array_equal(replayed.first, expected.first)
+        assert np.array_equal(replayed.address, expected.address)
 
 
 @settings(max_examples=PROGRAMS // 2, suppress_health_check=list(HealthCheck))

@@ -47,16 +47,24 @@ def test_every_message_arrives(program: Program) -> None:
 
 
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
-@given(programs())
-def test_free_links_give_the_analytic_time(program: Program) -> None:
-    """With links that take no time, no bounds, and work that never waits for its messages."""
+@given(programs(), st.booleans())
+def test_free_links_give_the_analytic_time(program: Program, sends_at_once: bool) -> None:
+    """With links that take no time, no bounds, and units that never wait for each other.
+
+    They do not where neuron units send everything at once, and where synapse units have nothing to do.
+    """
     free = LinkKind(0, 0, 0.0, None)
     chip = with_links(program.placement.chip, dict.fromkeys(KINDS, free))
     chip = replace(chip, cores=tuple(replace(core, in_queue=None) for core in chip.cores))
     o = chip.operations
-    nothing = replace(o, access=Cost(), update=Cost(), spike=Cost(), message_out=Cost())
-    instant = replace(chip, operations=nothing, port=replace(chip.port, event=Cost()))
-    placement = replace(program.placement, chip=instant)
+    if sends_at_once:
+        o = replace(o, access=Cost(), update=Cost(), spike=Cost(), message_out=Cost())
+        chip = replace(chip, operations=o, port=replace(chip.port, event=Cost()))
+    else:
+        chip = replace(
+            chip, operations=replace(o, message_in=Cost(), synapse=dict.fromkeys(o.synapse, Cost()))
+        )
+    placement = replace(program.placement, chip=chip)
     cycle, analytic = timed(placement, program), timed(placement, program, Level.ANALYTIC)
     assert np.array_equal(cycle.steps, analytic.steps)
     assert not cycle.stalled.any()
