@@ -82,8 +82,14 @@ def bounded(read: Callable[..., Any], arguments: tuple[Any, ...], before: tuple[
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ROOM, hard))
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    most = most_memory()
     result = read(*arguments)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most) << 10
+    grown = most_memory() - most
     assert grown < GROWTH, f"the process grew by {grown} bytes"
     return result
+
+
+def most_memory() -> int:
+    """The most bytes that this process had in memory; ``getrusage`` would begin with its parent's."""
+    status = Path("/proc/self/status").read_text().partition("VmHWM:")[2]
+    return int(status.split()[0]) << 10

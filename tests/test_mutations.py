@@ -29,8 +29,10 @@ def test_a_process_with_bounded_memory() -> None:
     assert in_a_process(used, (GROWTH // 2,), (1,)) == 1
     with pytest.raises(MemoryError):
         in_a_process(unused, (2 * ROOM,), (1,))
+    own = np.ones(3 * GROWTH, np.uint8)  # what the parent takes does not count
     with pytest.raises(AssertionError, match="the process grew by"):
         in_a_process(used, (GROWTH + (64 << 20),), (1,))
+    assert own[-1] == 1
 
 
 def test_memory_of_one_file() -> None:
