@@ -186,8 +186,9 @@ def extent(node: Node, unit: float, least: float, most: float) -> tuple[float, f
             negative, positive = np.minimum(rows, 0).sum(axis=1), np.maximum(rows, 0).sum(axis=1)
             added = node.bias
         case Sparse():
-            negative = np.bincount(node.post, np.minimum(node.weight, 0))
-            positive = np.bincount(node.post, np.maximum(node.weight, 0))
+            # and 0: a target may have no synapse
+            negative = np.append(np.bincount(node.post, np.minimum(node.weight, 0)), 0.0)
+            positive = np.append(np.bincount(node.post, np.maximum(node.weight, 0)), 0.0)
             added = node.bias
         case Affine():
             negative, positive, added = np.minimum(node.gain, 0), np.maximum(node.gain, 0), node.offset
