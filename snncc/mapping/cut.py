@@ -70,8 +70,12 @@ class Cutter:
     def gridded(self, population: str, count: int) -> list[Piece]:
         """The best grid of *count* boxes, all of which fit; [] if there is none."""
         for _, grid in self.middles(population, count):
-            found = self.boxed(population, grid)
-            if all(map(self.fits, found)):
+            found: list[Piece] = []
+            for box in boxes(self.shape(population), grid):
+                found.append(self.demands.boxed(population, box))
+                if not self.fits(found[-1]):
+                    break
+            else:
                 return found
         return []
 

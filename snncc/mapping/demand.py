@@ -152,6 +152,10 @@ def accumulator_bits(cut: Cut) -> int:
     return int(np.count_nonzero(entries)) * cut.wiring.connection.entry_bits
 
 
+MOST_KEPT = 1 << 29
+"""Bytes of pieces that are kept for later."""
+
+
 class Demands:
     """Works out what parts of one network need of the cores of one chip."""
 
@@ -159,13 +163,23 @@ class Demands:
         self.network, self.chip = network, chip
         self.wirings = wirings(network)
         self.known: dict[tuple[str, Box], Piece] = {}
+        self.kept = 0
 
     def boxed(self, population: str, box: Box) -> Piece:
         """The piece of the neurons in *box*."""
-        if (population, box) not in self.known:
-            found = addresses(self.network.populations[population].shape, box)
-            self.known[population, box] = self.piece(population, found)
-        return self.known[population, box]
+        piece = self.known.get((population, box))
+        if piece is None:
+            piece = self.piece(population, addresses(self.network.populations[population].shape, box))
+            self.kept += piece.addresses.nbytes + sum(mask.nbytes for mask in piece.demand.axons.values())
+            if self.kept > MOST_KEPT:
+                self.forget()
+            self.known[population, box] = piece
+        return piece
+
+    def forget(self) -> None:
+        """Let go of all pieces that were worked out."""
+        self.known.clear()
+        self.kept = 0
 
     def piece(self, population: str, found: Ints) -> Piece:
         """The piece of the neurons at the addresses *found*."""

@@ -66,7 +66,7 @@ def has_place(cutter: Cutter, population: str, least: int) -> bool:
     while count <= most and not found:
         found = bool(cutter.gridded(population, count))
         count = count + 1 if count == most else min(most, count + max(1, count // 4))
-    cutter.demands.known.clear()  # of a large network these are many masks of many sources
+    cutter.demands.forget()  # of a large network these are many masks of many sources
     return found
 
 
