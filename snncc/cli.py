@@ -38,16 +38,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with asked_to_end():
             return command(options)
     except SnnccError as error:
-        if options.json:
-            print(json.dumps({"error": error.message, "hint": error.hint, "kind": type(error).__name__}))
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return refused(error, is_json=options.json)
+    except MemoryError as problem:
+        said = f"not enough memory: {str(problem) or 'the network or its data are too large'}"
+        hint = "take fewer samples or timesteps, or a machine with more memory"
+        return refused(SnnccError(said, hint=hint), is_json=options.json)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 1
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+
+
+def refused(error: SnnccError, *, is_json: bool) -> int:
+    """Say what is wrong. Returns the exit code."""
+    if is_json:
+        print(json.dumps({"error": error.message, "hint": error.hint, "kind": type(error).__name__}))
+    print(f"error: {error}", file=sys.stderr)
+    return 1
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snncc.cli import main
+from snncc.cli import COMMANDS, main
 from snncc.ir import save_graph
 from tests.api.networks import images, sfa_graph
 from tests.joules import joules
@@ -139,3 +139,18 @@ def test_a_pipe_that_closes_early_is_no_traceback(files: Path) -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
     assert done.stderr == "", "no progress bar in a pipe"
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_too_little_memory_is_said(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def too_much(_: object) -> int:
+        raise MemoryError("Unable to allocate 8.00 TiB for an array")
+
+    monkeypatch.setitem(COMMANDS, "targets", (lambda _: None, too_much, "none"))
+    assert main(["targets", *flags]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith("error: not enough memory: Unable to allocate 8.00 TiB")
+    assert "hint: take fewer samples" in err
+    assert not flags or "not enough memory" in json.loads(out)["error"]

@@ -10,9 +10,8 @@ from typing import Any
 from snncc.errors import BadInput
 from snncc.mapping.placement import Placement
 from snncc.simulator.firing import Firing
-from snncc.simulator.machine.analytic import count_firings
 from snncc.simulator.machine.energy import Energy, energy_of
-from snncc.simulator.machine.machine import Level, follow, log_of, reserve, run_firings
+from snncc.simulator.machine.machine import Level, run_firings, timed
 from snncc.simulator.machine.program import MachineProgram, program_of
 from snncc.simulator.machine.result import ChipRun
 from snncc.simulator.machine.trace import MOST, trace_events
@@ -23,12 +22,7 @@ def time_and_energy(
     program: MachineProgram, firings: Mapping[str, Firing], level: Level
 ) -> tuple[Timing, Energy]:
     """Time and energy of one sample."""
-    if level is Level.ANALYTIC:
-        timing, counts = count_firings(program, firings)
-    elif level is Level.RESERVED:
-        timing, counts = reserve(program, firings)
-    else:
-        timing, counts = follow(program, firings, log_of(0))
+    timing, counts = timed(program, firings, level)
     return timing, energy_of(program, timing, counts)
 
 

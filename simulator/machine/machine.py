@@ -70,12 +70,7 @@ def run_firings(
 ) -> tuple[Timing, Happenings]:
     """As `run_machine`, from lists of spikes."""
     kept = log_of(log)
-    if level is Level.ANALYTIC:
-        timing, _ = count_firings(program, firings)
-    elif level is Level.RESERVED:
-        timing, _ = reserve(program, firings)
-    else:
-        timing, _ = follow(program, firings, kept)
+    timing, _ = timed(program, firings, level, kept)
     return timing, Happenings(*(a[: kept.used[0]] for a in kept[1:]))
 
 
@@ -84,11 +79,19 @@ def log_of(most: int) -> Log:
     return Log(*(np.zeros(size, np.int64) for size in (1, most, most, most, most)))
 
 
-def follow(program: MachineProgram, firings: Mapping[str, Firing], kept: Log) -> tuple[Timing, Ints]:
-    """Time and counts where every message is followed, and how often each class fired.
+def timed(
+    program: MachineProgram, firings: Mapping[str, Firing], level: Level, kept: Log | None = None
+) -> tuple[Timing, Ints]:
+    """Time and counts of one sample, and how often each class fired; what happens is *kept*."""
+    if level is Level.ANALYTIC:
+        return count_firings(program, firings)
+    if level is Level.RESERVED:
+        return reserve(program, firings)
+    return follow(program, firings, log_of(0) if kept is None else kept)
 
-    What happens is *kept*.
-    """
+
+def follow(program: MachineProgram, firings: Mapping[str, Firing], kept: Log) -> tuple[Timing, Ints]:
+    """As `timed` where every message is followed."""
     plan = calendar(program, firings)
     touches = updated(program, plan, firings)
     sweeps = sweeps_of(program, lists_of(program, plan, firings), touches)
@@ -110,10 +113,7 @@ def follow(program: MachineProgram, firings: Mapping[str, Firing], kept: Log) ->
 
 
 def reserve(program: MachineProgram, firings: Mapping[str, Firing]) -> tuple[Timing, Ints]:
-    """Time and counts where messages reserve their links, and how often each class fired.
-
-    What a neuron sends depends on its class alone.
-    """
+    """As `timed` where messages reserve their links: what a neuron sends depends on its class alone."""
     plan = calendar(program, firings)
     touches = updated(program, plan, firings)
     sweeps = sweeps_of(program, lists_of(program, plan, firings), touches)
