@@ -123,6 +123,8 @@ def chunks(plan: Plan, timesteps: int, batch: int, workers: int) -> list[tuple[i
 
     Large ones come first, which share weights in the cache; then small ones, so that threads end together.
     """
+    if batch == 1:
+        return [(0, 1)]
     one = max(1, plan.signal_bytes * timesteps)
     most, least = max(1, CHUNK_BYTES // one), -(-WORTH_BYTES // one)
     if workers == 1 or batch < 2 * least:

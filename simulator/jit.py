@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core import caching
+from numba.core.runtime.nrt import rtsys
 
 njit: Any = numba.njit  # its types know neither all options nor what caching adds
+FunctionCache: Any = caching.FunctionCache  # has none
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -19,22 +23,33 @@ def kernel(function: Function) -> Function:
     Numba keeps the machine code in the folder of the package, in the user's cache folder where that cannot
     be written (``NUMBA_CACHE_DIR`` names another); where there is no such place, it is compiled every time.
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    try:
-        compiled: Any = njit(cache=True, **options)(function)
-    except RuntimeError:
-        compiled = njit(**options)(function)
-    kept: Any = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    if hasattr(kept, "_source_stamp"):
-        kept._source_stamp = SOURCES
+    compiled: Any = njit(nogil=True, error_model="numpy")(function)
+    with suppress(RuntimeError):
+        compiled._cache = KernelCache(function)
     return cast(Function, compiled)
 
 
-def source_stamp() -> tuple[tuple[str, int, int], ...]:
-    """Name, time and size of every module here: kernels are made of several.
+class KernelCache(FunctionCache):  # type: ignore[misc]
+    """Where Numba keeps the machine code of a kernel.
 
-    Numba alone would look at the module of a kernel only, and run old code after a change of another.
+    It differs from its parent in two ways, which looks at the module of a kernel only, and would run old code
+    after a change of another; and which gets all ready to compile before it looks for code on disk: most of
+    the time of a first call. Here only what running needs is made ready; what compiles sees to the rest.
     """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file._source_stamp = SOURCES
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The kernel for arguments of these types, None where it is not on disk."""
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
+def source_stamp() -> tuple[tuple[str, int, int], ...]:
+    """Name, time and size of every module here: kernels are made of several."""
     files = sorted(Path(__file__).parent.rglob("*.py"))
     return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
@@ -42,9 +57,14 @@ def source_stamp() -> tuple[tuple[str, int, int], ...]:
 SOURCES = source_stamp()
 
 
-def inner(function: Function) -> Function:
+def inner(function: Function, **options: bool) -> Function:
     """Compile *function* as a part of the kernels that call it; Python cannot."""
     compiled: Function = njit(
-        nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False
+        nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False, **options
     )(function)
     return compiled
+
+
+def inlined(function: Function) -> Function:
+    """As `inner`, for a large function that is called often in one place."""
+    return inner(function, forceinline=True)

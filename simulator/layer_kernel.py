@@ -3,7 +3,7 @@
 All timesteps of a sample run in the layer before the next layer begins: its weights stay in the cache.
 Weights are added to sums [H, W, channels] with room beside each row for taps that fall off the map. The sums
 are the potentials themselves where 16 (or 32) bits hold them; or sums of 16 bits gather what arrives and are
-poured into potentials of 32 bits. Types of arrays say which, and Numba compiles one kernel for each choice.
+poured into potentials of 32 bits. Numba compiles one kernel for each type of sums and of weights.
 
 The kernel stops with 1 where a potential comes so close to the limit of its width that the next timestep
 might pass it: then the caller takes a wider one, and no result depends on the width.
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from snncc.simulator.jit import inner, kernel
+from snncc.simulator.jit import inlined, inner, kernel
 from snncc.simulator.simd import (
     BLOCK,
     add_block,
@@ -31,17 +31,19 @@ from snncc.simulator.simd import (
     size_of,
     store_long,
 )
-from snncc.simulator.simd_neuron import START, fire_block, settle_block
+from snncc.simulator.simd_neuron import START, fire_row
 
 NUMBERS = (
     *("timesteps", "samples", "rows", "row_blocks", "pitch", "origin", "plane_pitch", "ticks"),
     *("keep", "to_zero", "low", "high", "input_pitch", "input_origin", "settles"),
-    *("plane_bytes", "planes", "own_events", "own_starts", "states", "sums", "sum_blocks"),
+    *("plane_bytes", "planes", "own_events", "own_starts", "states", "sums", "sum_blocks", "wide"),
 )
-"""Of a layer; *planes* to *sums* are addresses. The numbers of two sources follow."""
+"""Of a layer; *planes* to *sums* are addresses, *wide* says whether potentials are wider than sums. The
+numbers of two sources follow."""
 TIMESTEPS, SAMPLES, ROWS, ROW_BLOCKS, PITCH, ORIGIN, PLANE_PITCH, TICKS = range(8)
 KEEP, TO_ZERO, LOW, HIGH, INPUT_PITCH, INPUT_ORIGIN, SETTLES = range(8, 15)
-PLANE_BYTES, PLANES_AT, OWN_EVENTS_AT, OWN_STARTS_AT, STATES_AT, SUMS_AT, SUM_BLOCKS = range(15, len(NUMBERS))
+PLANE_BYTES, PLANES_AT, OWN_EVENTS_AT, OWN_STARTS_AT, STATES_AT, SUMS_AT = range(15, 21)
+SUM_BLOCKS, WIDE = 21, 22
 
 SOURCE = (
     *("map_rows", "follows", "early", "late", "unit", "units", "limit", "to_next", "of_next"),
@@ -57,14 +59,13 @@ EVENTS_AT, STARTS_AT, ROWS_AT, CODES_AT, COSTS_AT, WEIGHTS_AT = range(9, len(SOU
 
 
 @inner
-def pour_all(states: Any, sums: Any, potentials: Any, inputs: Any, numbers: Any) -> None:
-    """Add all that has gathered to the potentials."""
-    input_step = BLOCK // size_of(states) * size_of(sums)
+def pour_all(sums: Any, potentials: Any, inputs: Any, numbers: Any) -> None:
+    """Add all that has gathered to the potentials, which are wider."""
     for y in range(entry(numbers, ROWS)):
         here = potentials + y * entry(numbers, PITCH)
         gathered = inputs + entry(numbers, INPUT_ORIGIN) + y * entry(numbers, INPUT_PITCH)
         for block in range(entry(numbers, ROW_BLOCKS)):
-            pour_block(states, sums, here + block * BLOCK, gathered + block * input_step)
+            pour_block(sums, here + block * BLOCK, gathered + block * (BLOCK // 2))
 
 
 @inner
@@ -136,9 +137,8 @@ def gather(
     return total
 
 
-@inner
+@inlined
 def charge(
-    states: Any,
     sums: Any,
     weights: Any,
     source: Any,
@@ -172,9 +172,9 @@ def charge(
             begin = end
         while begin < end:
             part = end
-            if size_of(sums) < size_of(states) and limit:
+            if limit:
                 if left == 0:
-                    pour_all(states, sums, potentials, state, numbers)
+                    pour_all(sums, potentials, state, numbers)
                     left = limit
                 part = begin + 2 * left if left < (end - begin) >> 1 else end
                 left -= (part - begin) >> 1
@@ -188,18 +188,18 @@ def charge(
             begin = part
         every += total >> 32
         nonzero += total & 0xFFFFFFFF
-    if size_of(sums) < size_of(states) and limit and not is_over:
-        pour_all(states, sums, potentials, state, numbers)
+    if limit and not is_over:
+        pour_all(sums, potentials, state, numbers)
     return every, nonzero, received
 
 
 @kernel
-def run_kernel(results: Any, kind: Any, sums: Any, added: Any, numbers: Any) -> int:
+def run_kernel(results: Any, sums: Any, added: Any, numbers: Any) -> int:
     # results: spikes [B, T, ticks], neurons that fired [B, T], what events of two sources met [2, 3, B];
-    # then zeros whose types are those of potentials, sums and weights; the address of `NUMBERS`
+    # then zeros whose types are those of sums and weights; the address of `NUMBERS`
     timesteps, samples, ticks = entry(numbers, TIMESTEPS), entry(numbers, SAMPLES), entry(numbers, TICKS)
     rows, row_blocks, pitch = entry(numbers, ROWS), entry(numbers, ROW_BLOCKS), entry(numbers, PITCH)
-    input_pitch, settles = entry(numbers, INPUT_PITCH), entry(numbers, SETTLES)
+    input_pitch, settles, wide = entry(numbers, INPUT_PITCH), entry(numbers, SETTLES), entry(numbers, WIDE)
     keep, to_zero = entry(numbers, KEEP), entry(numbers, TO_ZERO)
     low, high = entry(numbers, LOW), entry(numbers, HIGH)
     plane, plane_pitch = entry(numbers, PLANES_AT), entry(numbers, PLANE_PITCH)
@@ -207,13 +207,12 @@ def run_kernel(results: Any, kind: Any, sums: Any, added: Any, numbers: Any) -> 
     base, starts, out = entry(numbers, SUMS_AT), entry(numbers, OWN_STARTS_AT), entry(numbers, OWN_EVENTS_AT)
     first = entry(numbers, STATES_AT) + entry(numbers, ORIGIN)
     arriving = base + entry(numbers, INPUT_ORIGIN)
-    lanes = BLOCK // size_of(kind)
-    input_step = lanes * size_of(sums)
     one = numbers + 8 * len(NUMBERS)
     two = one + 8 * len(SOURCE)
     spikes_at = results.ctypes.data
     fired_at = spikes_at + 8 * samples * timesteps * ticks
     met_at = fired_at + 8 * samples * timesteps
+    sources = 2 if entry(two, MAP_ROWS) else 1
     late, later = entry(one, LATE), entry(two, LATE)
     most_late = late if late > later else later
     place = np.int64(0)
@@ -225,17 +224,15 @@ def run_kernel(results: Any, kind: Any, sums: Any, added: Any, numbers: Any) -> 
             for block in range(row_blocks):
                 copy_block(here + block * BLOCK, there + block * BLOCK)
         for t in range(timesteps + most_late):
-            for which in range(2):
-                source = two if which else one
+            for which in range(sources):
+                source = one + which * (two - one)
                 sent = t - entry(source, EARLY) - entry(source, LATE)
                 is_over = t >= timesteps  # what is still on its way is counted, not added
-                if entry(source, MAP_ROWS) == 0 or sent < 0:
-                    continue
-                if is_over and t - timesteps >= entry(source, LATE):
+                if sent < 0 or (is_over and t - timesteps >= entry(source, LATE)):
                     continue
                 frame = b * timesteps + sent if entry(source, FOLLOWS) else b
                 every, nonzero, received = charge(
-                    *(kind, sums, added, source, frame, is_over, base, first, numbers)
+                    *(sums, added, source, frame, is_over, base, first, numbers)
                 )
                 met = met_at + 8 * (3 * samples * which + b)
                 increase(met, every)
@@ -243,49 +240,16 @@ def run_kernel(results: Any, kind: Any, sums: Any, added: Any, numbers: Any) -> 
                 increase(met + 16 * samples, received)
             if t >= timesteps:
                 continue
-            beyond, fired = np.int64(0), np.int64(0)
-            frame = b * timesteps + t
+            beyond, frame = np.int64(0), b * timesteps + t
+            counts = spikes_at + 8 * frame * ticks
             for y in range(rows):
                 store_long(starts + 8 * (frame * rows + y), place)
-                here, there = first + y * pitch, plane + y * plane_pitch
-                gathered = arriving + y * input_pitch
-                before = place
-                for block in range(row_blocks):
-                    at = block * BLOCK
-                    where = (kind, sums)
-                    address = (here + at, gathered + block * input_step, there + at, plane_bytes)
-                    limits = (keep, to_zero, low, high)
-                    if ticks == 1:
-                        to = (out + 2 * place, block * lanes)
-                        if settles:
-                            found = fire_block(*where, (0,), *address, *limits, *to)
-                        else:
-                            found = fire_block(*where, (), *address, *limits, *to)
-                        place += found & 0xFFFFFFFF
-                        beyond |= found >> 32
-                        continue
-                    beyond_block = np.int64(0)
-                    for tick in range(ticks):
-                        to = (out + 2 * place, block * lanes)
-                        found = fire_block(*where, (), *address, *limits, *to)
-                        n = found & 0xFFFFFFFF
-                        if tick == 0:
-                            fired += n
-                        increase(spikes_at + 8 * (frame * ticks + tick), n)
-                        place += n
-                        beyond_block = found >> 32
-                        if n == 0:
-                            break
-                    if settles:
-                        beyond_block = (
-                            settle_block(kind, here + at, there + at, plane_bytes, to_zero, low, high) >> 32
-                        )
-                    beyond |= beyond_block
-                if ticks == 1:
-                    fired += place - before
-            if ticks == 1:
-                store_long(spikes_at + 8 * frame, fired)
-            store_long(fired_at + 8 * frame, fired)
+                shape, limits = (wide, row_blocks, ticks, settles), (keep, to_zero, low, high)
+                address = (first + y * pitch, arriving + y * input_pitch, plane + y * plane_pitch)
+                found = fire_row(sums, *shape, *address, plane_bytes, *limits, out + 2 * place, counts)
+                place += found & 0xFFFFFFFF
+                beyond |= found >> 32
+            store_long(fired_at + 8 * frame, load_long(counts))
             store_long(starts + 8 * (frame + 1) * rows, place)
             if beyond and t + 1 < timesteps:
                 return 1

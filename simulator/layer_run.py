@@ -82,7 +82,7 @@ class Job:
     entering: Sequence[Stream]
     size: Size
     stream: Stream
-    arguments: tuple[Any, Any, Any, int]
+    arguments: tuple[Any, Any, int]
     """What the kernel takes behind its results."""
     held: tuple[Array, ...]
     """The arrays whose addresses are in the arguments."""
@@ -161,7 +161,7 @@ class Workspace:
         numbers[[OWN_EVENTS_AT, OWN_STARTS_AT, STATES_AT, SUMS_AT]] = [array.ctypes.data for array in own]
         numbers[SUM_BLOCKS] = inputs.nbytes // BLOCK
         numbers = np.concatenate([numbers, sources.reshape(-1)])
-        kinds = (state.dtype.type(0), inputs.dtype.type(0), table.sources[0].weights.dtype.type(0))
+        kinds = (inputs.dtype.type(0), table.sources[0].weights.dtype.type(0))
         counted = size[0] * size[1] * (ticks + 1) + 6 * size[0]
         return Job(table, entering, size, stream, (*kinds, numbers.ctypes.data), (numbers, *own), counted)
 

@@ -153,6 +153,7 @@ def layer_table(layer: Layer, bits: int, input_bits: int) -> LayerTable | None:
         "states": 0,
         "sums": 0,
         "sum_blocks": 0,
+        "wide": int(input_bits < bits),
     }
     size = (layer.grid.rows * room.pitch + room.origin + 8 * BLOCK) * 8 // input_bits
     return LayerTable(

@@ -10,18 +10,22 @@ machine code on disk again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from llvmlite import binding, ir
 from numba import extending, types
+from numba.core import cgutils as numba_cgutils
 
 BLOCK = 64
 """Bytes of state in a block."""
 
 intrinsic: Any = extending.intrinsic  # whatever it makes, kernels call it with other arguments
+cgutils: Any = numba_cgutils  # has no types
 
 I16, I32, I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
+ZERO, ONE = ir.Constant(I64, 0), ir.Constant(I64, 1)
 
 
 def lanes_of(bits: int) -> int:
@@ -70,12 +74,16 @@ class Vectors:
     def mask_bits(self, mask: Any) -> Any:
         return self.builder.zext(self.builder.bitcast(mask, ir.IntType(self.lanes)), I64)
 
-    def any_beyond(self, value: Any, low: Any, high: Any) -> Any:
-        """1 << 32 where a lane lies outside low..high, else 0."""
-        b = self.builder
-        beyond = b.or_(b.icmp_signed("<", value, low), b.icmp_signed(">", value, high))
-        some = b.icmp_unsigned("!=", self.mask_bits(beyond), ir.Constant(I64, 0))
-        return b.shl(b.zext(some, I64), ir.Constant(I64, 32))
+
+def variable(builder: Any, value: Any) -> Any:
+    """A place that holds *value*, loaded and stored to until LLVM makes registers of it."""
+    return cgutils.alloca_once_value(builder, value)
+
+
+def increased(builder: Any, address: Any, added: Any) -> None:
+    """Add to the 64-bit number at *address*."""
+    place = builder.inttoptr(address, I64.as_pointer())
+    builder.store(builder.add(builder.load(place), added), place)
 
 
 @intrinsic
@@ -126,45 +134,66 @@ def drained(builder: Any, v: Vectors, inputs: Any, input_bits: int) -> Any:
 
 
 @intrinsic
-def list_block(typing: Any, numbers: Any, events: Any, pitch: Any, code: Any, skip: Any) -> Any:
-    """Of the 32 bytes at *numbers*, append ``lane * pitch + code`` at *events* for those that are not 0.
+def list_blocks(typing: Any, numbers: Any, blocks: Any, events: Any, pitch: Any, code: Any, skip: Any) -> Any:
+    """Of the bytes at *numbers*, append ``place * pitch + code`` at *events* for those that are not 0.
 
-    The first *skip* lanes are left out. Returns how many there are, plus 1 << 32 where one is not 1 (up to a
-    block may be written behind the end).
+    There are *blocks* of 32 bytes; the first *skip* bytes of each are left out. Returns how many events there
+    are, plus 1 << 32 where a byte is not 1 (up to a block may be written behind the end).
     """
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        numbers, events, pitch, code, skip = arguments
-        v = Vectors(builder, 16)
-        value = v.load(numbers, 8, 1)
-        lane = ir.Constant(value.type, list(range(v.lanes)))
-        is_new = builder.icmp_unsigned(">=", lane, v.spread(skip, value.type))
-        mask = builder.and_(is_new, builder.icmp_unsigned("!=", value, ir.Constant(value.type, None)))
-        wrong = builder.icmp_unsigned(">", value, ir.Constant(value.type, [1] * v.lanes))
-        some = builder.icmp_unsigned("!=", v.mask_bits(wrong), ir.Constant(I64, 0))
-        steps = builder.mul(ir.Constant(v.type, list(range(v.lanes))), v.spread(pitch, v.type))
-        found = v.mask_bits(mask)
-        append(builder, v, builder.add(steps, v.spread(code, v.type)), mask, found, events)
-        wrong_flag = builder.shl(builder.zext(some, I64), ir.Constant(I64, 32))
-        return builder.or_(popcount(builder, found), wrong_flag)
+    def generate(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+        numbers, blocks, events, pitch, code, skip = arguments
+        v = Vectors(b, 16)
+        steps = b.mul(ir.Constant(v.type, list(range(v.lanes))), v.spread(pitch, v.type))
+        onward = v.spread(b.mul(pitch, ir.Constant(I64, v.lanes)), v.type)
+        codes, to = variable(b, b.add(steps, v.spread(code, v.type))), variable(b, events)
+        kind = ir.VectorType(ir.IntType(8), v.lanes)
+        none = ir.Constant(kind, None)
+        seen = variable(b, none)
+        is_new = b.icmp_unsigned(">=", ir.Constant(kind, list(range(v.lanes))), v.spread(skip, kind))
+        with cgutils.for_range(b, blocks) as loop:
+            value = v.load(b.add(numbers, b.mul(loop.index, ir.Constant(I64, v.lanes))), 8, 1)
+            mask = b.and_(is_new, b.icmp_unsigned("!=", value, none))
+            found = v.mask_bits(mask)
+            append(b, v, b.load(codes), mask, found, b.load(to))
+            b.store(b.add(b.load(to), b.shl(popcount(b, found), ONE)), to)
+            b.store(b.add(b.load(codes), onward), codes)
+            b.store(b.or_(b.load(seen), value), seen)
+        wrong = b.icmp_unsigned(">", b.load(seen), ir.Constant(kind, [1] * v.lanes))
+        some = b.zext(b.icmp_unsigned("!=", v.mask_bits(wrong), ZERO), I64)
+        listed = b.lshr(b.sub(b.load(to), events), ONE)
+        return b.or_(listed, b.shl(some, ir.Constant(I64, 32)))
 
-    return types.intp(*[types.intp] * 5), generate
+    return types.intp(*[types.intp] * 6), generate
 
 
 @intrinsic
-def pour_block(typing: Any, states: Any, sums: Any, state: Any, gathered: Any) -> Any:
-    """Add what has gathered to the block at *state*, and leave zeros (nothing where sums are the states)."""
-    bits, sum_bits = states.bitwidth, sums.bitwidth
+def pour_block(typing: Any, sums: Any, state: Any, gathered: Any) -> Any:
+    """Add what has gathered to the block at *state*, twice as wide as the sums, and leave zeros."""
+    bits = sums.bitwidth
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, _, state, gathered = arguments
-        v, align = Vectors(builder, bits), bits // 8
-        if sum_bits < bits:
-            before = v.load(state, bits, align)
-            v.store(builder.add(before, drained(builder, v, gathered, sum_bits)), state, align)
+        _, state, gathered = arguments
+        if bits < 32:
+            v, align = Vectors(builder, 2 * bits), bits // 4
+            before = v.load(state, 2 * bits, align)
+            v.store(builder.add(before, drained(builder, v, gathered, bits)), state, align)
         return context.get_dummy_value()
 
-    return types.void(states, sums, types.intp, types.intp), generate
+    return types.void(sums, types.intp, types.intp), generate
+
+
+def in_width(builder: Any, wide: Any, bits: int, build: Callable[[int], Any]) -> Any:
+    """What *build* builds for states of *bits*, or of twice as many, up to 32, where *wide* is not 0."""
+    if bits == 32:
+        return build(32)
+    result = variable(builder, ZERO)
+    with builder.if_else(builder.icmp_unsigned("!=", wide, ZERO)) as (then, otherwise):
+        with then:
+            builder.store(build(2 * bits), result)
+        with otherwise:
+            builder.store(build(bits), result)
+    return builder.load(result)
 
 
 def popcount(builder: Any, bits: Any) -> Any:
@@ -303,9 +332,7 @@ def increase(typing: Any, address: Any, added: Any) -> Any:
     """Add to the 64-bit number at *address*."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        address, added = arguments
-        place = builder.inttoptr(address, I64.as_pointer())
-        builder.store(builder.add(builder.load(place), added), place)
+        increased(builder, *arguments)
         return context.get_dummy_value()
 
     return types.void(types.intp, types.int64), generate

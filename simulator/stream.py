@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from snncc.ir import Array, Shape
 from snncc.simulator.jit import kernel
-from snncc.simulator.simd import lanes_of, list_block
+from snncc.simulator.simd import lanes_of, list_blocks
 
 Events = NDArray[np.uint16]
 Starts = NDArray[np.int64]
@@ -163,15 +163,16 @@ def list_bytes(
                 starts[(b * steps + t) * rows + y] = place
                 for c in range(channels):
                     line = address + ((frame * channels + c) * rows + y) * columns
-                    whole = columns - columns % LISTED
+                    blocks = columns // LISTED
+                    whole = blocks * LISTED
                     wrong = 0
-                    for k in range(0, whole, LISTED):
-                        found = list_block(line + k, out + 2 * place, pitch, k * pitch + c, 0)
+                    if blocks:
+                        found = list_blocks(line, blocks, out + 2 * place, pitch, c, 0)
                         place += found & 0xFFFFFFFF
-                        wrong |= found >> 32
-                    if whole and whole < columns:  # the last block, without what was listed already
+                        wrong = found >> 32
+                    if blocks and whole < columns:  # the last block, without what was listed already
                         k = columns - LISTED
-                        found = list_block(line + k, out + 2 * place, pitch, k * pitch + c, whole - k)
+                        found = list_blocks(line + k, 1, out + 2 * place, pitch, k * pitch + c, whole - k)
                         place += found & 0xFFFFFFFF
                         wrong |= found >> 32
                         whole = columns
@@ -189,13 +190,12 @@ def list_bytes(
 
 def listed(x: Array, first: int, stream: Stream) -> bool:
     """Fill *stream* from a train [T, B, ticks, *shape], from sample *first*; False unless all is 0 or 1."""
-    if len(stream.grid.shape) == 3:
-        maps, pitch = x, stream.grid.pitch
-    else:  # a vector is one row, its numbers the columns
-        maps, pitch = x[:, :, :, None, None], 1
-    steps, _, ticks = x.shape[:3]
-    if maps.dtype.itemsize == 1 and maps.dtype.kind in "bu" and maps.flags.c_contiguous and ticks == 1:
-        flat = maps.view(np.uint8).reshape(-1, *maps.shape[3:])
-        batch = maps.shape[1]
+    steps, batch, ticks, *shape = x.shape
+    pitch = stream.grid.pitch
+    if len(shape) == 1:  # a vector is one row, its numbers the columns
+        shape, pitch = [1, 1, *shape], 1
+    if x.dtype.kind in "bu" and x.itemsize == 1 and x.flags.c_contiguous and ticks == 1:
+        flat = x.view(np.uint8).reshape(-1, *shape)
         return list_bytes(flat, batch, first, steps, pitch, stream.events, stream.starts) >= 0
+    maps = x.reshape(steps, batch, ticks, *shape)
     return list_events(maps, first, steps, pitch, stream.events, stream.starts) >= 0
