@@ -97,7 +97,7 @@ def relabelled(one: Callable[[tuple[int, int]], Part], b: int) -> None:
 def shaped(plan: Plan, graph: SpikeGraph, x: Data, timesteps: int) -> dict[str, Array]:
     """The data of each input as [T or 1, B, *shape], its values not yet looked at."""
     data = by_input(graph, x)
-    batches = set()
+    batch = -1
     for node in plan.inputs:
         is_sequence = node.presence is Presence.SEQUENCE
         array = data[node.name] if is_sequence else data[node.name][None]
@@ -105,9 +105,9 @@ def shaped(plan: Plan, graph: SpikeGraph, x: Data, timesteps: int) -> dict[str, 
         if timesteps < 1 or not fits or not array.size or array.dtype.kind not in "fiub":
             enter(graph, x, timesteps)
         data[node.name] = plain_data(array)
-        batches.add(array.shape[1])
-    if len(batches) > 1:
-        enter(graph, x, timesteps)
+        if batch not in (-1, array.shape[1]):
+            enter(graph, x, timesteps)
+        batch = array.shape[1]
     return data
 
 
