@@ -3,7 +3,8 @@
 All timesteps of a sample run in the layer before the next layer begins: its weights stay in the cache.
 Weights are added to sums [H, W, channels] with room beside each row for taps that fall off the map. The sums
 are the potentials themselves where 16 (or 32) bits hold them; or sums of 16 bits gather what arrives and are
-poured into potentials of 32 bits. Numba compiles one kernel for each type of sums and of weights.
+poured into potentials of 32 bits. Rows of many events are run by lookup where that was measured to be faster
+(`snncc.simulator.layer_lookup`). Numba compiles one kernel for each type of sums and of weights.
 
 The kernel stops with 1 where a potential comes so close to the limit of its width that the next timestep
 might pass it: then the caller takes a wider one, and no result depends on the width.
@@ -31,6 +32,7 @@ from snncc.simulator.simd import (
     size_of,
     store_long,
 )
+from snncc.simulator.simd_lookup import look_up_row
 from snncc.simulator.simd_neuron import START, fire_row
 
 NUMBERS = (
@@ -47,15 +49,17 @@ SUM_BLOCKS, WIDE = 21, 22
 
 SOURCE = (
     *("map_rows", "follows", "early", "late", "unit", "units", "limit", "to_next", "of_next"),
-    *("events", "starts", "rows", "codes", "costs", "weights"),
+    *("fewest", "lookup", "events", "starts", "rows", "codes", "costs", "weights"),
 )
 """Of a source: rows of its map (0: there is no source), whether it changes over time, delays before and
 behind the synapse, the blocks of a run (unit x units; the unit is 3 or 1, or 0 where all events add to the
 same run), after how many events the sums must be poured into the potentials (0: once a timestep), the way
-from one row of taps to the next in sums and in weights; then addresses of arrays, see
-`snncc.simulator.layer_table`."""
-MAP_ROWS, FOLLOWS, EARLY, LATE, UNIT, UNITS, LIMIT, TO_NEXT, OF_NEXT = range(9)
-EVENTS_AT, STARTS_AT, ROWS_AT, CODES_AT, COSTS_AT, WEIGHTS_AT = range(9, len(SOURCE))
+from one row of taps to the next in sums and in weights, how many events make a row that is run by lookup, and
+the address of its `LOOKUP`; then addresses of arrays, see `snncc.simulator.layer_table`."""
+MAP_ROWS, FOLLOWS, EARLY, LATE, UNIT, UNITS, LIMIT, TO_NEXT, OF_NEXT, FEWEST, LOOKUP_AT = range(11)
+EVENTS_AT, STARTS_AT, ROWS_AT, CODES_AT, COSTS_AT, WEIGHTS_AT = range(11, len(SOURCE))
+NEVER = 1 << 62
+"""More events than there are."""
 
 
 @inner
@@ -181,6 +185,8 @@ def charge(
             if unit == 0:
                 blocks = entry(source, UNITS) * taps
                 total += gather(sums, weights, begin, part, codes, costs, to, of, blocks)
+            elif (part - begin) >> 1 >= entry(source, FEWEST):
+                total += look_up_row(sums, begin, part, row, costs, state, entry(source, LOOKUP_AT))
             elif unit == 3:
                 total += scatter(*((0, 0, 0), sums, weights, begin, part, codes, costs, to, of, taps, source))
             else:

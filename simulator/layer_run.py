@@ -15,6 +15,7 @@ from snncc.ir import Array
 from snncc.simulator.layer_kernel import (
     EVENTS_AT,
     FOLLOWS,
+    NUMBERS,
     OWN_EVENTS_AT,
     OWN_STARTS_AT,
     SAMPLES,
@@ -25,6 +26,7 @@ from snncc.simulator.layer_kernel import (
     TIMESTEPS,
     run_kernel,
 )
+from snncc.simulator.layer_lookup import Watched, watched
 from snncc.simulator.layer_match import Layer, Source
 from snncc.simulator.layer_table import WIDTHS, LayerTable, layer_table
 from snncc.simulator.simd import BLOCK
@@ -88,13 +90,25 @@ class Job:
     """The arrays whose addresses are in the arguments."""
     counted: int
     """Numbers that the kernel counts."""
+    watched: list[Watched]
+    turned: list[Watched]
+    """Sources that the kernel runs event by event, but could by lookup; and those of which it now looks up
+    rows of many events."""
 
     def run(self) -> LayerRun | None:
         """Run it; None where a potential needs a greater width."""
+        if self.watched:
+            self.watch()
         results = np.zeros(self.counted, LONG)
         if run_kernel(results, *self.arguments):
             return None
         return LayerRun(self.size, results)
+
+    def watch(self) -> None:
+        """Turn to lookup where the streams have enough events now."""
+        for source in [source for source in self.watched if source.turns()]:
+            self.watched.remove(source)
+            self.turned.append(source)
 
 
 @dataclass(slots=True, eq=False)
@@ -153,17 +167,20 @@ class Workspace:
         if table.input_bits < table.bits:
             inputs = self.take(name, "inputs", table.input_size, INTEGERS[table.input_bits])
         stream, others = self.stream(name, layer.grid, size), iter(entering)
-        for k, source in enumerate(layer.sources):
-            read = stream if source.name == name else next(others)
+        reads = [stream if source.name == name else next(others) for source in layer.sources]
+        for k, read in enumerate(reads):
             sources[k, FOLLOWS] = read.timesteps > 1
             sources[k, EVENTS_AT], sources[k, STARTS_AT] = read.events.ctypes.data, read.starts.ctypes.data
         own = (stream.events, stream.starts, state, inputs)
         numbers[[OWN_EVENTS_AT, OWN_STARTS_AT, STATES_AT, SUMS_AT]] = [array.ctypes.data for array in own]
         numbers[SUM_BLOCKS] = inputs.nbytes // BLOCK
         numbers = np.concatenate([numbers, sources.reshape(-1)])
+        own_sources = numbers[len(NUMBERS) :].reshape(sources.shape)
         kinds = (inputs.dtype.type(0), table.sources[0].weights.dtype.type(0))
         counted = size[0] * size[1] * (ticks + 1) + 6 * size[0]
-        return Job(table, entering, size, stream, (*kinds, numbers.ctypes.data), (numbers, *own), counted)
+        arguments, held = (*kinds, numbers.ctypes.data), (numbers, *own)
+        candidates = watched(layer, table, reads, own_sources)
+        return Job(table, entering, size, stream, arguments, held, counted, candidates, [])
 
 
 class LayerRun(NamedTuple):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snncc.ir import Array, Conv, Dense, LeakRounding, Reset
-from snncc.simulator.layer_kernel import EVENTS_AT, NUMBERS, ROWS_AT, SOURCE
+from snncc.simulator.layer_kernel import EVENTS_AT, NEVER, NUMBERS, ROWS_AT, SOURCE
 from snncc.simulator.layer_match import Layer, Source
 from snncc.simulator.layer_weights import (
     arranged,
@@ -64,6 +64,22 @@ class LayerTable:
     sources: tuple[SourceTable, ...]
     addressed: Ints
     """`SOURCE` for two sources, but for the addresses of their events, which belong to a `Job`."""
+    room: Room
+    lookups: dict[int, Lookups] = field(default_factory=dict)
+    """By the number of the source; made when they are first needed (`snncc.simulator.layer_lookup`)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lookups:
+    """What patterns of spikes of a source weigh, and the `LOOKUP` of a job but for its own memory.
+
+    That is twice *line* bytes. A row with *fewest* events is run by lookup.
+    """
+
+    table: Array
+    numbers: Ints
+    line: int
+    fewest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +182,7 @@ def layer_table(layer: Layer, bits: int, input_bits: int) -> LayerTable | None:
         input_size=size,
         sources=tuple(tables),
         addressed=addressed(tables),
+        room=room,
     )
 
 
@@ -316,7 +333,7 @@ def source_table(source: Source, room: Room, weights: Array, limit: int) -> Sour
     blocks = run // wide // lanes_of(room.bits)
     unit = 3 if blocks % 3 == 0 else 1
     shape = (0, blocks) if isinstance(node, Dense) else (unit, blocks // unit)
-    numbers = (grid.rows, 1, source.early, source.late, *shape, limit, to_next, of_next)
+    numbers = (grid.rows, 1, source.early, source.late, *shape, limit, to_next, of_next, NEVER, 0)
     return SourceTable(
         numbers=np.array(numbers, np.int64),
         rows=row_numbers,
