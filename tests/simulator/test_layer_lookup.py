@@ -136,7 +136,7 @@ def drawn(graph: SpikeGraph, rate: float, seed: int) -> dict[str, Array]:
 
 
 def test_two_sources_equal_the_reference_both_ways() -> None:
-    """And most of what might be run by lookup is."""
+    """And a source is run by lookup in every other graph or more often."""
     seen: Counter[str] = Counter()
 
     @settings(max_examples=30, suppress_health_check=SLOW_DRAWS)
@@ -148,7 +148,7 @@ def test_two_sources_equal_the_reference_both_ways() -> None:
         seen["graphs"] += 1
 
     look()
-    assert seen["turned"] >= seen["graphs"], seen
+    assert seen["turned"] >= seen["graphs"] / 2, seen
 
 
 def layer(theta: int = 40) -> SpikeGraph:
