@@ -74,7 +74,7 @@ def trace(
             raise refusal
         recording.graph.verify()
         check(recording, chosen)
-    return replace(recording.graph, notes=tuple(found.notes), seen=chosen.timesteps)
+    return replace(recording.graph, notes=(*found.notes, *recording.notes), seen=chosen.timesteps)
 
 
 def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:

@@ -121,9 +121,18 @@ class Builder:
         """Let node *name* read *wire*, too, which is delayed and comes from a later node."""
         index = self.number[name] - 1
         node = self.nodes[index]
-        if len(node.inputs) > 1:  # in a later timestep of a loop
-            return
+        if any((one.source, one.delay) == (wire.source, wire.delay) for one in node.inputs):
+            return  # in a later timestep of a loop
         self.nodes[index] = replace(node, inputs=(*node.inputs, wire))
+
+    def reserve(self, node: Neuron, shape: Shape) -> str:
+        """Append a neuron of *shape* whose inputs, all of them delayed, are known later (`feed_back`)."""
+        edge = edge_after(replace(node, inputs=wires("")), [Edge(Kind.ANALOG, shape)], is_integer=False)
+        self.nodes.append(node)
+        self.edges[node.name] = edge
+        self.number[node.name] = len(self.nodes)
+        self.shapes[len(self.nodes)] = edge.shape
+        return node.name
 
     def name(self, place: Place, operation: str, *, is_main: bool = True) -> str:
         """A new name: the module's path for the main operation of a leaf, else path and operation."""

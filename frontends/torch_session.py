@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
 from snncc.frontends.cells import prepare
+from snncc.frontends.inline_neurons import Plan, planned
 from snncc.frontends.observation import first_difference
 from snncc.frontends.torch_build import Builder, Place
 from snncc.frontends.torch_codes import ADDRESS_BITS, NODE_SHIFT, Grid, Mixed, Signal, prod
@@ -22,7 +23,7 @@ from snncc.frontends.torch_options import Options
 from snncc.frontends.torch_parts import gated
 from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_refusals import refuse
-from snncc.frontends.torch_run import call_model_of_the_user, copied, named_outputs, unwrapped
+from snncc.frontends.torch_run import ModelFails, call_model_of_the_user, copied, named_outputs, unwrapped
 from snncc.frontends.torch_sequences import patch_sequences
 from snncc.ir import Array, Layout, Output, Over, SpikeGraph, wires
 
@@ -36,12 +37,38 @@ class Recording:
     outputs: Mapping[str, Array]
     frames: Mapping[str, Frame]
     """How the tensors that the model returned hold the outputs."""
+    notes: tuple[str, ...] = ()
+    """Which neurons were recognized that are no modules."""
 
 
 def record(
     model: nn.Module, x: Tensor, options: Options, calls: int, *, keeps_values: bool = True
 ) -> Recording:
-    """Run a copy of *model* in float64 on *x*, *calls* times for a model that takes one timestep."""
+    """Run a copy of *model* in float64 on *x*, *calls* times for a model that takes one timestep.
+
+    Where that fails, neurons without a module are looked for, and it is run again.
+    """
+    try:
+        return recorded(model, x, options, calls, None, keeps_values=keeps_values)
+    except ModelFails:
+        raise
+    except CannotTrace:
+        given = options.at_call(x.double(), 0)
+        grid = options.grid(given)
+        if calls > 1 or grid.timesteps < 2:
+            raise
+        twin = copied(model).double()
+        prepare(twin, grid.samples, grid.timesteps)
+        plan = planned(twin, given, grid)
+        if plan is None:
+            raise
+    return recorded(model, x, options, calls, plan, keeps_values=keeps_values)
+
+
+def recorded(
+    model: nn.Module, x: Tensor, options: Options, calls: int, plan: Plan | None, *, keeps_values: bool
+) -> Recording:
+    """As `record`, with neurons without a module as *plan* has them."""
     twin = copied(model).double()
     grid = options.grid(options.at_call(x, 0))
     prepare(twin, grid.samples, grid.timesteps)
@@ -49,6 +76,8 @@ def record(
     recorder.watch(twin)
     patch(twin, recorder)
     patch_sequences(twin, recorder)
+    if plan is not None:
+        recorder.takes = plan.takes
     builders: list[Builder] = []
     tensors: list[dict[str, Tensor]] = []
     frames: dict[str, Frame] = {}
@@ -58,6 +87,8 @@ def record(
         builders.append(builder)
         returned = run_once(recorder, twin, options.at_call(x.double(), call), options)
         check_turns(twin, recorder)
+        if plan is not None:
+            plan.check(returned)
         frames = {name: output(recorder, name, tensor) for name, tensor in returned.items()}
         tensors.append(returned)
     graph = builders[0].graph(type(unwrapped(model)).__name__, options.timesteps, Layout(options.layout))
@@ -74,7 +105,8 @@ def record(
         for name, v in builders[0].values.items()
         if all(name in b.values for b in builders)
     }
-    return Recording(graph, values, output_values(graph, frames, tensors, options, grid), frames)
+    notes = () if plan is None else tuple(plan.notes)
+    return Recording(graph, values, output_values(graph, frames, tensors, options, grid), frames, notes)
 
 
 def output_values(

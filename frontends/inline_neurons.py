@@ -1,0 +1,300 @@
+"""Neurons without a module in a recording: what they do is recognized, and their operations become one node.
+
+Where a recording fails, the model is run again on a tape. What is found there is recognized by its behavior as
+a module would be; in the next recording its operations are not followed one by one: what leaves them is what
+the neuron sends.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_iter
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from snncc.errors import CannotTrace
+from snncc.frontends.behavior import Recognized, recognize
+from snncc.frontends.inline_cells import WAY_OUT, Code, InlineCode, Slot, code_of
+from snncc.frontends.inline_find import Folded, neurons
+from snncc.frontends.inline_tape import Key, Tape, key_of
+from snncc.frontends.torch_codes import ADDRESS_BITS, ROW, Grid, Mixed
+from snncc.frontends.torch_frames import Frame
+from snncc.frontends.torch_parameters import parameters_of
+from snncc.frontends.torch_record import Call, Recorder
+from snncc.frontends.torch_run import call_model_of_the_user
+from snncc.ir import Affine, Array, Neuron, Over, Wire, wires
+
+STARTED = ("bias", "v_init", "i_init")
+"""Parameters by which something happens before the first input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question to `answered`: two with one *digest* have one answer."""
+
+    digest: str
+    where: str
+    module: InlineCode = field(compare=False)
+    shape: tuple[int, ...]
+
+
+@lru_cache(maxsize=64)
+def answered(asked: Asked) -> Recognized:
+    """The neuron that the code of a loop is."""
+    module, where = asked.module, asked.where
+    one = recognize(module, asked.shape, where=where, kind="the code of this loop")
+    check_sum(module, asked.shape, where)
+    check_start(module, one, asked.shape, where)
+    return one
+
+
+def check_sum(module: InlineCode, shape: tuple[int, ...], where: str) -> None:
+    """Raise `CannotTrace` unless all inputs add up."""
+    random = torch.Generator().manual_seed(11)
+    for scale in (0.3, 1.0, 10.0) if module.inputs > 1 else ():
+        apart, together = (copy.deepcopy(module) for _ in range(2))
+        for _ in range(32):
+            given = [
+                torch.randn((16, *shape), generator=random, dtype=torch.float64) * scale
+                for _ in range(module.inputs)
+            ]
+            total = sum(given[1:], given[0])
+            with Recorder.silent():
+                have, need = apart.fed(given), together(total)
+            if not torch.allclose(have, need, 1e-9, 1e-9):
+                raise CannotTrace(
+                    f"{where}: its {module.inputs} inputs do not enter it as one sum",
+                    hint="add what arrives to one current first, weights and factors on the way; or " + WAY_OUT,
+                )
+
+
+def check_start(module: InlineCode, one: Recognized, shape: tuple[int, ...], where: str) -> None:
+    """Raise `CannotTrace` where a neuron whose inputs are delayed does something before they arrive."""
+    if not module.ahead:
+        return
+    told = dict(one.description)
+    theta = np.asarray(told.get("theta", 1.0))
+    low, high = np.asarray(told.get("clamp_low", 0.0)), np.asarray(told.get("clamp_high", 0.0))
+    is_quiet = not any(name in told for name in STARTED) and np.all(theta > 0) and np.all((low <= 0) & (high >= 0))
+    state = {k: v.expand((1, *shape)) for k, v in module.initial.items()}
+    for _ in range(module.ahead):
+        with Recorder.silent():
+            state = module.stepped([torch.zeros((1, *shape), dtype=torch.float64)] * module.inputs, state)
+        is_quiet = is_quiet and not bool(state[module.exit_at].any())
+    if not is_quiet:
+        raise CannotTrace(
+            f"{where}: what it is given reaches its output {module.ahead} timesteps later, and it does not "
+            "rest until then",
+            hint="start at rest: zeros, no constant current within the neuron (the bias of a layer before it "
+            "is none); or " + WAY_OUT,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Inline:
+    """One neuron while a recording goes on: its *node*, and what is known of the wires into it."""
+
+    code: Code
+    recognized: Recognized
+    node: str = ""
+    wires: dict[int, Wire] = field(default_factory=dict)
+    """By the number of the input."""
+    silent: dict[int, list[Tensor]] = field(default_factory=dict)
+    """What inputs were before they depended on the input of the model."""
+
+    @property
+    def where(self) -> str:
+        """The neuron as a refusal names it."""
+        return self.code.where
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What an operation is to the neuron that it belongs to, in timestep *time*."""
+
+    neuron: Inline
+    time: int
+    reads: tuple[tuple[int, int], ...]
+    """Which of its tensor arguments are which input."""
+    is_exit: bool
+
+
+class Plan:
+    """The neurons without a module in one recording, by the operations that are theirs."""
+
+    def __init__(self, codes: Iterable[Code], folded: Folded) -> None:
+        self.actions: dict[tuple[Key, int], Action] = {}
+        self.keys: set[Key] = set()
+        self.count: Counter[Key] = Counter()
+        self.hidden: Any = WeakTensorKeyDictionary()
+        self.notes: list[str] = []
+        turn = {k: n for same in folded.by_key.values() for n, k in enumerate(same)}
+        for code in codes:
+            asked = Asked(code.module.digest(code.shape[1:]), code.where, code.module, code.shape[1:])
+            one = Inline(code, answered(asked))
+            self.notes.append(str(one.recognized))
+            for time, step in enumerate(code.found.steps):
+                for k in step:
+                    entry = folded.entries[k]
+                    self.keys.add(entry.key)
+                    self.actions[entry.key, turn[k]] = action_of(one, time, folded, k)
+
+    def takes(self, call: Call, name: str) -> bool:
+        """Whether an operation is a part of a neuron, or only handles what is inside of one."""
+        key = key_of(call.recorder, name)
+        outs = [out for out in tree_iter(call.out) if isinstance(out, Tensor)]
+        if key in self.keys:
+            turn = self.count[key]
+            self.count[key] += 1
+            if (action := self.actions.get((key, turn))) is not None:
+                self.act(action, call, outs)
+                return True
+        inside = [self.hidden[v] for v in tree_iter((call.args, call.kwargs)) if isinstance(v, Tensor) and v in self.hidden]
+        if not inside:
+            return False
+        if call.func._schema.is_mutable:
+            raise CannotTrace(f"{call.place}: {name} writes {inside[0]}", hint=WAY_OUT)
+        self.hidden.update((out, inside[0]) for out in outs)
+        return True
+
+    def act(self, action: Action, call: Call, outs: list[Tensor]) -> None:
+        """Follow one operation of a neuron."""
+        recorder, one = call.recorder, action.neuron
+        tensors = [leaf for leaf in tree_iter((call.args, call.kwargs)) if isinstance(leaf, Tensor)]
+        try:
+            for position, slot in action.reads:
+                read(recorder, one, action.time, slot, tensors[position])
+            for out in outs:
+                if not action.is_exit:
+                    self.hidden[out] = f"what is inside of {one.where}"
+                    continue
+                self.hidden.pop(out, None)
+                emit(recorder, one, action.time, out)
+        except Mixed as problem:
+            raise problem.at(f"{one.where}:") from None
+
+    def check(self, returned: Mapping[str, Tensor]) -> None:
+        """Raise `CannotTrace` where the model returns what is inside of a neuron, or was not run as before."""
+        for name, tensor in returned.items():
+            if tensor in self.hidden:
+                raise CannotTrace(
+                    f"{name}: this output of the model is {self.hidden[tensor]}", hint="return the spikes alone"
+                )
+        for (key, turn), action in self.actions.items():
+            one = action.neuron
+            if self.count[key] <= turn:
+                raise CannotTrace(
+                    f"{one.where}: the model does something else when it is run again",
+                    hint="what is compiled must be deterministic",
+                )
+            if len(one.wires) < one.code.module.inputs:
+                raise CannotTrace(f"{one.where}: receives constants, nothing of the input reaches it")
+
+
+def action_of(one: Inline, time: int, folded: Folded, k: int) -> Action:
+    """What operation *k* of the tape is to the neuron *one*."""
+    entry, last = folded.entries[k], one.code.found.steps[-1]
+    positions = {folded.entries[n].key: position for position, n in enumerate(last)}
+    position = positions[entry.key]
+    cut = one.code.cuts[time]
+    leaves = cut.leaves(position)
+    reads = tuple((n, leaf.number) for n, leaf in enumerate(leaves) if isinstance(leaf, Slot))
+    return Action(one, time, reads, position == one.code.module.exit_at)
+
+
+def step_frame(grid: Grid, tensor: Tensor, time: int, over: Over | None = None) -> Frame:
+    """How a tensor [B, ...] of timestep *time* holds a signal."""
+    samples = grid.samples
+    places = torch.arange(tensor.numel()).reshape(samples, -1)
+    return Frame(places, torch.arange(samples) + time * samples, tuple(tensor.shape[1:]) or (1,), over)
+
+
+def read(recorder: Recorder, one: Inline, time: int, slot: int, tensor: Tensor) -> None:
+    """Let *tensor* enter the neuron *one* in timestep *time*."""
+    signal, ahead, place = recorder.signal(tensor), one.code.module.ahead, one.code.place
+    if signal is None:
+        if slot in one.wires:
+            raise Mixed(f"is given a constant in timestep {time}, and a signal before")
+        one.silent.setdefault(slot, []).append(tensor.detach().clone())
+        return
+    is_constant = signal.over is Over.LAST
+    first = time if is_constant else first_time(signal.codes, recorder.grid)
+    if first > time:
+        raise Mixed(f"reads timestep {first} of its input in timestep {time}", "loop forwards in time")
+    frame = step_frame(recorder.grid, tensor, 0 if is_constant else first, Over.LAST if is_constant else None)
+    source = gained(recorder, one, recorder.source(signal, frame, tensor.shape, place))
+    silent = one.silent.get(slot, [])
+    known = one.wires.setdefault(slot, Wire(source, ahead + time - first, initial(one, silent, frame)))
+    if (known.source, known.delay) != (source, ahead + time - first) or len(silent) > time - first:
+        raise Mixed(
+            f"reads {source} of timestep {first} in timestep {time}, which it did not do in other timesteps",
+            "a loop reads each timestep of its input once, in order",
+        )
+    if one.node:
+        recorder.builder.feed_back(one.node, known)
+
+
+def first_time(codes: Tensor, grid: Grid) -> int:
+    """The timestep that *codes* hold."""
+    return int(((codes & ROW) >> ADDRESS_BITS).max()) // grid.samples
+
+
+def initial(one: Inline, silent: list[Tensor], frame: Frame) -> Array | None:
+    """What arrives before the first timestep of an input, which is what the loop was given then."""
+    if not any(bool(tensor.any()) for tensor in silent):
+        return None
+    if one.code.module.ahead or any(not torch.equal(tensor, silent[0]) for tensor in silent):
+        raise Mixed("is given several constants before its input arrives", "start with zeros")
+    like = silent[0].shape
+    _, gain = parameters_of(dict(one.recognized.description), frame, like, one.code.place)
+    return np.asarray(frame.constant(silent[0], like) * gain)
+
+
+def emit(recorder: Recorder, one: Inline, time: int, out: Tensor) -> None:
+    """Let *out* be what the neuron *one* sends in timestep *time*."""
+    builder, place = recorder.builder, one.code.place
+    frame = step_frame(recorder.grid, out, time)
+    if not one.node:
+        parameters, _ = parameters_of(dict(one.recognized.description), frame, out.shape, place)
+        name = builder.name(place, "neuron")
+        node = Neuron(name=name, inputs=tuple(one.wires.values()), origin=str(place), parameters=parameters)
+        one.node = builder.add(node) if node.inputs else builder.reserve(node, frame.shape)
+    recorder.is_writing = False
+    recorder.emit(out, frame, one.node, place)
+
+
+def gained(recorder: Recorder, one: Inline, source: str) -> str:
+    """*source* times the factor on the input."""
+    place = one.code.place
+    frame = step_frame(recorder.grid, torch.empty(one.code.shape), 0)
+    _, gain = parameters_of(dict(one.recognized.description), frame, torch.Size(one.code.shape), place)
+    if not np.any(gain != 1):
+        return source
+    name = recorder.builder.name(place, "input_gain", is_main=False)
+    return recorder.builder.add(Affine(name=name, inputs=wires(source), origin=str(place), gain=gain))
+
+
+def planned(model: nn.Module, x: Tensor, grid: Grid) -> Plan | None:
+    """The neurons without a module in *model* (a copy), which takes *x*; None where there are none.
+
+    Raises `CannotTrace` for one that is no member of the one neuron's family.
+    """
+    tape = Tape(grid)
+    tape.watch(model)
+    tape.opaque(model)
+    given = tape.value(x)
+    tape.depends.add(given)
+    with tape:
+        out = call_model_of_the_user(model, x)
+    returned = [tape.value(leaf) for leaf in tree_iter(out) if isinstance(leaf, Tensor)]
+    folded = Folded(tape, given, returned)
+    found = neurons(folded, grid.timesteps)
+    return Plan([code_of(folded, one, grid.samples) for one in found], folded) if found else None
