@@ -118,7 +118,9 @@ class InlineCode(nn.Module):
                 case Slot(number):
                     return slots[number].clone()
                 case Held(name):
-                    return getattr(self, name).clone()
+                    held = getattr(self, name)
+                    is_wide = held.ndim == slots[0].ndim
+                    return (held.expand(len(slots[0]), *held.shape[1:]) if is_wide else held).clone()
             return leaf
 
         for position, (func, args, kwargs) in self.operations.items():

@@ -35,7 +35,7 @@ class Found:
 class Folded:
     """A tape with equal keys folded into one."""
 
-    def __init__(self, tape: Tape, given: int, returned: Iterable[int]) -> None:
+    def __init__(self, tape: Tape, given: Iterable[int], returned: Iterable[int]) -> None:
         self.tape, self.entries = tape, tape.entries
         self.maker: dict[int, int] = {}
         self.readers: defaultdict[int, list[int]] = defaultdict(list)
@@ -45,16 +45,15 @@ class Folded:
             self.maker |= dict.fromkeys(entry.outs, k)
             for value in {*entry.reads, *entry.also}:
                 self.readers[value].append(k)
-        self.returned = set(returned)
-        self.dependent = self.dependent_keys(given)
-        self.given = given
+        self.given, self.returned = set(given), set(returned)
+        self.dependent = self.dependent_keys()
         self.live = self.live_entries()
         self.plain = {key for key in self.dependent if all(self.is_elementwise(k) for k in self.by_key[key])}
 
-    def dependent_keys(self, given: int) -> set[Key]:
+    def dependent_keys(self) -> set[Key]:
         """Keys that the input reaches, in one timestep or another."""
         found: set[Key] = set()
-        left = [self.entries[k].key for k in self.readers[given]]
+        left = [self.entries[k].key for x in self.given for k in self.readers[x]]
         left += [entry.key for entry in self.entries if entry.outs and entry.outs[0] in self.tape.depends]
         while left:
             key = left.pop()
@@ -79,7 +78,7 @@ class Folded:
 
     def is_data(self, value: int) -> bool:
         """Whether *value* depends on the input, in this timestep or in a later one."""
-        return value == self.given or (
+        return value in self.given or (
             value in self.maker and self.entries[self.maker[value]].key in self.dependent
         )
 
@@ -119,7 +118,8 @@ def neurons(folded: Folded, timesteps: int) -> list[Found]:
         if steps is None or not (whole & folded.live):
             continue
         is_linear = not any(folded.is_nonlinear(k) for k in whole)
-        if is_linear and len(exits(folded, whole)) < 2:
+        names = {entries[k].name.removesuffix("_") for k in whole}
+        if is_linear and len(exits(folded, whole)) < 2 and names.isdisjoint(("mul", "div", "lerp", "addcmul")):
             continue  # a sum over the timesteps, of which the last is read
         found.append(Found(steps, is_linear))
     return sorted(found, key=lambda one: entries[one.steps[-1][0]].outs[0])

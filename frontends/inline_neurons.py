@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -135,17 +135,24 @@ class Plan:
         self.keys: set[Key] = set()
         self.count: Counter[Key] = Counter()
         self.hidden: Any = WeakTensorKeyDictionary()
-        self.notes: list[str] = []
+        self.neurons: list[Inline] = []
+        self.first = 0
+        """The timestep of the first row of the recording."""
         turn = {k: n for same in folded.by_key.values() for n, k in enumerate(same)}
         for code in codes:
             asked = Asked(code.module.digest(code.shape[1:]), code.where, code.module, code.shape[1:])
             one = Inline(code, answered(asked))
-            self.notes.append(str(one.recognized))
+            self.neurons.append(one)
             for time, step in enumerate(code.found.steps):
                 for k in step:
                     entry = folded.entries[k]
                     self.keys.add(entry.key)
                     self.actions[entry.key, turn[k]] = action_of(one, time, folded, k)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was recognized, and on what evidence."""
+        return tuple(str(one.recognized) for one in self.neurons)
 
     def takes(self, call: Call, name: str) -> bool:
         """Whether an operation is a part of a neuron, or only handles what is inside of one."""
@@ -171,32 +178,41 @@ class Plan:
         tensors = [leaf for leaf in tree_iter((call.args, call.kwargs)) if isinstance(leaf, Tensor)]
         try:
             for position, slot in action.reads:
-                read(recorder, one, action.time, slot, tensors[position])
+                read(recorder, one, action.time - self.first, slot, tensors[position])
             for out in outs:
                 if not action.is_exit:
                     self.hidden[out] = f"what is inside of {one.where}"
                     continue
                 self.hidden.pop(out, None)
-                emit(recorder, one, action.time, out)
+                emit(recorder, one, action.time - self.first, out)
         except Mixed as problem:
             raise problem.at(f"{one.where}:") from None
 
+    def start(self, call: int) -> None:
+        """The model is about to be called, for timestep *call* where it takes one timestep a call."""
+        self.first = call
+        for one in self.neurons:
+            one.node, one.wires, one.silent = "", {}, {}
+
     def check(self, returned: Mapping[str, Tensor]) -> None:
-        """Raise `CannotTrace` where the model returns what is inside of a neuron, or was not run as before."""
+        """Raise `CannotTrace` where a call of the model returned what is inside of a neuron."""
         for name, tensor in returned.items():
             if tensor in self.hidden:
                 raise CannotTrace(
                     f"{name}: this output of the model is {self.hidden[tensor]}", hint="return the spikes alone"
                 )
-        for (key, turn), action in self.actions.items():
-            one = action.neuron
-            if self.count[key] <= turn:
-                raise CannotTrace(
-                    f"{one.where}: the model does something else when it is run again",
-                    hint="what is compiled must be deterministic",
-                )
+        for one in self.neurons:
             if len(one.wires) < one.code.module.inputs:
                 raise CannotTrace(f"{one.where}: receives constants, nothing of the input reaches it")
+
+    def check_complete(self, timesteps: int) -> None:
+        """Raise `CannotTrace` where the model did not do in all *timesteps* what it did on the tape."""
+        for (key, turn), action in self.actions.items():
+            if self.count[key] <= turn and action.time < timesteps:
+                raise CannotTrace(
+                    f"{action.neuron.where}: the model does something else when it is run again",
+                    hint="what is compiled must be deterministic",
+                )
 
 
 def action_of(one: Inline, time: int, folded: Folded, k: int) -> Action:
@@ -282,19 +298,27 @@ def gained(recorder: Recorder, one: Inline, source: str) -> str:
     return recorder.builder.add(Affine(name=name, inputs=wires(source), origin=str(place), gain=gain))
 
 
-def planned(model: nn.Module, x: Tensor, grid: Grid) -> Plan | None:
-    """The neurons without a module in *model* (a copy), which takes *x*; None where there are none.
+def planned(model: nn.Module, given: Sequence[Tensor], grid: Grid) -> Plan | None:
+    """The neurons without a module in *model* (a copy), which takes *given* in one call after the other.
 
-    Raises `CannotTrace` for one that is no member of the one neuron's family.
+    None where there are none. Raises `CannotTrace` for one that is no member of the one neuron's family.
     """
     tape = Tape(grid)
     tape.watch(model)
     tape.opaque(model)
-    given = tape.value(x)
-    tape.depends.add(given)
-    with tape:
-        out = call_model_of_the_user(model, x)
-    returned = [tape.value(leaf) for leaf in tree_iter(out) if isinstance(leaf, Tensor)]
-    folded = Folded(tape, given, returned)
-    found = neurons(folded, grid.timesteps)
-    return Plan([code_of(folded, one, grid.samples) for one in found], folded) if found else None
+    returned: list[Tensor] = []
+    for x in given:
+        tape.depends.add(tape.value(x))
+        with tape:
+            out = call_model_of_the_user(model, x)
+        returned += [leaf for leaf in tree_iter(out) if isinstance(leaf, Tensor)]
+    folded = Folded(tape, [tape.value(x) for x in given], [tape.value(tensor) for tensor in returned])
+    found = neurons(folded, len(given) if len(given) > 1 else grid.timesteps)
+    codes = [code_of(folded, one, grid.samples) for one in found]
+    for code in codes if len(given) > 1 else []:
+        if any(bool(value.any()) for value in code.module.initial.values()):
+            raise CannotTrace(
+                f"{code.where}: is found with a state that an earlier call may have left",
+                hint="reset it before it is traced or saved",
+            )
+    return Plan(codes, folded) if codes else None
