@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from snncc.frontends.inline_tape import Key, Ref
 from snncc.frontends.torch_build import Place
 from snncc.frontends.torch_record import Recorder
 
+NAME = "the neuron of this loop"
 WAY_OUT = (
     "put this neuron into a module of its own (it takes the current and returns the spikes, its state in "
     "attributes), which is recognized by what it does"
@@ -141,13 +143,17 @@ class Code:
     """A neuron without a module: what it does in a timestep, and where its inputs and its output are."""
 
     found: Found
-    where: str
     place: Place
     module: InlineCode
     cuts: list[Cut]
     """Its operations, by timestep."""
     shape: tuple[int, ...]
     """Of what leaves it, with the samples first."""
+
+    @property
+    def said(self) -> str:
+        """The neuron as a refusal names it."""
+        return f"{self.place}: {NAME}"
 
 
 def code_of(folded: Folded, found: Found, samples: int) -> Code:
@@ -156,8 +162,8 @@ def code_of(folded: Folded, found: Found, samples: int) -> Code:
     keys = {entries[k].key: position for position, k in enumerate(last)}
     group = {k for step in found.steps for k in step}
     leaving = sorted({keys[entries[k].key] for k in exits(folded, group)})
-    place = entries[last[leaving[0]]].place
-    where = f"{place}: the neuron in this loop"
+    place = entries[entrance(folded, last, group)].place
+    where = f"{place}: {NAME}"
     if len(leaving) > 1:
         others = ", ".join(f"{entries[last[p]].name} ({entries[last[p]].place.line})" for p in leaving)
         raise CannotTrace(
@@ -185,7 +191,16 @@ def code_of(folded: Folded, found: Found, samples: int) -> Code:
             f"{where}: does something else in the first timestep",
             hint="start its states as tensors of zeros; or " + WAY_OUT,
         )
-    return Code(found, where, place, module, cuts, shape)
+    return Code(found, place, module, cuts, shape)
+
+
+def entrance(folded: Folded, step: Iterable[int], group: set[int]) -> int:
+    """The first operation of a timestep that reads what is not of the neuron's own *group*."""
+    for k in step:
+        reads = folded.entries[k].reads
+        if any(folded.is_data(value) and folded.maker.get(value) not in group for value in reads):
+            return k
+    return next(iter(step))
 
 
 def cut_of(folded: Folded, found: Found, t: int, keys: dict[Key, int], samples: int, where: str) -> Cut:
@@ -206,9 +221,7 @@ def cut_of(folded: Folded, found: Found, t: int, keys: dict[Key, int], samples: 
                 return Inner(position)
             if when[maker] == t - 1:
                 return Before(position)
-            raise CannotTrace(
-                f"{where}: reads what it made {t - when[maker]} timesteps ago", hint=WAY_OUT
-            )
+            raise CannotTrace(f"{where}: reads what it made {t - when[maker]} timesteps ago", hint=WAY_OUT)
         if folded.is_data(value):
             if value not in cut.slots:
                 cut.slots.append(value)
@@ -231,7 +244,8 @@ def for_all_samples(constant: Tensor, rank: int, samples: int, where: str) -> Te
         return constant
     if constant.shape[0] != samples or bool((constant != constant[:1]).any()):
         raise CannotTrace(
-            f"{where}: combines its numbers with a constant {list(constant.shape)} that differs between samples",
+            f"{where}: combines its numbers with a constant {list(constant.shape)} that differs between "
+            "samples",
             hint="a parameter has one value for each neuron, the same for all samples",
         )
     return constant[:1].clone()

@@ -1,8 +1,8 @@
 """Which operations of a tape are a neuron: found where the elementwise arithmetic of a loop feeds itself.
 
-Operations with the same key are folded into one; what then lies on a cycle hands something on from timestep to
-timestep. The elementwise operations of a cycle that touch each other are the *core* of one neuron; what follows
-it until spikes leave, and linear filters that feed nothing else, belong to it.
+Operations with the same key are folded into one; what then lies on a cycle hands something on from timestep
+to timestep. The elementwise operations of a cycle that touch each other are the *core* of one neuron; what
+follows it until spikes leave, and linear filters that feed nothing else, belong to it.
 """
 
 from __future__ import annotations
@@ -11,17 +11,40 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from snncc.frontends.inline_tape import LIKE, Entry, Key, Tape
+from snncc.frontends.inline_tape import LIKE, Key, Tape
 
 LINEAR = frozenset(
-    "add sub rsub mul div neg detach clone alias _to_copy fill zero copy lerp addcmul".split() + list(LIKE)
+    (
+        *("add", "sub", "rsub", "mul", "div", "neg", "lerp", "addcmul"),
+        *("detach", "clone", "alias", "_to_copy", "fill", "zero", "copy"),
+        *LIKE,
+    )
 )
+"""Elementwise operations that are linear where at most one of their arguments is data."""
 NONLINEAR = frozenset(
-    "gt ge lt le eq ne where heaviside sign sgn clamp clamp_min clamp_max relu sigmoid tanh exp abs minimum "
-    "maximum floor round ceil trunc masked_fill logical_not logical_and logical_or logical_xor bitwise_and "
-    "bitwise_or bitwise_not bitwise_xor index_put pow sqrt rsqrt reciprocal threshold hardtanh log log1p "
-    "expm1 erf softplus leaky_relu frac remainder fmod".split()
+    (
+        *(
+            "gt",
+            "ge",
+            "lt",
+            "le",
+            "eq",
+            "ne",
+            "where",
+            "heaviside",
+            "sign",
+            "sgn",
+            "masked_fill",
+            "index_put",
+        ),
+        *("clamp", "clamp_min", "clamp_max", "relu", "hardtanh", "threshold", "leaky_relu", "softplus"),
+        *("minimum", "maximum", "floor", "round", "ceil", "trunc", "frac", "abs", "remainder", "fmod"),
+        *("logical_not", "logical_and", "logical_or", "logical_xor"),
+        *("bitwise_not", "bitwise_and", "bitwise_or", "bitwise_xor"),
+        *("sigmoid", "tanh", "exp", "expm1", "log", "log1p", "erf", "pow", "sqrt", "rsqrt", "reciprocal"),
+    )
 )
+"""Elementwise operations that are not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +142,11 @@ def neurons(folded: Folded, timesteps: int) -> list[Found]:
             continue
         is_linear = not any(folded.is_nonlinear(k) for k in whole)
         names = {entries[k].name.removesuffix("_") for k in whole}
-        if is_linear and len(exits(folded, whole)) < 2 and names.isdisjoint(("mul", "div", "lerp", "addcmul")):
+        if (
+            is_linear
+            and len(exits(folded, whole)) < 2
+            and names.isdisjoint(("mul", "div", "lerp", "addcmul"))
+        ):
             continue  # a sum over the timesteps, of which the last is read
         found.append(Found(steps, is_linear))
     return sorted(found, key=lambda one: entries[one.steps[-1][0]].outs[0])

@@ -1,17 +1,15 @@
 """Neurons without a module in a recording: what they do is recognized, and their operations become one node.
 
-Where a recording fails, the model is run again on a tape. What is found there is recognized by its behavior as
-a module would be; in the next recording its operations are not followed one by one: what leaves them is what
-the neuron sends.
+Where a recording fails, the model is run again on a tape. What is found there is recognized by its behavior
+as a module would be; in the next recording its operations are not followed one by one: what leaves them is
+what the neuron sends.
 """
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,9 +19,10 @@ from torch.utils._pytree import tree_iter
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from snncc.errors import CannotTrace
-from snncc.frontends.behavior import Recognized, recognize
-from snncc.frontends.inline_cells import WAY_OUT, Code, InlineCode, Slot, code_of
+from snncc.frontends.behavior import Recognized
+from snncc.frontends.inline_cells import WAY_OUT, Code, Slot, code_of
 from snncc.frontends.inline_find import Folded, neurons
+from snncc.frontends.inline_recognize import Asked, answered
 from snncc.frontends.inline_tape import Key, Tape, key_of
 from snncc.frontends.torch_codes import ADDRESS_BITS, ROW, Grid, Mixed
 from snncc.frontends.torch_frames import Frame
@@ -31,71 +30,6 @@ from snncc.frontends.torch_parameters import parameters_of
 from snncc.frontends.torch_record import Call, Recorder
 from snncc.frontends.torch_run import call_model_of_the_user
 from snncc.ir import Affine, Array, Neuron, Over, Wire, wires
-
-STARTED = ("bias", "v_init", "i_init")
-"""Parameters by which something happens before the first input."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question to `answered`: two with one *digest* have one answer."""
-
-    digest: str
-    where: str
-    module: InlineCode = field(compare=False)
-    shape: tuple[int, ...]
-
-
-@lru_cache(maxsize=64)
-def answered(asked: Asked) -> Recognized:
-    """The neuron that the code of a loop is."""
-    module, where = asked.module, asked.where
-    one = recognize(module, asked.shape, where=where, kind="the code of this loop")
-    check_sum(module, asked.shape, where)
-    check_start(module, one, asked.shape, where)
-    return one
-
-
-def check_sum(module: InlineCode, shape: tuple[int, ...], where: str) -> None:
-    """Raise `CannotTrace` unless all inputs add up."""
-    random = torch.Generator().manual_seed(11)
-    for scale in (0.3, 1.0, 10.0) if module.inputs > 1 else ():
-        apart, together = (copy.deepcopy(module) for _ in range(2))
-        for _ in range(32):
-            given = [
-                torch.randn((16, *shape), generator=random, dtype=torch.float64) * scale
-                for _ in range(module.inputs)
-            ]
-            total = sum(given[1:], given[0])
-            with Recorder.silent():
-                have, need = apart.fed(given), together(total)
-            if not torch.allclose(have, need, 1e-9, 1e-9):
-                raise CannotTrace(
-                    f"{where}: its {module.inputs} inputs do not enter it as one sum",
-                    hint="add what arrives to one current first, weights and factors on the way; or " + WAY_OUT,
-                )
-
-
-def check_start(module: InlineCode, one: Recognized, shape: tuple[int, ...], where: str) -> None:
-    """Raise `CannotTrace` where a neuron whose inputs are delayed does something before they arrive."""
-    if not module.ahead:
-        return
-    told = dict(one.description)
-    theta = np.asarray(told.get("theta", 1.0))
-    low, high = np.asarray(told.get("clamp_low", 0.0)), np.asarray(told.get("clamp_high", 0.0))
-    is_quiet = not any(name in told for name in STARTED) and np.all(theta > 0) and np.all((low <= 0) & (high >= 0))
-    state = {k: v.expand((1, *shape)) for k, v in module.initial.items()}
-    for _ in range(module.ahead):
-        with Recorder.silent():
-            state = module.stepped([torch.zeros((1, *shape), dtype=torch.float64)] * module.inputs, state)
-        is_quiet = is_quiet and not bool(state[module.exit_at].any())
-    if not is_quiet:
-        raise CannotTrace(
-            f"{where}: what it is given reaches its output {module.ahead} timesteps later, and it does not "
-            "rest until then",
-            hint="start at rest: zeros, no constant current within the neuron (the bias of a layer before it "
-            "is none); or " + WAY_OUT,
-        )
 
 
 @dataclass(slots=True, eq=False)
@@ -111,9 +45,9 @@ class Inline:
     """What inputs were before they depended on the input of the model."""
 
     @property
-    def where(self) -> str:
+    def said(self) -> str:
         """The neuron as a refusal names it."""
-        return self.code.where
+        return self.code.said
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +74,7 @@ class Plan:
         """The timestep of the first row of the recording."""
         turn = {k: n for same in folded.by_key.values() for n, k in enumerate(same)}
         for code in codes:
-            asked = Asked(code.module.digest(code.shape[1:]), code.where, code.module, code.shape[1:])
+            asked = Asked(code.module.digest(code.shape[1:]), str(code.place), code.module, code.shape[1:])
             one = Inline(code, answered(asked))
             self.neurons.append(one)
             for time, step in enumerate(code.found.steps):
@@ -164,7 +98,11 @@ class Plan:
             if (action := self.actions.get((key, turn))) is not None:
                 self.act(action, call, outs)
                 return True
-        inside = [self.hidden[v] for v in tree_iter((call.args, call.kwargs)) if isinstance(v, Tensor) and v in self.hidden]
+        inside = [
+            self.hidden[v]
+            for v in tree_iter((call.args, call.kwargs))
+            if isinstance(v, Tensor) and v in self.hidden
+        ]
         if not inside:
             return False
         if call.func._schema.is_mutable:
@@ -181,12 +119,12 @@ class Plan:
                 read(recorder, one, action.time - self.first, slot, tensors[position])
             for out in outs:
                 if not action.is_exit:
-                    self.hidden[out] = f"what is inside of {one.where}"
+                    self.hidden[out] = f"what is inside of {one.said}"
                     continue
                 self.hidden.pop(out, None)
                 emit(recorder, one, action.time - self.first, out)
         except Mixed as problem:
-            raise problem.at(f"{one.where}:") from None
+            raise problem.at(f"{one.said}:") from None
 
     def start(self, call: int) -> None:
         """The model is about to be called, for timestep *call* where it takes one timestep a call."""
@@ -199,18 +137,19 @@ class Plan:
         for name, tensor in returned.items():
             if tensor in self.hidden:
                 raise CannotTrace(
-                    f"{name}: this output of the model is {self.hidden[tensor]}", hint="return the spikes alone"
+                    f"{name}: this output of the model is {self.hidden[tensor]}",
+                    hint="return the spikes alone",
                 )
         for one in self.neurons:
             if len(one.wires) < one.code.module.inputs:
-                raise CannotTrace(f"{one.where}: receives constants, nothing of the input reaches it")
+                raise CannotTrace(f"{one.said}: receives constants, nothing of the input reaches it")
 
     def check_complete(self, timesteps: int) -> None:
         """Raise `CannotTrace` where the model did not do in all *timesteps* what it did on the tape."""
         for (key, turn), action in self.actions.items():
             if self.count[key] <= turn and action.time < timesteps:
                 raise CannotTrace(
-                    f"{action.neuron.where}: the model does something else when it is run again",
+                    f"{action.neuron.said}: the model does something else when it is run again",
                     hint="what is compiled must be deterministic",
                 )
 
@@ -318,7 +257,7 @@ def planned(model: nn.Module, given: Sequence[Tensor], grid: Grid) -> Plan | Non
     for code in codes if len(given) > 1 else []:
         if any(bool(value.any()) for value in code.module.initial.values()):
             raise CannotTrace(
-                f"{code.where}: is found with a state that an earlier call may have left",
+                f"{code.said}: is found with a state that an earlier call may have left",
                 hint="reset it before it is traced or saved",
             )
     return Plan(codes, folded) if codes else None

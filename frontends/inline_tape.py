@@ -1,8 +1,8 @@
-"""What one execution of a model did, operation by operation: the tape on which neurons without a module are found.
+"""What one execution of a model did, operation by operation: a tape, to find neurons without a module.
 
-Every tensor at every time has a *value*, a number; an operation that writes gives new values to the tensor and
-to all others that share its memory. The *key* of an operation is where the user wrote it: the module that was
-running and the instruction in each function of the user's on the way, so that a loop repeats its keys.
+Every tensor at every time has a *value*, a number; an operation that writes gives new values to the tensor
+and to all others that share its memory. The *key* of an operation is where the user wrote it: the module that
+was running and the instruction in each function of the user's on the way, so that a loop repeats its keys.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Entry:
         return [leaf.value for leaf in tree_iter((self.args, self.kwargs)) if isinstance(leaf, Ref)]
 
 
-class Tape(Recorder):
+class Tape(Recorder):  # type: ignore[no-untyped-call]
     """Notes every operation of one execution; neuron modules are one operation each."""
 
     def __init__(self, grid: Grid) -> None:
@@ -116,9 +116,9 @@ class Tape(Recorder):
     def keep_constants(self, *arguments: Any) -> None:
         """Keep what an operation reads that does not depend on the input."""
         for tensor in tree_iter(arguments):
-            if isinstance(tensor, Tensor) and (value := self.value(tensor)) not in self.depends:
-                if value not in self.constants:
-                    self.constants[value] = tensor.detach().clone()
+            value = self.value(tensor) if isinstance(tensor, Tensor) else -1
+            if value >= 0 and value not in self.depends and value not in self.constants:
+                self.constants[value] = tensor.detach().clone()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -162,7 +162,7 @@ def key_of(recorder: Recorder, name: str) -> Key:
     """Where the user wrote the operation *name* that is being executed."""
     chain: list[object] = []
     frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_name != CALL_MODEL:
+    while frame.f_code.co_name != CALL_MODEL:
         if is_users(frame.f_code.co_filename):
             chain += [frame.f_code, frame.f_lasti]
         assert frame.f_back is not None
