@@ -67,8 +67,10 @@ def trace(
         try:
             recording = recorded(model, x, chosen)
         except CannotTrace as problem:
-            if (refusal := found.explained(problem)) is not problem:
-                raise refusal from problem
+            plain = problem.__cause__  # what was said before neurons without a module were looked for
+            for one in (plain, problem):
+                if isinstance(one, CannotTrace) and (refusal := found.explained(one)) is not one:
+                    raise refusal from problem
             raise
         for refusal in found.left:
             raise refusal

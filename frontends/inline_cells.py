@@ -24,6 +24,10 @@ WAY_OUT = (
 )
 
 
+class Unlike(CannotTrace):
+    """The timesteps of a loop are not alike: it may be no neuron."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inner:
     """What operation *position* made in this timestep."""
@@ -174,7 +178,7 @@ def code_of(folded: Folded, found: Found, samples: int) -> Code:
     template = cuts[-1]
     for t in range(1, len(cuts) - 1):
         if difference := unlike(template, cuts[t]):
-            raise CannotTrace(f"{where}: {difference} in timestep {t}", hint=WAY_OUT)
+            raise Unlike(f"{where}: {difference} in timestep {t}", hint=WAY_OUT)
     exit_at = leaving[0]
     ahead = lag(template, exit_at)
     if ahead is None:
@@ -187,7 +191,7 @@ def code_of(folded: Folded, found: Found, samples: int) -> Code:
         )
     module = InlineCode(template, initial_states(template, cuts[0]), exit_at, ahead)
     if not starts_alike(module, cuts[0], shape):
-        raise CannotTrace(
+        raise Unlike(
             f"{where}: does something else in the first timestep",
             hint="start its states as tensors of zeros; or " + WAY_OUT,
         )
@@ -221,7 +225,7 @@ def cut_of(folded: Folded, found: Found, t: int, keys: dict[Key, int], samples: 
                 return Inner(position)
             if when[maker] == t - 1:
                 return Before(position)
-            raise CannotTrace(f"{where}: reads what it made {t - when[maker]} timesteps ago", hint=WAY_OUT)
+            raise Unlike(f"{where}: reads what it made {t - when[maker]} timesteps ago", hint=WAY_OUT)
         if folded.is_data(value):
             if value not in cut.slots:
                 cut.slots.append(value)

@@ -17,7 +17,6 @@ LINEAR = frozenset(
     (
         *("add", "sub", "rsub", "mul", "div", "neg", "lerp", "addcmul"),
         *("detach", "clone", "alias", "_to_copy", "fill", "zero", "copy"),
-        *LIKE,
     )
 )
 """Elementwise operations that are linear where at most one of their arguments is data."""
@@ -123,8 +122,9 @@ class Folded:
         return entry.name.removesuffix("_") in NONLINEAR or (is_product and len(data) > 1)
 
     def next(self, k: int) -> set[int]:
-        """Operations that read what operation *k* made."""
-        return {reader for out in self.entries[k].outs for reader in self.readers[out]}
+        """Operations that read what operation *k* made, and not its shape alone."""
+        readers = {reader for out in self.entries[k].outs for reader in self.readers[out]}
+        return {reader for reader in readers if self.entries[reader].name not in LIKE}
 
 
 def neurons(folded: Folded, timesteps: int) -> list[Found]:
@@ -168,8 +168,7 @@ def cycles(folded: Folded) -> list[set[Key]]:
     for key in reversed(order):
         part = set(finished(key, before, seen))
         if len(part) > 1 or key in after[key]:
-            usable = {one for one in part if one in folded.plain or one[0] in LIKE}
-            found += [usable] if usable & folded.dependent else []
+            found += [usable] if (usable := part & folded.plain) else []
     return found
 
 
@@ -249,12 +248,24 @@ def extended(folded: Folded, core: set[int], others: set[int]) -> set[int]:
         keys = {folded.entries[k].key for k in leaving}
         is_done = len(keys) == 1 and all(folded.tape.is_float[folded.entries[k].outs[0]] for k in leaving)
         if is_done:
-            nearby = {k for k in nearby if folded.is_nonlinear(k)}
+            nearby = {k for k in nearby if leads_to_spikes(folded, k, group | others)}
         if not nearby:
             return group
         group |= {min(nearby)} | {
             k for k in nearby if folded.entries[k].key == folded.entries[min(nearby)].key
         }
+
+
+def leads_to_spikes(folded: Folded, k: int, before: set[int]) -> bool:
+    """Whether operation *k*, or elementwise ones that read it alone, are not linear."""
+    stack, seen = [k], set(before)
+    while stack:
+        k = stack.pop()
+        if folded.is_nonlinear(k):
+            return True
+        seen.add(k)
+        stack += [one for one in folded.next(k) if one not in seen and can_join(folded, one, seen)]
+    return False
 
 
 def can_join(folded: Folded, k: int, group: set[int]) -> bool:

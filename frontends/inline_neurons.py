@@ -23,7 +23,7 @@ from snncc.frontends.behavior import Recognized
 from snncc.frontends.inline_cells import WAY_OUT, Code, Slot, code_of
 from snncc.frontends.inline_find import Folded, neurons
 from snncc.frontends.inline_recognize import Asked, answered
-from snncc.frontends.inline_tape import Key, Tape, key_of
+from snncc.frontends.inline_tape import LIKE, Key, Tape, key_of
 from snncc.frontends.torch_codes import ADDRESS_BITS, ROW, Grid, Mixed
 from snncc.frontends.torch_frames import Frame
 from snncc.frontends.torch_parameters import parameters_of
@@ -103,7 +103,7 @@ class Plan:
             for v in tree_iter((call.args, call.kwargs))
             if isinstance(v, Tensor) and v in self.hidden
         ]
-        if not inside:
+        if not inside or name in LIKE:
             return False
         if call.func._schema.is_mutable:
             raise CannotTrace(f"{call.place}: {name} writes {inside[0]}", hint=WAY_OUT)

@@ -48,6 +48,8 @@ def without_start(recorder: Recorder, codes: Tensor, axes: Sequence[int], over: 
     A list that begins with the state before the first timestep (``rec = [mem]`` before a loop) has them.
     """
     is_constant = (codes >> NODE_SHIFT) == CONSTANT
+    if not bool(is_constant.any()):
+        return codes
     for axis in axes:
         held = all_along(is_constant, axis)
         if not bool(held.any()) or bool(held.all()):

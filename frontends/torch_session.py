@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
 from snncc.frontends.cells import prepare
+from snncc.frontends.inline_cells import Unlike
 from snncc.frontends.inline_neurons import Plan, planned
 from snncc.frontends.observation import first_difference
 from snncc.frontends.torch_build import Builder, Place
@@ -56,11 +57,20 @@ def record(
         return recorded(model, x, options, calls, None, keeps_values=keeps_values)
     except ModelFails:
         raise
-    except CannotTrace:
-        plan = plan_of(model, x, options, calls)
+    except CannotTrace as problem:
+        try:
+            plan = plan_of(model, x, options, calls)
+        except Unlike as why:
+            problem.add_note(why.message)
+            raise problem from None
+        except CannotTrace as refusal:
+            raise refusal from problem
         if plan is None:
             raise
-    return recorded(model, x, options, calls, plan, keeps_values=keeps_values)
+        try:
+            return recorded(model, x, options, calls, plan, keeps_values=keeps_values)
+        except CannotTrace as other:
+            raise other from problem
 
 
 def plan_of(model: nn.Module, x: Tensor, options: Options, calls: int) -> Plan | None:
