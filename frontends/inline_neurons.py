@@ -65,7 +65,8 @@ class Plan:
     """The neurons without a module in one recording, by the operations that are theirs."""
 
     def __init__(self, codes: Iterable[Code], folded: Folded) -> None:
-        self.actions: dict[tuple[Key, int], Action] = {}
+        self.actions: dict[tuple[Key, int], Action | None] = {}
+        """None: it reads what is inside of a neuron, and nothing of it leaves the model."""
         self.keys: set[Key] = set()
         self.count: Counter[Key] = Counter()
         self.hidden: Any = WeakTensorKeyDictionary()
@@ -73,6 +74,7 @@ class Plan:
         self.first = 0
         """The timestep of the first row of the recording."""
         turn = {k: n for same in folded.by_key.values() for n, k in enumerate(same)}
+        inner: set[int] = set()
         for code in codes:
             asked = Asked(code.module.digest(code.shape[1:]), str(code.place), code.module, code.shape[1:])
             one = Inline(code, answered(asked))
@@ -81,7 +83,13 @@ class Plan:
                 for k in step:
                     entry = folded.entries[k]
                     self.keys.add(entry.key)
-                    self.actions[entry.key, turn[k]] = action_of(one, time, folded, k)
+                    action = action_of(one, time, folded, k)
+                    self.actions[entry.key, turn[k]] = action
+                    inner.update(() if action.is_exit else entry.outs)
+        for k, entry in enumerate(folded.entries):
+            if k not in folded.live and not inner.isdisjoint(entry.reads):
+                self.keys.add(entry.key)
+                self.actions.setdefault((entry.key, turn[k]), None)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -95,8 +103,8 @@ class Plan:
         if key in self.keys:
             turn = self.count[key]
             self.count[key] += 1
-            if (action := self.actions.get((key, turn))) is not None:
-                self.act(action, call, outs)
+            if (key, turn) in self.actions:
+                self.act(self.actions[key, turn], call, outs)
                 return True
         inside = [
             self.hidden[v]
@@ -110,8 +118,10 @@ class Plan:
         self.hidden.update((out, inside[0]) for out in outs)
         return True
 
-    def act(self, action: Action, call: Call, outs: list[Tensor]) -> None:
+    def act(self, action: Action | None, call: Call, outs: list[Tensor]) -> None:
         """Follow one operation of a neuron."""
+        if action is None:
+            return
         recorder, one = call.recorder, action.neuron
         tensors = [leaf for leaf in tree_iter((call.args, call.kwargs)) if isinstance(leaf, Tensor)]
         try:
@@ -147,7 +157,7 @@ class Plan:
     def check_complete(self, timesteps: int) -> None:
         """Raise `CannotTrace` where the model did not do in all *timesteps* what it did on the tape."""
         for (key, turn), action in self.actions.items():
-            if self.count[key] <= turn and action.time < timesteps:
+            if action is not None and self.count[key] <= turn and action.time < timesteps:
                 raise CannotTrace(
                     f"{action.neuron.said}: the model does something else when it is run again",
                     hint="what is compiled must be deterministic",

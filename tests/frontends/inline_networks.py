@@ -133,7 +133,7 @@ class SpyTorch(nn.Module):
         samples, steps = x.shape[:2]
         h1 = torch.einsum("abc,cd->abd", (x, self.w1))
         syn, mem, out = (torch.zeros((samples, self.hidden)) for _ in range(3))
-        mem_rec, spk_rec = [], []
+        mem_rec, spk_rec = torch.zeros((samples, steps, self.hidden)), []
         for t in range(steps):
             h = h1[:, t] + torch.einsum("ab,bc->ac", (out, self.v1)) if self.is_recurrent else h1[:, t]
             mthr = mem - 1.0
@@ -141,10 +141,9 @@ class SpyTorch(nn.Module):
             rst = out.detach()
             new_syn = self.alpha * syn + h
             new_mem = (self.beta * mem + syn) * (1.0 - rst)
-            mem_rec.append(mem)
+            mem_rec[:, t] = mem  # for plots
             spk_rec.append(out)
             mem, syn = new_mem, new_syn
-        torch.stack(mem_rec, dim=1)  # as they do, for plots
         return torch.stack(spk_rec, dim=1)
 
     def readout(self, spikes: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
-from snncc.frontends.from_torch import trace
+from snncc.frontends.from_torch import observe, trace
 from snncc.ir import Emit, Over, ResetAt, SpikeGraph
 from snncc.reference import run
 from tests.frontends.frameworks import assert_same_spikes, drive, louder, own
@@ -61,6 +62,17 @@ def test_the_parameters_of_spytorch() -> None:
     assert len(graph.notes) == 1
     assert "the neuron of this loop recognized by its behavior" in graph.notes[0]
     assert "inline_networks.py:" in graph.notes[0]
+
+
+def test_data_that_is_observed_again() -> None:
+    """What a compiled network is compared with: the model itself on other data, in float64."""
+    model, x = SpyTorch("spikes"), drive(generator(11), 3, 7)
+    graph = trace(model, x[:8].transpose(0, 1), layout="BT")
+    graph = replace(graph, timesteps=len(x))
+    seen = observe(model, graph, x.double().numpy())
+    have = run(graph, x.double().numpy(), timesteps=len(x)).outputs["output"]
+    assert have.any()
+    assert np.array_equal(seen.outputs["output"], have)
 
 
 def test_recurrent_weights_with_a_bias_and_a_readout() -> None:
