@@ -41,7 +41,8 @@ from snncc.simulator.energy import PAPER, Accounting, Layer, Parts
 class LayerCost:
     """One synapse or neuron layer.
 
-    *rate* is spikes / (neurons x timesteps). *saturations* is a total over the batch. *energy*
+    *rate* is spikes / (neurons x timesteps). *saturations* is how often a state left its width, a total over
+    the batch, and *overflow* what became of it: ``saturate`` or ``wrap`` (of neurons of integers). *energy*
     is from the counted operations, the sum of its *parts*; *formula_energy* from synaptic operations by the
     literature's formula; both in joules.
     """
@@ -62,6 +63,7 @@ class LayerCost:
     formula_mac: float
     neuron_updates: float
     saturations: int
+    overflow: str
     energy: float
     formula_energy: float
     parts: Parts
@@ -216,6 +218,7 @@ def layer_cost(
         formula_mac=formula_mac,
         neuron_updates=float(neurons * run.timesteps) if isinstance(node, Neuron) else 0.0,
         saturations=run.saturations.get(node.name, 0),
+        overflow=node.parameters.overflow.value if isinstance(node, Neuron) and graph.is_integer else "",
         energy=parts.total,
         formula_energy=accounting.parts(layer, mac=formula_mac, ac=formula_ac).total,
         parts=parts,

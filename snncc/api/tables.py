@@ -73,7 +73,7 @@ def cost_rows(costs: Costs) -> list[list[str]]:
             number(layer.ac) if layer.synapses else "",
             number(layer.mac) if layer.synapses else "",
             joules(layer.energy) if layer.synapses or layer.energy else "",
-            str(layer.saturations) if layer.saturations else "",
+            f"{layer.saturations} {OVERFLOWS[layer.overflow]}" if layer.saturations else "",
         ]
         for layer in costs.layers
     ]
@@ -93,7 +93,9 @@ def cost_rows(costs: Costs) -> list[list[str]]:
     return rows
 
 
-COST_HEAD = ("layer", "kind", "neurons", "spikes", "rate", "AC", "MAC", "energy", "saturated")
+COST_HEAD = ("layer", "kind", "neurons", "spikes", "rate", "AC", "MAC", "energy", "overflows")
+OVERFLOWS = {"saturate": "saturated", "wrap": "wrapped around"}
+"""What became of states that left their width, in words."""
 
 
 def cost_table(costs: Costs) -> str:
@@ -106,7 +108,6 @@ def summary(costs: Costs) -> str:
     """The totals in words, with the accounting's name."""
     ticks = costs.latency.ticks
     steps = costs.latency.timesteps
-    saturated = int(costs.total("saturations"))
     lines = [
         f"energy ({costs.accounting.name} accounting: {costs.accounting.summary}): {joules(costs.energy)} "
         f"from counted operations, {joules(costs.formula_energy)} by the literature's formula; "
@@ -120,8 +121,10 @@ def summary(costs: Costs) -> str:
     ]
     if costs.parts.total > costs.parts.ops:
         lines.append(parts_table(costs))
-    if saturated:
-        lines.append(f"WARNING: states saturated {saturated} times; quantize with a wider state (state_bits)")
+    for overflow, word in OVERFLOWS.items():
+        times = sum(layer.saturations for layer in costs.layers if layer.overflow == overflow)
+        if times:
+            lines.append(f"WARNING: states {word} {times} times; quantize with a wider state (state_bits)")
     return "\n".join(lines)
 
 

@@ -301,8 +301,9 @@ class Quantizer:
         is_lossless = on_grid(steps) and np.any(weight)
         if np.abs(weight).max(initial=0) < least and np.any(node.weight != 0) and not is_lossless:
             raise CannotLower(
-                f"{place(node)}: its weights would have only {int(np.abs(weight).max(initial=0))} steps of "
-                f"{self.options.weight_bits} bits on the grid of the signal that it feeds",
+                f"{place(node)}: on the grid of the signal that it feeds its largest weight would be "
+                f"{int(np.abs(weight).max(initial=0))}; it needs to be {least} of the "
+                f"{2 ** (self.options.weight_bits - 1) - 1} that {self.options.weight_bits} bits hold",
                 hint="use wider states (state_bits), fewer input_bits, or keep floats (precision float)",
             )
         widths: tuple[type, ...] = (np.int8, np.int16, np.int32)

@@ -12,7 +12,7 @@ import pytest
 import snncc
 from snncc import ir
 from snncc.api.program import Program
-from snncc.api.tables import chip_table
+from snncc.api.tables import chip_table, cost_table
 from snncc.api.timeline import write_timeline
 from snncc.chips import Overflow, load_chip
 from snncc.errors import BadInput, CannotLower, UnknownName
@@ -83,7 +83,12 @@ def test_saturations_are_counted_by_layer(overflow: ir.Overflow) -> None:
         else node
         for node in whole.nodes
     ]
-    program = snncc.compile(replace(whole, nodes=tuple(nodes)), chip="speck2f", passes=())
+    narrow = replace(whole, nodes=tuple(nodes))
+    program = snncc.compile(narrow, chip="speck2f", passes=())
+    costs = snncc.compile(narrow, passes=()).run(spikes()).counts
+    word = {ir.Overflow.SATURATE: "saturated", ir.Overflow.WRAP: "wrapped around"}[overflow]
+    times = int(costs.total("saturations"))
+    assert f"WARNING: states {word} {times} times;" in cost_table(costs)
     result = program.run(spikes(), timing="cycle", drops="count")
     assert result.chip is not None
     counts = result.chip.saturations
