@@ -20,7 +20,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from snncc.errors import CannotTrace
 from snncc.frontends.behavior import Recognized
-from snncc.frontends.inline_cells import WAY_OUT, Code, Slot, code_of
+from snncc.frontends.inline_cells import WAY_OUT, Code, code_of
+from snncc.frontends.inline_code import Slot
 from snncc.frontends.inline_find import Folded, neurons
 from snncc.frontends.inline_recognize import Asked, answered
 from snncc.frontends.inline_tape import LIKE, Key, Tape, key_of

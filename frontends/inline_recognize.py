@@ -11,7 +11,8 @@ import torch
 
 from snncc.errors import CannotTrace
 from snncc.frontends.behavior import Recognized, recognize
-from snncc.frontends.inline_cells import NAME, WAY_OUT, InlineCode
+from snncc.frontends.inline_cells import NAME, WAY_OUT
+from snncc.frontends.inline_code import InlineCode
 from snncc.frontends.torch_record import Recorder
 
 STARTED = ("bias", "v_init", "i_init")
