@@ -72,6 +72,7 @@ def recognize(
     where: str = "a module",
     samples: int = 2,
     inputs: int = INPUTS,
+    kind: str = "",
 ) -> Recognized:
     """The member of the one neuron's family that does what *module* does.
 
@@ -80,7 +81,7 @@ def recognize(
     """
     probe = prepared(module, shape, time_axis=time_axis, where=where, samples=samples)
     with np.errstate(all="ignore"):  # what is no member may overflow or divide by zero
-        return identified(probe, type(module).__name__, inputs)
+        return identified(probe, kind or type(module).__name__, inputs)
 
 
 def identified(probe: Probe, kind: str, inputs: int) -> Recognized:

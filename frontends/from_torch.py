@@ -67,14 +67,16 @@ def trace(
         try:
             recording = recorded(model, x, chosen)
         except CannotTrace as problem:
-            if (refusal := found.explained(problem)) is not problem:
-                raise refusal from problem
+            plain = problem.__cause__  # what was said before neurons without a module were looked for
+            for one in (plain, problem):
+                if isinstance(one, CannotTrace) and (refusal := found.explained(one)) is not one:
+                    raise refusal from problem
             raise
         for refusal in found.left:
             raise refusal
         recording.graph.verify()
         check(recording, chosen)
-    return replace(recording.graph, notes=tuple(found.notes), seen=chosen.timesteps)
+    return replace(recording.graph, notes=(*found.notes, *recording.notes), seen=chosen.timesteps)
 
 
 def recorded(model: nn.Module, x: Tensor, chosen: Options) -> Recording:

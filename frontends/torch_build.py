@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -121,9 +121,18 @@ class Builder:
         """Let node *name* read *wire*, too, which is delayed and comes from a later node."""
         index = self.number[name] - 1
         node = self.nodes[index]
-        if len(node.inputs) > 1:  # in a later timestep of a loop
-            return
+        if any((one.source, one.delay) == (wire.source, wire.delay) for one in node.inputs):
+            return  # in a later timestep of a loop
         self.nodes[index] = replace(node, inputs=(*node.inputs, wire))
+
+    def reserve(self, node: Neuron, shape: Shape) -> str:
+        """Append a neuron of *shape* whose inputs, all of them delayed, are known later (`feed_back`)."""
+        edge = edge_after(replace(node, inputs=wires("")), [Edge(Kind.ANALOG, shape)], is_integer=False)
+        self.nodes.append(node)
+        self.edges[node.name] = edge
+        self.number[node.name] = len(self.nodes)
+        self.shapes[len(self.nodes)] = edge.shape
+        return node.name
 
     def name(self, place: Place, operation: str, *, is_main: bool = True) -> str:
         """A new name: the module's path for the main operation of a leaf, else path and operation."""
@@ -315,11 +324,27 @@ class Builder:
             if name not in needed:
                 needed.add(name)
                 left += [wire.source for wire in by_name[name].inputs]
-        nodes = tuple(node for node in self.nodes if node.name in needed)
+        nodes = forward(node for node in self.nodes if node.name in needed)
         for node in nodes:
             if node.name in self.refusals:
                 raise self.refusals[node.name]
         return SpikeGraph(nodes, name=name, timesteps=timesteps, layout=layout)
+
+
+def forward(nodes: Iterable[Node]) -> tuple[Node, ...]:
+    """*nodes*, with those that only read later ones behind the first that they read, where it can be."""
+    left = {node.name: node for node in nodes}
+    done: dict[str, Node] = {}
+
+    def is_ready(node: Node) -> bool:
+        waits = {wire.source for wire in node.inputs if not wire.delay}
+        known = not node.inputs or any(wire.source in done for wire in node.inputs)
+        return known and waits <= done.keys()
+
+    while left:
+        ready = next((node for node in left.values() if is_ready(node)), next(iter(left.values())))
+        done[ready.name] = left.pop(ready.name)
+    return tuple(done.values())
 
 
 def alike(left: Node, right: Node) -> bool:

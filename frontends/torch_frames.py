@@ -91,7 +91,7 @@ class Frame:
                 "combines different timesteps or samples",
                 "a sample must not depend on its batch mates, and only a neuron sees other timesteps; "
                 "collect what a loop over time would add up, and add it once: torch.stack(values).sum(0); "
-                "spikes that return to a layer are read of modules of a framework (snntorch.RLeaky)",
+                "what returns to a layer must enter a neuron with a state",
             )
         return np.asarray(cells.numpy()).reshape(self.shape)
 

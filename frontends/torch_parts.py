@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from snncc.frontends.torch_build import Place
-from snncc.frontends.torch_codes import ADDRESS_BITS, CELL, NODE_SHIFT, ROW, Grid, Mixed, Signal
+from snncc.frontends.torch_build import Builder, Place
+from snncc.frontends.torch_codes import (
+    ADDRESS,
+    ADDRESS_BITS,
+    CELL,
+    CONSTANT,
+    NODE_SHIFT,
+    ROW,
+    Grid,
+    Mixed,
+    Signal,
+)
 from snncc.frontends.torch_frames import PART_HINT, times_of
 from snncc.frontends.torch_record import Recorder
-from snncc.ir import Affine, Over, SpikeGraph, wires
+from snncc.ir import Affine, Emit, Neuron, Over, SpikeGraph, wires
 
 
 def gated(recorder: Recorder, place: Place, codes: Tensor, times: Tensor, over: Over) -> Signal:
@@ -28,6 +40,48 @@ def gated(recorder: Recorder, place: Place, codes: Tensor, times: Tensor, over: 
     name = recorder.builder.name(place, "part", is_main=False)
     gate = Affine(name=name, inputs=wires(source), origin=str(place), gain=gain, per_timestep=True)
     return Signal(frame.codes(recorder.builder.number[recorder.builder.add(gate)], codes.shape), over)
+
+
+def without_start(recorder: Recorder, codes: Tensor, axes: Sequence[int], over: Over) -> Tensor:
+    """*codes* without zeros that were put before the timesteps, where reducing over them changes nothing.
+
+    A list that begins with the state before the first timestep (``rec = [mem]`` before a loop) has them.
+    """
+    is_constant = (codes >> NODE_SHIFT) == CONSTANT
+    if not bool(is_constant.any()):
+        return codes
+    for axis in axes:
+        held = all_along(is_constant, axis)
+        if not bool(held.any()) or bool(held.all()):
+            continue
+        values = {recorder.builder.constants[int(k)] for k in torch.unique(codes[is_constant] & ADDRESS)}
+        kept = codes.index_select(axis, torch.nonzero(~held).reshape(-1))
+        owners = {int(k) for k in torch.unique(kept >> NODE_SHIFT)}
+        starts_so = over is Over.MAXIMUM and all(rests(recorder.builder, k) for k in owners)
+        if values != {0.0} or not (over is Over.SUM or starts_so):
+            raise Mixed("reduces over constants beside the timesteps", "collect what the loop makes alone")
+        return kept
+    return codes
+
+
+def all_along(table: Tensor, axis: int) -> Tensor:
+    """At which positions of *axis* all of *table* is set."""
+    return table.movedim(axis, 0).reshape(table.shape[axis], -1).all(1)
+
+
+def rests(builder: Builder, number: int) -> bool:
+    """Whether a node sends 0 in the first timestep, whatever comes: a neuron whose inputs are delayed."""
+    node = builder.nodes[number - 1] if number else None
+    if not isinstance(node, Neuron):
+        return False
+    p = node.parameters
+    starts = (p.bias, p.v_init, p.i_init)
+    is_free = p.clamp_low is None and p.clamp_high is None and p.emit is Emit.POTENTIAL
+    return (
+        is_free
+        and not any(np.any(v) for v in starts)
+        and all(w.delay and w.initial is None for w in node.inputs)
+    )
 
 
 def is_timed(graph: SpikeGraph) -> bool:

@@ -87,6 +87,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.modules: list[tuple[str, bool]] = []
         self.inside_leaf = 0
         self.is_writing = False
+        self.takes: Callable[[Call, str], bool] = lambda call, name: False
+        """Whether an operation is a part of something else, and was dealt with."""
 
     @classmethod
     def silent(cls) -> Recorder:
@@ -226,6 +228,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def follow(self, call: Call, name: str, *, shares: bool) -> None:
         """Record what an operation, which the model has executed, did to the signals."""
+        if self.takes(call, name):
+            return
         func, args, kwargs, out = call.func, call.args, call.kwargs, call.out
         inputs = [*tree_iter(args), *tree_iter(kwargs)]
         if self.hands_on_state(name, inputs, out):

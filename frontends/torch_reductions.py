@@ -8,7 +8,7 @@ from snncc.frontends.torch_arithmetic import check_commutes, result
 from snncc.frontends.torch_codes import ADDRESS_BITS, ROW, Mixed, Signal, layout_of, prod
 from snncc.frontends.torch_frames import PART_HINT, times_of
 from snncc.frontends.torch_operand import Operand, operand
-from snncc.frontends.torch_parts import gated
+from snncc.frontends.torch_parts import gated, without_start
 from snncc.frontends.torch_pools import traced
 from snncc.frontends.torch_record import Call
 from snncc.ir import MaxPool, Over, Pool, wires
@@ -33,6 +33,7 @@ def reduce(call: Call, over: Over) -> None:
     """First over data, as a pool; then over time, which only the output does."""
     signal = traced(call)
     axes = reduced_axes(call, signal.codes.ndim)
+    signal = Signal(without_start(call.recorder, signal.codes, axes, over), signal.over)
     layout = layout_of(signal.codes)
     chosen = [d for d in layout.digits if d.axis in axes and d.size > 1]
     codes = signal.codes.reshape([d.size for d in layout.digits])

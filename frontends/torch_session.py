@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
 from snncc.frontends.cells import prepare
+from snncc.frontends.inline_cells import Unlike
+from snncc.frontends.inline_neurons import Plan, planned
 from snncc.frontends.observation import first_difference
 from snncc.frontends.torch_build import Builder, Place
-from snncc.frontends.torch_codes import ADDRESS_BITS, NODE_SHIFT, Grid, Mixed, Signal, prod
+from snncc.frontends.torch_codes import ADDRESS_BITS, NODE_SHIFT, Grid, LoopsOverTime, Mixed, Signal, prod
 from snncc.frontends.torch_frames import Frame
 from snncc.frontends.torch_known import check_turns
 from snncc.frontends.torch_neurons import patch
@@ -22,7 +24,7 @@ from snncc.frontends.torch_options import Options
 from snncc.frontends.torch_parts import gated
 from snncc.frontends.torch_record import Recorder
 from snncc.frontends.torch_refusals import refuse
-from snncc.frontends.torch_run import call_model_of_the_user, copied, named_outputs, unwrapped
+from snncc.frontends.torch_run import ModelFails, call_model_of_the_user, copied, named_outputs, unwrapped
 from snncc.frontends.torch_sequences import patch_sequences
 from snncc.ir import Array, Layout, Output, Over, SpikeGraph, wires
 
@@ -36,30 +38,94 @@ class Recording:
     outputs: Mapping[str, Array]
     frames: Mapping[str, Frame]
     """How the tensors that the model returned hold the outputs."""
+    notes: tuple[str, ...] = ()
+    """Which neurons were recognized that are no modules."""
+
+
+ENOUGH = 4
+"""Calls of a model that takes one timestep after which all that a neuron without a module does was seen."""
 
 
 def record(
     model: nn.Module, x: Tensor, options: Options, calls: int, *, keeps_values: bool = True
 ) -> Recording:
-    """Run a copy of *model* in float64 on *x*, *calls* times for a model that takes one timestep."""
+    """Run a copy of *model* in float64 on *x*, *calls* times for a model that takes one timestep.
+
+    Where that fails, neurons without a module are looked for, and it is run again.
+    """
+    try:
+        return recorded(model, x, options, calls, None, keeps_values=keeps_values)
+    except ModelFails:
+        raise
+    except CannotTrace as problem:
+        try:
+            plan = plan_of(model, x, options, calls)
+        except Unlike as why:
+            problem.add_note(why.message)
+            raise problem from None
+        except CannotTrace as refusal:
+            raise refusal from problem
+        if plan is None:
+            raise
+        try:
+            return recorded(model, x, options, calls, plan, keeps_values=keeps_values)
+        except CannotTrace as other:
+            raise other from problem
+
+
+def plan_of(model: nn.Module, x: Tensor, options: Options, calls: int) -> Plan | None:
+    """The neurons without a module in *model*; None where there are none.
+
+    Raises `LoopsOverTime` where they are in a loop of a model that takes one timestep.
+    """
+    calls = max(calls, min(options.calls, ENOUGH))
+    given = [options.at_call(x.double(), call) for call in range(calls)]
+    grid = options.grid(given[0])
+    plan = planned(prepared(model, grid), given, grid) if calls * grid.timesteps > 1 else None
+    is_one_call = options.has_time or options.repeats_inside
+    if plan is None and not is_one_call and options.timesteps > 1:
+        inside = Grid(options.timesteps, grid.samples)
+        if planned(prepared(model, inside), given[:1], inside) is not None:
+            raise LoopsOverTime("the model loops over time itself")
+    return plan
+
+
+def prepared(model: nn.Module, grid: Grid) -> nn.Module:
+    """A copy of *model* in float64 for the samples and timesteps of *grid*."""
     twin = copied(model).double()
-    grid = options.grid(options.at_call(x, 0))
     prepare(twin, grid.samples, grid.timesteps)
+    return twin
+
+
+def recorded(
+    model: nn.Module, x: Tensor, options: Options, calls: int, plan: Plan | None, *, keeps_values: bool
+) -> Recording:
+    """As `record`, with neurons without a module as *plan* has them."""
+    grid = options.grid(options.at_call(x, 0))
+    twin = prepared(model, grid)
     recorder = Recorder(Builder(grid, keeps_values), HANDLERS, refuse)
     recorder.watch(twin)
     patch(twin, recorder)
     patch_sequences(twin, recorder)
+    if plan is not None:
+        recorder.takes = plan.takes
     builders: list[Builder] = []
     tensors: list[dict[str, Tensor]] = []
     frames: dict[str, Frame] = {}
     for call in range(calls):
         builder = Builder(grid, keeps_values)
         recorder.next_call(builder)
+        if plan is not None:
+            plan.start(call)
         builders.append(builder)
         returned = run_once(recorder, twin, options.at_call(x.double(), call), options)
         check_turns(twin, recorder)
+        if plan is not None:
+            plan.check(returned)
         frames = {name: output(recorder, name, tensor) for name, tensor in returned.items()}
         tensors.append(returned)
+    if plan is not None:
+        plan.check_complete(calls * grid.timesteps)
     graph = builders[0].graph(type(unwrapped(model)).__name__, options.timesteps, Layout(options.layout))
     for call, builder in enumerate(builders[1:], 1):
         if difference := first_difference(graph, builder.graph(graph.name, graph.timesteps, graph.layout)):
@@ -74,7 +140,8 @@ def record(
         for name, v in builders[0].values.items()
         if all(name in b.values for b in builders)
     }
-    return Recording(graph, values, output_values(graph, frames, tensors, options, grid), frames)
+    notes = () if plan is None else plan.notes
+    return Recording(graph, values, output_values(graph, frames, tensors, options, grid), frames, notes)
 
 
 def output_values(

@@ -142,7 +142,6 @@ def test_what_a_loop_adds_up(manner: str, over: Over, parts: int) -> None:
 @pytest.mark.parametrize(
     ("manner", "words"),
     [
-        ("sum decay", "combines different timesteps"),
         ("sum twice", "different timesteps"),
         ("sum again", "different timesteps"),
         ("buffer of ones in place", "writes a signal into a constant"),
