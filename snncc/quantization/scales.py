@@ -76,28 +76,24 @@ class Group:
 
 def groups_of(graph: SpikeGraph) -> dict[str, Group]:
     """The group of every analog signal that a synapse or an affine feeds, by the name of its node."""
-    # Sources first: a backward wire may come from any of them.
     table = {n.name: Group({n.name: 1.0}, [n.name]) for n in graph.nodes if isinstance(n, SOURCES)}
+    passing = [
+        n
+        for n in graph.nodes
+        if not isinstance(n, (*SOURCES, Input, Mul, Neuron)) and not graph.edges[n.name].is_events
+    ]
+    known = 0
+    while known < len(table):  # again: a backward wire may come from any of them
+        known = len(table)
+        for one in passing:
+            pass_on(table, one)
     for node in graph.nodes:
-        edge = graph.edges[node.name]
-        if isinstance(node, SOURCES) or (edge.is_events and not isinstance(node, Neuron)):
+        group = meeting(table, node) if isinstance(node, Neuron) else None
+        if group is None:
             continue
-        members = [w.source for w in node.inputs if w.source in table]
-        if isinstance(node, Input | Mul) or not members:
-            continue
-        group = table[members[0]]
-        for other in members[1:]:
-            group = merged(table, group, table[other], node)
-        if isinstance(node, Neuron):
-            group.neurons.append(node.name)
-            if edge.is_events:
-                continue
+        group.neurons.append(node.name)
+        if not graph.edges[node.name].is_events:
             raise CannotLower(f"{place(node)}: a neuron that sends reals is not quantized yet")
-        factor = group.factors[members[0]]
-        if isinstance(node, Pool) and node.is_average:
-            factor /= node.kernel[0] * node.kernel[1]
-        group.factors[node.name] = factor
-        table[node.name] = group
     for node in graph.nodes:
         if node.name in table:
             # Channels are the first axis of maps and the only one of vectors, but the last behind a dense
@@ -109,6 +105,29 @@ def groups_of(graph: SpikeGraph) -> dict[str, Group]:
             if wire.source in table and not isinstance(node, CHANNELWISE):
                 table[wire.source].is_per_channel = False
     return table
+
+
+def meeting(table: dict[str, Group], node: Node) -> Group | None:
+    """The one group of all signals that meet in *node*; None where none of them is known."""
+    members = [w.source for w in node.inputs if w.source in table]
+    if not members:
+        return None
+    group = table[members[0]]
+    for other in members[1:]:
+        group = merged(table, group, table[other], node)
+    return group
+
+
+def pass_on(table: dict[str, Group], node: Node) -> None:
+    """Add *node*, which passes on what it reads, to the group of that."""
+    group = meeting(table, node)
+    if group is None:
+        return
+    factor = group.factors[next(w.source for w in node.inputs if w.source in table)]
+    if isinstance(node, Pool) and node.is_average:
+        factor /= node.kernel[0] * node.kernel[1]
+    group.factors[node.name] = factor
+    table[node.name] = group
 
 
 def merged(table: dict[str, Group], left: Group, right: Group, node: Node) -> Group:

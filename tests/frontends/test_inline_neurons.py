@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import snncc
 from snncc.errors import CannotTrace
 from snncc.frontends.from_torch import observe, trace
 from snncc.ir import Emit, Over, ResetAt, SpikeGraph
@@ -62,6 +63,17 @@ def test_the_parameters_of_spytorch() -> None:
     assert len(graph.notes) == 1
     assert "the neuron of this loop recognized by its behavior" in graph.notes[0]
     assert "inline_networks.py:" in graph.notes[0]
+
+
+def test_spytorch_in_integers() -> None:
+    """Both currents of the neuron pass a reshape of einsum, the recurrent one backwards, on one grid."""
+    model, x = SpyTorch("spikes"), drive(generator(4), 4, 7).transpose(0, 1)
+    program = snncc.compile(trace(model, x, layout="BT"), calibration=x.numpy())
+    assert program.graph.is_integer
+    proof = snncc.verify(program, model, x.numpy())
+    proof.check()
+    assert proof.stages[-1].differing == 0
+    assert all(spikes.any() for spikes in program.run(x.numpy()).run.spikes.values())
 
 
 def test_data_that_is_observed_again() -> None:
