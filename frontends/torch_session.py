@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from snncc.errors import CannotTrace
 from snncc.frontends.cells import prepare
-from snncc.frontends.inline_cells import Unlike
+from snncc.frontends.inline_cells import WAY_OUT, Unlike
 from snncc.frontends.inline_neurons import Plan, planned
 from snncc.frontends.observation import first_difference
 from snncc.frontends.torch_build import Builder, Place
@@ -60,10 +60,13 @@ def record(
     except CannotTrace as problem:
         try:
             plan = plan_of(model, x, options, calls)
+        except ModelFails:
+            raise problem from None
         except Unlike as why:
             problem.add_note(why.message)
             raise problem from None
         except CannotTrace as refusal:
+            refusal.hint = refusal.hint or WAY_OUT
             raise refusal from problem
         if plan is None:
             raise
