@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from threading import Lock
@@ -71,8 +72,7 @@ def run(
             if workers == 1 or len(bounds) == 1:
                 parts = [one(bound) for bound in bounds]
             else:
-                with ThreadPoolExecutor(workers) as pool:
-                    parts = list(pool.map(one, bounds))
+                parts = shared_out(one, bounds, workers)
     except BadInput:
         enter(graph, x, timesteps)  # says the same, with the place in the whole data
         raise
@@ -82,6 +82,32 @@ def run(
             relabelled(one, b)
         raise
     return run_of(plan, timesteps, parts)
+
+
+def shared_out(
+    one: Callable[[tuple[int, int]], Part], bounds: Sequence[tuple[int, int]], workers: int
+) -> list[Part]:
+    """What *one* yields for each of *bounds*, in their order, by so many threads, of which this is one."""
+    left, parts = deque(enumerate(bounds)), {}
+
+    def work() -> None:
+        while left:
+            try:
+                k, bound = left.popleft()
+            except IndexError:  # another thread was faster
+                return
+            try:
+                parts[k] = one(bound)
+            except BaseException:
+                left.clear()
+                raise
+
+    with ThreadPoolExecutor(min(workers, len(bounds)) - 1) as pool:
+        others = [pool.submit(work) for _ in range(min(workers, len(bounds)) - 1)]
+        work()
+        for other in others:
+            other.result()
+    return [parts[k] for k in range(len(bounds))]
 
 
 def relabelled(one: Callable[[tuple[int, int]], Part], b: int) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from snncc.simulator.firing import Firing
 from snncc.simulator.plan import Plan
 
 Ints = NDArray[np.int64]
+Counted = TypeVar("Counted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,27 @@ def real(numbers: Array, scale: Array) -> Array:
     return result
 
 
+@dataclass(slots=True, eq=False)
+class Joined(Mapping[str, Counted]):
+    """What parts counted of each node, joined when it is first looked at: a run ends when its threads do."""
+
+    parts: Sequence[Mapping[str, Counted]]
+    join: Callable[[Sequence[Counted]], Counted]
+    known: dict[str, Counted] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Counted:
+        found = self.known.get(name)
+        if found is None:
+            found = self.known[name] = self.join([part[name] for part in self.parts])
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.parts[0])
+
+    def __len__(self) -> int:
+        return len(self.parts[0])
+
+
 def joined(plan: Plan, parts: Sequence[Part]) -> Part:
     """All samples of *parts* as one."""
     first = parts[0]
@@ -76,9 +98,9 @@ def joined(plan: Plan, parts: Sequence[Part]) -> Part:
     return Part(
         batch=sum(part.batch for part in parts),
         outputs={k: np.concatenate([part.outputs[k] for part in parts], axis) for k, axis in axes.items()},
-        spikes={k: np.concatenate([part.spikes[k] for part in parts]) for k in first.spikes},
-        active={k: np.concatenate([part.active[k] for part in parts]) for k in first.active},
-        operations={k: costs([part.operations[k] for part in parts]) for k in first.operations},
+        spikes=Joined([part.spikes for part in parts], np.concatenate),
+        active=Joined([part.active for part in parts], np.concatenate),
+        operations=Joined([part.operations for part in parts], costs),
         saturations={k: sum(part.saturations[k] for part in parts) for k in first.saturations},
         records={k: record_of([part.records[k] for part in parts]) for k in first.records},
         state=state_of([part.state for part in parts]),

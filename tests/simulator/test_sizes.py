@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from threading import Barrier, get_ident
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ from snncc.ir import (
     wires,
 )
 from snncc.simulator import layer_run
-from snncc.simulator.batch import CHUNK_BYTES, WORTH_BYTES, chunks
+from snncc.simulator.batch import CHUNK_BYTES, WORTH_BYTES, chunks, shared_out
 from snncc.simulator.counting import Tally
 from snncc.simulator.layer_run import LayerRun
 from snncc.simulator.plan import plan_of
@@ -116,3 +118,29 @@ def test_chunks_cover_a_batch_the_largest_first(sample: int, batch: int, workers
     if workers > 1 and batch * sample >= 4 * workers * WORTH_BYTES and batch >= 4 * workers:
         assert sizes[-1] <= batch / (2 * workers)
         assert len(sizes) > workers
+
+
+def test_threads_share_chunks_and_keep_their_order() -> None:
+    """The calling thread is one of them; where one fails, no other chunk begins."""
+    bounds: Any = [(k, k + 1) for k in range(20)]
+    met, seen = Barrier(3), set()
+
+    def one(bound: tuple[int, int]) -> Any:
+        if get_ident() not in seen:
+            seen.add(get_ident())
+            met.wait(timeout=30)  # until all three are at work
+        return bound
+
+    assert shared_out(one, bounds, 3) == bounds
+    assert get_ident() in seen
+    assert len(seen) == 3
+
+    done = []
+
+    def failing(bound: tuple[int, int]) -> Any:
+        done.append(bound)
+        raise ValueError(bound)
+
+    with pytest.raises(ValueError, match=r"\d"):
+        shared_out(failing, bounds, 2)
+    assert len(done) <= 2
