@@ -153,7 +153,10 @@ class Plan:
                 )
         for one in self.neurons:
             if len(one.wires) < one.code.module.inputs:
-                raise CannotTrace(f"{one.said}: receives constants, nothing of the input reaches it")
+                raise CannotTrace(
+                    f"{one.said}: receives constants, nothing of the input reaches it",
+                    hint="leave it out, or feed it with what depends on the input",
+                )
 
     def check_complete(self, timesteps: int) -> None:
         """Raise `CannotTrace` where the model did not do in all *timesteps* what it did on the tape."""

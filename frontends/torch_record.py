@@ -238,7 +238,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if reads and any(isinstance(value, Tensor) and value in self.earlier for value in inputs):
             raise CannotTrace(
                 f"{self.place()}: keeps a tensor from one timestep to the next outside of a neuron",
-                hint="recurrent connections and traces of your own are not supported by this front end yet",
+                hint="of what a loop hands on, only neurons are supported that do the same in every timestep",
             )
         if any(self.signal(value) is not None for value in inputs):
             self.handle(call, name)

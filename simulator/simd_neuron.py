@@ -5,6 +5,7 @@ Its parameters lie in planes: for each, a value for every neuron of a row.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -111,31 +112,15 @@ def fire_row(
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         wide, *rest = arguments[1:]
-        return in_width(builder, wide, sum_bits, lambda bits: row(builder, bits, sum_bits, *rest))
+        return in_width(builder, wide, sum_bits, lambda bits: row(builder, bits, sum_bits, rest))
 
     return types.intp(sums, *[types.intp] * 14), generate
 
 
-def row(
-    b: Any,
-    bits: int,
-    sum_bits: int,
-    blocks: Any,
-    ticks: Any,
-    settles: Any,
-    state: Any,
-    gathered: Any,
-    plane: Any,
-    plane_bytes: Any,
-    keep: Any,
-    to_zero: Any,
-    low: Any,
-    high: Any,
-    events: Any,
-    counts: Any,
-) -> Any:
+def row(b: Any, bits: int, sum_bits: int, arguments: Sequence[Any]) -> Any:
     """What `fire_row` consists of, for states of *bits*."""
-    neurons = Neurons(b, bits, plane_bytes, keep, to_zero)
+    blocks, ticks, settles, state, gathered, plane, *limits, low, high, events, counts = arguments
+    neurons = Neurons(b, bits, *limits)
     v, align = neurons.v, bits // 8
     lanes, masks = ir.VectorType(I16, v.lanes), ir.VectorType(ir.IntType(1), v.lanes)
     lowest, span = v.spread(low, v.type), v.spread(b.sub(high, low), v.type)
