@@ -42,7 +42,7 @@ def run_chunk(
             sheet.run_part(part)
         space.replays[size] = replay_of(sheet)
     outputs = {node.name: sheet.output(node) for node in plan.outputs}
-    firings = {name: sheet.firings(name) for name in firing}
+    firings = sheet.firings(firing) if firing else {}
     plan.spaces.append(space)
     return Part(
         batch=stop - start,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from snncc.ir import Array
 from snncc.simulator.jit import kernel
+from snncc.simulator.listing import Listing
 from snncc.simulator.stream import Stream
 
 Ints = NDArray[np.int64]
@@ -50,15 +51,16 @@ class Firing:
 
 
 class StreamFiring(Firing):
-    """The events of one sample as *stream* lists them, *length* timesteps; sorted when somebody asks."""
+    """One *sample* of node *k* of *listing*, *length* timesteps; sorted when somebody asks."""
 
-    def __init__(self, stream: Stream, length: int) -> None:
-        self.stream, self._length = stream, length
+    def __init__(self, listing: Listing, k: int, sample: int, length: int) -> None:
+        self.listing, self.k, self.sample, self._length = listing, k, sample, length
 
     @cached_property
     def lists(self) -> tuple[Ints, Addresses]:  # type: ignore[override]
         """First and address."""
-        stream, grid = self.stream, self.stream.grid
+        stream = self.stream
+        grid = stream.grid
         if grid.rows == grid.columns == 1:  # in order already
             return self.repeated(stream.starts, stream.events.astype(np.int32))
         room = np.zeros(grid.channels * grid.rows, np.int64)
@@ -69,10 +71,15 @@ class StreamFiring(Firing):
     def repeated(self, first: Ints, address: Addresses) -> tuple[Ints, Addresses]:
         """First and address of all timesteps; those of one where every timestep is the same."""
         length = self._length
-        if self.stream.timesteps < length:
+        if len(first) <= length:
             address = np.tile(address, length)
             first = np.concatenate([[0], np.cumsum(np.tile(np.diff(first), length))])
         return first, address
+
+    @property
+    def stream(self) -> Stream:
+        """The events alone."""
+        return self.listing.stream(self.k, self.sample)
 
     @property
     def length(self) -> int:
@@ -97,9 +104,11 @@ def firing_of_counts(counts: Array) -> Firing:
     return Firing(np.searchsorted(frame, np.arange(len(counts) + 1)), address.astype(np.int32))
 
 
-def firings_of_stream(stream: Stream, timesteps: int) -> tuple[Firing, ...]:
-    """The firing of each sample of *stream*, in which no neuron fires twice in a timestep."""
-    return tuple(StreamFiring(stream.sample(k), timesteps) for k in range(stream.batch))
+def firings_of_listing(listing: Listing, k: int, timesteps: int) -> tuple[Firing, ...]:
+    """The firing of each sample of node *k* of *listing*; no neuron fires twice in a timestep."""
+    if listing.layout.batch == 1:
+        return (StreamFiring(listing, k, 0, timesteps),)
+    return tuple(StreamFiring(listing, k, sample, timesteps) for sample in range(listing.layout.batch))
 
 
 @kernel

@@ -29,6 +29,7 @@ from snncc.simulator.layer_kernel import (
 from snncc.simulator.layer_lookup import Watched, watched
 from snncc.simulator.layer_match import Layer, Source
 from snncc.simulator.layer_table import WIDTHS, LayerTable, layer_table
+from snncc.simulator.listing import Copier, Listing
 from snncc.simulator.simd import BLOCK
 from snncc.simulator.stream import Grid, Stream
 
@@ -120,6 +121,8 @@ class Workspace:
     jobs: dict[tuple[str, Size], Job] = field(default_factory=dict)
     replays: dict[tuple[int, int], Any] = field(default_factory=dict)
     """By samples and timesteps (see `snncc.simulator.replay`)."""
+    copiers: dict[tuple[str, ...], Copier] = field(default_factory=dict)
+    """By the nodes whose streams were copied last."""
 
     def take(self, name: str, what: str, size: int, dtype: type[np.generic]) -> Array:
         """*size* numbers that begin at a whole block; what they hold is left from before."""
@@ -137,6 +140,7 @@ class Workspace:
         self.streams.clear()
         self.jobs.clear()
         self.replays.clear()
+        self.copiers.clear()
 
     def stream(self, name: str, grid: Grid, size: Size) -> Stream:
         """Room for all events that node *name* may send."""
@@ -150,6 +154,14 @@ class Workspace:
             starts = self.take(name, "starts", batch * timesteps * grid.rows + 1, np.int64)
             stream = self.streams[name, size] = Stream(grid, batch, timesteps, events, starts)
         return stream
+
+    def listing(self, streams: Mapping[str, Stream]) -> Listing:
+        """What *streams* of this workspace list, as it is now, by their order."""
+        names, own = tuple(streams), list(streams.values())
+        copier = self.copiers.get(names)
+        if copier is None or copier.streams != own:
+            copier = self.copiers[names] = Copier(own)
+        return copier.copy()
 
     def job(self, prepared: Prepared, table: LayerTable, entering: Sequence[Stream], size: Size) -> Job:
         """What the kernel needs to run a layer."""

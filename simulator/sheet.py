@@ -6,7 +6,7 @@ time inside a loop. A value that is the same in every timestep is kept (and comp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +49,7 @@ from snncc.simulator.counting import (
     summed_over_time,
     synapse_operations,
 )
-from snncc.simulator.firing import Firing, firing_of_train, firings_of_stream
+from snncc.simulator.firing import Firing, firing_of_train, firings_of_listing
 from snncc.simulator.layer_match import Source
 from snncc.simulator.layer_run import LayerRun, Prepared, Workspace, run_layer
 from snncc.simulator.neuron_table import NeuronState, advanced, initial_state
@@ -181,11 +181,24 @@ class Sheet:
         y = self.dense(node.name)[:, :, 0]
         return reduce_over(node.over, np.broadcast_to(y, (self.timesteps, *y.shape[1:])))
 
-    def firings(self, name: str) -> tuple[Firing, ...]:
-        """What the node *name* sends in each sample."""
-        ticks = self.plan.edges[name].ticks
-        if name in self.streams and ticks == 1 and self.plan.edges[name].max_count == 1:
-            return firings_of_stream(self.streams[name], self.timesteps)
+    def firings(self, names: Collection[str]) -> dict[str, tuple[Firing, ...]]:
+        """What the nodes of these *names* send in each sample."""
+        found: dict[str, tuple[Firing, ...]] = {}
+        if streams := {name: self.streams[name] for name in names if self.is_listed(name)}:
+            listing = self.space.listing(streams)
+            found = {name: firings_of_listing(listing, k, self.timesteps) for k, name in enumerate(streams)}
+        for name in names:
+            if name not in found:
+                found[name] = self.counted_firings(name)
+        return found
+
+    def is_listed(self, name: str) -> bool:
+        """Whether the stream of a node has all that it sends."""
+        edge = self.plan.edges[name]
+        return name in self.streams and edge.ticks == 1 and edge.max_count == 1
+
+    def counted_firings(self, name: str) -> tuple[Firing, ...]:
+        """What a node sends in each sample, from its train."""
         train = self.dense(name)
         if not self.plan.edges[name].is_events:  # one number for the whole timestep
             train = train.sum(axis=2, keepdims=True)

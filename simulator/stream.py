@@ -69,14 +69,6 @@ class Stream:
         """How many events each sample has in each of *timesteps*, [B, T]."""
         return sums_between(self.starts[:: self.grid.rows], self.batch, timesteps)
 
-    def sample(self, k: int) -> Stream:
-        """Sample *k* alone, in memory of its own."""
-        lines = self.timesteps * self.grid.rows
-        starts = self.starts[k * lines : (k + 1) * lines + 1]
-        low, high = int(starts[0]), int(starts[-1])
-        own = starts - low if low else starts.copy()
-        return Stream(self.grid, 1, self.timesteps, self.events[low:high].copy(), own)
-
     def dense(self, ticks: int) -> NDArray[np.int64]:
         """The train [T or 1, B, ticks, *shape]; n events of a neuron fill its first n ticks."""
         grid = self.grid

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,9 +22,31 @@ Ints = NDArray[np.int64]
 PICO = 1e-12
 LINKS = ("inject", "east_west", "north_south", "eject")
 KINDS_OF_COST = (*EVENTS, *LINKS)
+TABLES = 8
+"""Tables of integers among the `Rates`."""
+MANY, KINDS_MANY = len(EVENTS), len(KINDS_OF_COST)
 ACCESS, UPDATE = (EVENTS.index(name) for name in ("access", "update"))
 SENDING = 7
 """How many kinds of what a spike causes count for the layer that sends: see `Rates`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Joules(Mapping[str, float]):
+    """*sums* by their *names*, looked up when somebody asks."""
+
+    names: Sequence[str]
+    sums: Floats
+
+    def __getitem__(self, name: str) -> float:
+        if name not in self.names:
+            raise KeyError(name)
+        return float(self.sums[self.names.index(name)])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,6 +121,8 @@ class Prices:
 
     layers: tuple[str, ...]
     rates: Rates
+    book: tuple[Ints, Floats]
+    """The rates in two arrays, which are passed sooner than eleven (see `bound`)."""
     tasks: Mapping[int, Task]
     static: tuple[float, float]
     """Watts, low and high."""
@@ -139,7 +163,7 @@ def prices_of(program: MachineProgram) -> Prices:
         held=held[core],
     )
     tasks = {layers.index(name): task for name, task in network.tasks.items()}
-    return Prices(layers, rates, tasks, static_of(placement.chip))
+    return Prices(layers, rates, bound(rates), tasks, static_of(placement.chip))
 
 
 def caused_by(program: MachineProgram, classes: Classes) -> Ints:
@@ -172,23 +196,27 @@ def energy_of(program: MachineProgram, timing: Timing, fired: Ints) -> Energy:
     prices, seconds = prices_of(program), timing.total * program.placement.chip.time_unit
     low, high = prices.static
     kinds, cores = np.zeros(len(KINDS_OF_COST)), np.zeros(timing.counts.shape[1])
-    layers, amounts = np.zeros(len(prices.layers)), np.zeros_like(prices.rates.payer)
-    add_up_joules(prices.rates, timing.counts, timing.messages, fired, amounts, kinds, cores, layers)
+    layers = np.zeros(len(prices.layers))
+    add_up_joules(*prices.book, timing.counts, timing.messages, fired, kinds, cores, layers)
     for layer, task in prices.tasks.items():
         layers[layer] += task.total(timesteps_of(program, timing)) * prices.rates.events[-1]
-    return Energy(
-        kinds=dict(zip(KINDS_OF_COST, kinds.tolist(), strict=True)),
-        cores=cores,
-        layers=dict(zip(prices.layers, layers.tolist(), strict=True)),
-        static=(low * seconds, high * seconds),
-    )
+    static = low * seconds, high * seconds
+    return Energy(Joules(KINDS_OF_COST, kinds), cores, Joules(prices.layers, layers), static)
+
+
+def bound(rates: Rates) -> tuple[Ints, Floats]:
+    """All integers of *rates*, behind where each table but the last ends and their kinds, and all joules."""
+    tables = [rates.link, rates.sender, rates.caused, rates.payer]
+    tables += [rates.of, rates.core, rates.share, rates.held]
+    ends = np.cumsum([TABLES, *(table.size for table in tables)])[1:-1]
+    joules = np.concatenate([rates.events, rates.links, rates.price.reshape(-1)])
+    return np.concatenate([ends, [rates.price.shape[1]], *(table.reshape(-1) for table in tables)]), joules
 
 
 @inner
 def weigh(rates: Rates, events: Any, messages: Any, kinds: Any, cores: Any) -> None:
     """The joules of *events* [kinds, cores] and of *messages* [stations], by kind, and by core."""
-    many = len(events)
-    for kind in range(many):
+    for kind in range(MANY):
         count = 0
         for core in range(len(cores)):
             count += events[kind, core]
@@ -199,38 +227,46 @@ def weigh(rates: Rates, events: Any, messages: Any, kinds: Any, cores: Any) -> N
         for station in range(len(messages)):
             if rates.link[station] == kind:
                 count += messages[station]
-        kinds[many + kind] = rates.links[kind] * count
+        kinds[MANY + kind] = rates.links[kind] * count
 
 
 @inner
 def charge(rates: Rates, fired: Any, amounts: Any, layers: Any) -> None:
     """Add to *layers* the joules of all that spikes of each class caused.
 
-    It is counted first (*amounts*, zeros, as ``rates.price``), so that the sums depend on no order.
+    It is counted first, so that the sums depend on no order: *amounts* has room for each kind.
     """
-    for c in range(len(fired)):
-        if fired[c]:
-            for n in range(rates.caused.shape[1]):
-                amounts[rates.sender[c], n] += fired[c] * rates.caused[c, n]
-    for k in range(len(amounts)):
-        for n in range(amounts.shape[1]):
-            layers[rates.payer[k, n]] += amounts[k, n] * rates.price[k, n]
+    c = 0
+    for k in range(len(rates.price)):
+        amounts[:] = 0
+        while c < len(fired) and rates.sender[c] == k:
+            if fired[c]:
+                for n in range(len(amounts)):
+                    amounts[n] += fired[c] * rates.caused[c, n]
+            c += 1
+        for n in range(len(amounts)):
+            layers[rates.payer[k, n]] += amounts[n] * rates.price[k, n]
 
 
 @kernel
 def add_up_joules(
-    rates: Rates,
-    events: Any,
-    messages: Any,
-    fired: Any,
-    amounts: Any,
-    kinds: Any,
-    cores: Any,
-    layers: Any,
+    numbers: Any, prices: Any, events: Any, messages: Any, fired: Any, kinds: Any, cores: Any, layers: Any
 ) -> None:
-    """All sums of `Energy`: `weigh`, `charge`; visits and updates of a core are shared out by parts."""
+    """All sums of `Energy`: `weigh`, `charge`; visits and updates of a core are shared out by parts.
+
+    *numbers* and *prices* are the `Rates`, as `bound`.
+    """
+    end = numbers[:TABLES]
+    width = numbers[TABLES - 1]
+    sender, caused = numbers[end[0] : end[1]], numbers[end[1] : end[2]].reshape(-1, width)
+    payer = numbers[end[2] : end[3]].reshape(-1, width)
+    rates = Rates(
+        *(prices[:MANY], prices[MANY:KINDS_MANY], numbers[TABLES : end[0]], sender, caused),
+        *(prices[KINDS_MANY:].reshape(-1, width), payer, numbers[end[3] : end[4]], numbers[end[4] : end[5]]),
+        *(numbers[end[5] : end[6]], numbers[end[6] :]),
+    )
     weigh(rates, events, messages, kinds, cores)
-    charge(rates, fired, amounts, layers)
+    charge(rates, fired, np.empty(rates.price.shape[1], np.int64), layers)
     for k in range(len(rates.of)):
         core = rates.core[k]
         joules = rates.events[ACCESS] * events[ACCESS, core] + rates.events[UPDATE] * events[UPDATE, core]

@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 
 from snncc import simulator
+from snncc.ir import Presence
 from snncc.simulator.firing import Firing, StreamFiring, firing_of_train
 from snncc.simulator.machine import Level, MachineProgram, energy_of, program_of
-from snncc.simulator.machine.analytic import count_firings
+from snncc.simulator.machine.analytic import accounts_of, count_firings, whole_listing
 from snncc.simulator.machine.batch import time_and_energy
 from snncc.simulator.machine.classes import class_counts, classes_of
 from snncc.simulator.machine.energy import costs_of, link_energies
@@ -18,7 +19,9 @@ from snncc.simulator.machine.program import Sends, target_masks
 from snncc.simulator.machine.traffic import calendar, updated
 from snncc.simulator.plan import plan_of
 from snncc.simulator.timing import Timing
+from tests.graphs import Case
 from tests.joules import joules
+from tests.simulator.chains import chains
 from tests.simulator.compare import differences
 from tests.simulator.drawn_networks import Drawn, drawn_graphs
 from tests.simulator.machines import Program, programs
@@ -32,12 +35,17 @@ def listed(program: Program) -> dict[str, Firing]:
     return {name: firing_of_train(program.trains[name]) for name in senders}
 
 
-def streamed(program: Program) -> dict[str, Firing]:
-    """The same spikes as the simulator hands them over."""
+def streamed(program: Program, mixed: bool = False) -> dict[str, Firing]:
+    """The same spikes as the simulator hands them over, of the last of two samples; *mixed*: of two runs."""
     timesteps = len(next(iter(program.trains.values())))
     senders = program.placement.network.senders
-    run = simulator.run(program.graph, program.x, timesteps=timesteps, firing=senders)
-    return {name: each[0] for name, each in run.firings.items()}
+    inputs = {node.name: node for node in program.graph.inputs}
+    axes = {name: 1 if node.presence is Presence.SEQUENCE else 0 for name, node in inputs.items()}
+    two = {name: np.concatenate([np.zeros_like(x), x], axes[name]) for name, x in program.x.items()}
+    runs = [
+        simulator.run(program.graph, two, timesteps=timesteps, firing=senders, threads=1) for _ in range(2)
+    ]
+    return {name: runs[mixed and k % 2].firings[name][1] for k, name in enumerate(senders)}
 
 
 def longest_work(compiled: MachineProgram, firings: dict[str, Firing]) -> list[int]:
@@ -64,7 +72,7 @@ def longest_work(compiled: MachineProgram, firings: dict[str, Firing]) -> list[i
 
 
 class Seen:
-    spikes = streams = 0
+    spikes = streams = whole = mixed = 0
 
 
 def has_layers(drawn: Drawn) -> bool:
@@ -73,24 +81,35 @@ def has_layers(drawn: Drawn) -> bool:
     return any((edge.max_count, edge.ticks) == (1, 1) for edge in edges)
 
 
+def one_sample(case: Case) -> Drawn:
+    """A chain, and its first sample alone."""
+    (node,) = case.graph.inputs
+    axis = 1 if node.presence is Presence.SEQUENCE else 0
+    return Drawn(case.graph, {node.name: case.x[node.name].take([0], axis)}, case.timesteps)
+
+
 @EXAMPLES
-@given(programs(drawn_graphs().filter(has_layers)))
+@given(programs(drawn_graphs().filter(has_layers) | chains().map(one_sample)))
 def check_steps(program: Program) -> None:
     compiled = program_of(program.placement)
-    plain, events = listed(program), streamed(program)
+    plain, events, mixed = listed(program), streamed(program), streamed(program, mixed=True)
     timing, _ = run_firings(compiled, plain, Level.ANALYTIC)
     assert timing.steps.tolist() == longest_work(compiled, plain)
-    assert not differences(run_firings(compiled, events, Level.ANALYTIC)[0], timing)
+    for each in (events, mixed, events):
+        assert not differences(run_firings(compiled, each, Level.ANALYTIC)[0], timing)
+    Seen.whole += whole_listing(accounts_of(compiled), events) is not None
+    Seen.mixed += whole_listing(accounts_of(compiled), mixed) is None
     Seen.spikes += sum(len(firing.address) for firing in plain.values())
     Seen.streams += sum(isinstance(firing, StreamFiring) for firing in events.values())
 
 
 def test_the_analytic_time_of_spikes_one_by_one() -> None:
     """From lists of spikes and from the simulator's streams, which nobody has sorted."""
-    Seen.spikes = Seen.streams = 0
+    Seen.spikes = Seen.streams = Seen.whole = Seen.mixed = 0
     check_steps()
     assert Seen.spikes > 1000
     assert Seen.streams > 3
+    assert min(Seen.whole, Seen.mixed) > 3
 
 
 @EXAMPLES
