@@ -198,12 +198,9 @@ def some_of(
 
 
 @inlined
-def is_loud(c: Cells, slot: int, weight: int, p: int) -> bool:
-    """Whether the neuron *slot* of population *p* fires, which was not quiet after an event of *weight*."""
+def is_above(c: Cells, slot: int, p: int) -> bool:
+    """Whether the neuron *slot* fires, which was not quiet and whose d has fallen by the drop of *p*."""
     drop = c.drop[p]
-    if drop == NONE:
-        c.d[slot] -= weight  # as the whole block has been added
-        return event(c, slot, weight)
     x = c.d.dtype.type(c.d[slot] + drop)
     if 0 <= x <= c.far and not c.is_deep[p]:
         return True
@@ -219,17 +216,29 @@ def loud_of(
     """Those of a window that are not quiet, by its masks, in the order of synapses."""
     d0, outs, p = c.d.dtype.type(0), s.numbers[j, OUTS], s.numbers[j, TO]
     masks, lanes, run, end = address(c.masks), 64 // size_of(d0), taps * outs, top
-    for row in range(rows):
-        for k0 in range(0, run, lanes):
-            mask = load_mask(d0, masks)
-            masks += 8
+    across = (run + lanes - 1) // lanes
+    has_drop = c.drop[p] != NONE
+    for low in range(0, rows * across, 64):
+        hits = 0  # blocks with some
+        for b in range(low, min(low + 64, rows * across)):
+            hits |= (load_mask(d0, masks + 8 * b) != 0) << (b - low)
+        while hits:
+            b = low + lowest_bit(hits)
+            hits &= hits - 1
+            row = 0
+            for other in range(1, rows):
+                row += b >= other * across
+            mask, k0 = load_mask(d0, masks + 8 * b), (b - row * across) * lanes
             while mask:
                 k = k0 + lowest_bit(mask)
                 mask &= mask - 1
+                slot = at + row * s.numbers[j, LINE] + k
+                if has_drop and not is_above(c, slot, p):
+                    continue
                 tap = 0
                 for other in range(1, taps):
                     tap += k >= other * outs
-                index = row * run + k + (taps - 1 - 2 * tap) * outs
+                index = row * run + k + (taps - 1 - 2 * tap) * outs + out.count[0]
                 n = end
                 while n > top and out.index[n - 1] > index:
                     out.slot[n], out.index[n], out.weight[n] = (
@@ -238,12 +247,15 @@ def loud_of(
                         out.weight[n - 1],
                     )
                     n -= 1
-                out.slot[n], out.index[n], out.weight[n] = at + k, index, of + k
+                out.slot[n], out.index[n], out.weight[n] = slot, index, of + row * s.numbers[j, WIDE] + k
                 end += 1
-        at, of = at + s.numbers[j, LINE], of + s.numbers[j, WIDE]
+    if has_drop:
+        return end
     for n in range(top, end):
-        if is_loud(c, out.slot[n], s.weights[out.weight[n]], p):
-            out.slot[top], out.index[top] = out.slot[n], out.index[n] + out.count[0]
+        weight = s.weights[out.weight[n]]
+        c.d[out.slot[n]] -= weight  # as the whole block has been added
+        if event(c, out.slot[n], weight):
+            out.slot[top], out.index[top] = out.slot[n], out.index[n]
             top += 1
     return top
 

@@ -23,9 +23,19 @@ from snncc.simulator.machine.event_kernel import (
     address,
     deliver,
     event,
+    loud_of,
     note_sums,
 )
-from snncc.simulator.machine.event_layout import ENTRY
+from snncc.simulator.machine.event_layout import (
+    ENTRY,
+    KIND,
+    LINE,
+    OUTS,
+    WIDE,
+    WINDOW,
+)
+from snncc.simulator.machine.event_window import add_window
+from snncc.simulator.simd import size_of
 
 AHEAD = 32
 """Spikes of a stream whose windows are fetched together."""
@@ -163,17 +173,49 @@ def stream(
     c: Cells, s: Synapses, j: int, begin: int, low: int, end: int, out: Fired, top: int, most: int
 ) -> int:
     """All synapses of connection *j* from what was sent, ``out.slot[low:end]``; the new end of what fired."""
-    windows, place = address(s.windows), s.numbers[j, ENTRY] - begin
+    if s.numbers[j, KIND] == WINDOW:
+        return stream_windows(c, s, j, s.numbers[j, ENTRY] - begin, low, end, out, top, most)
+    for k in range(low, end):
+        top = deliver(c, s, j, out.slot[k] - begin, -1, out, top)
+        if top > most:
+            c.fault[0] = RUNAWAY
+        if c.fault[0]:
+            break
+    return top
+
+
+@inlined
+def stream_windows(
+    c: Cells, s: Synapses, j: int, entry: int, low: int, end: int, out: Fired, top: int, most: int
+) -> int:
+    """As `stream` by windows: `deliver`, with all that is the same for each spike looked up before.
+
+    A source in slot k has the windows of number *entry* + k.
+    """
+    p, outs, line, wide = s.numbers[j, TO], s.numbers[j, OUTS], s.numbers[j, LINE], s.numbers[j, WIDE]
+    d0, w0 = c.d.dtype.type(0), s.weights.dtype.type(0)
+    size, weight_size = size_of(d0), size_of(w0)
+    to, of, windows, masks = address(c.d), address(s.weights), address(s.windows), address(c.masks)
+    least, span, drop = c.lower[p], c.span[p], max(c.drop[p], 0)
+    floor = address(c.floor) - to if c.clamps[p] else 0
+    out.count[0] = 0
     for first in range(low, end, AHEAD):
         last = min(first + AHEAD, end)
         for k in range(first, last):
-            prefetch(windows + s.first[place + out.slot[k]] * 4 * s.windows.itemsize)
+            prefetch(windows + s.first[entry + out.slot[k]] * 4 * s.windows.itemsize)
         for k in range(first, last):
-            top = deliver(c, s, j, out.slot[k] - begin, -1, out, top)
-            if top > most:
-                c.fault[0] = RUNAWAY
-            if c.fault[0]:
-                return top
+            place = entry + out.slot[k]
+            for n in range(s.first[place], s.first[place + 1]):
+                at, weight, rows, taps = s.windows[n]
+                if add_window(
+                    *(d0, w0, to + at * size, of + weight * weight_size, rows, taps * outs, line * size),
+                    *(wide * weight_size, least, span, drop, masks, floor),
+                ):
+                    top = loud_of(c, s, j, at, weight, rows, taps, out, top)
+                    if top > most:
+                        c.fault[0] = RUNAWAY
+                    if c.fault[0]:
+                        return top
     return top
 
 
@@ -251,6 +293,25 @@ def run_depth_first(
             c.fault[0], c.fault[1], c.fault[2] = RUNAWAY, slot, t
         if how != GOOD:
             return
+
+
+@kernel
+def list_inputs(train: Any, slots: Any, ends: Any, first: Any, source: Any) -> None:
+    """List what inputs send, as in `Outside`; neuron k of *train* [T, neurons of all inputs] is ``slots[k]``.
+
+    *ends* [inputs] is where the neurons of each end; *source* has room for one more than there are.
+    """
+    n, row = 0, 0
+    for t in range(len(train)):
+        k = 0
+        for end in ends:
+            first[row] = n
+            row += 1
+            while k < end:
+                source[n] = slots[k]
+                n += train[t, k]
+                k += 1
+    first[row] = n
 
 
 @kernel

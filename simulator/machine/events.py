@@ -15,7 +15,7 @@ from snncc.simulator.event_check import check_events
 from snncc.simulator.event_run import MOST_SPIKES, EventRun, checked_inputs
 from snncc.simulator.machine.event_cells import cells_of, fired_of, overflow_of, report
 from snncc.simulator.machine.event_kernel import CROWDED, GOOD, NARROW, NONE, OVERFLOW, Cells
-from snncc.simulator.machine.event_order_kernel import Outside, Stack, Streams, Trains, run_order
+from snncc.simulator.machine.event_order_kernel import Outside, Stack, Streams, Trains, list_inputs, run_order
 from snncc.simulator.machine.event_program import EventProgram, event_program
 from snncc.simulator.machine.event_state import EventLog
 
@@ -146,10 +146,10 @@ def is_finished(graph: SpikeGraph, program: EventProgram, cells: Cells, most: in
 def outside_of(program: EventProgram, trains: Mapping[str, Array]) -> Outside:
     """Biases and the input's spikes, by slot."""
     train = np.concatenate([train != 0 for train in trains.values()], axis=1)
-    sources = np.concatenate([program.slots.of[name] for name in trains])
-    fired = np.flatnonzero(train)
+    slots = np.concatenate([program.slots.of[name] for name in trains])
     ends = np.cumsum([train.shape[1] for train in trains.values()])
-    parts = np.arange(len(train))[:, None] * train.shape[1] + np.concatenate([[0], ends[:-1]])
-    first = np.searchsorted(fired, [*parts.reshape(-1), train.size])
+    first = np.empty(len(train) * len(ends) + 1, np.int64)
+    source = np.empty(np.count_nonzero(train) + 1, np.int64)
+    list_inputs(train, slots, ends, first, source)
     inputs = np.array([program.slots.names.index(name) for name in trains])
-    return Outside(*program.biased, first, sources[fired % train.shape[1]], inputs)
+    return Outside(*program.biased, first, source, inputs)

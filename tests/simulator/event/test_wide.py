@@ -128,6 +128,33 @@ def test_windows(fields: dict[str, Any], order: str, bias: int) -> None:
     assert_equal_events(canonical(*one) if order == "canonical" else simulate_events(*one), run)
 
 
+@pytest.mark.parametrize("theta", [12, "their own"])
+@pytest.mark.parametrize("outs", [20, 450])
+def test_windows_of_many_blocks(outs: int, theta: int | str) -> None:
+    """A row of 70 blocks, and five of up to 71 each: more than the bits of a word."""
+    rng, size = np.random.default_rng(5), 2240
+
+    def thresholds(*shape: int) -> Array:
+        return rng.integers(9, 30, shape) if theta == "their own" else np.full(shape, theta)
+
+    graph = graph_of(
+        Input(name="x", shape=(1, 5, 5), kind=Kind.SPIKE),
+        Conv(
+            name="x_a", inputs=wires("x"), weight=rng.integers(-9, 14, (outs, 1, 5, 5)), padding=(2, 2, 2, 2)
+        ),
+        Neuron(name="a", inputs=wires("x_a"), parameters=iaf(thresholds(outs, 1, 1))),
+        Reshape(name="flat", inputs=wires("a"), shape=(25 * outs,)),
+        Dense(name="a_b", inputs=wires("flat"), weight=rng.integers(-9, 10, (size, 25 * outs))),
+        Neuron(name="b", inputs=wires("a_b"), parameters=iaf(thresholds(size))),
+    )
+    x = (rng.random((2, 25)) < (0.4 if outs < 100 else 0.04)).astype(np.int64)
+    one = hand(graph, free_chip(2), [("a", 0, range(25 * outs)), ("b", 1, range(size))], x=x)
+    run = run_events(*one)
+    assert run.spikes["a"].any()
+    assert run.spikes["b"].any()
+    assert_equal_events(canonical(*one), run)
+
+
 def test_something_fires() -> None:
     run = run_events(*wide({}, 1, 1, np.random.default_rng(7)))
     assert all(train.any() for train in run.spikes.values())
