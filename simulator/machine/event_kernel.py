@@ -210,6 +210,16 @@ def is_above(c: Cells, slot: int, p: int) -> bool:
 
 
 @inlined
+def insert(out: Fired, top: int, end: int, slot: int, index: int, weight: int) -> None:
+    """Put one synapse among those from *top* to *end*, which are in the order of *index*."""
+    n = end
+    while n > top and out.index[n - 1] > index:
+        out.slot[n], out.index[n], out.weight[n] = out.slot[n - 1], out.index[n - 1], out.weight[n - 1]
+        n -= 1
+    out.slot[n], out.index[n], out.weight[n] = slot, index, weight
+
+
+@inlined
 def loud_of(
     c: Cells, s: Synapses, j: int, at: int, of: int, rows: int, taps: int, out: Fired, top: int
 ) -> int:
@@ -239,15 +249,7 @@ def loud_of(
                 for other in range(1, taps):
                     tap += k >= other * outs
                 index = row * run + k + (taps - 1 - 2 * tap) * outs + out.count[0]
-                n = end
-                while n > top and out.index[n - 1] > index:
-                    out.slot[n], out.index[n], out.weight[n] = (
-                        out.slot[n - 1],
-                        out.index[n - 1],
-                        out.weight[n - 1],
-                    )
-                    n -= 1
-                out.slot[n], out.index[n], out.weight[n] = slot, index, of + row * s.numbers[j, WIDE] + k
+                insert(out, top, end, slot, index, of + row * s.numbers[j, WIDE] + k)
                 end += 1
     if has_drop:
         return end
