@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import machine
+from benchmarks.measure import TURN, Turn, machine
 from benchmarks.peers_environments import PEERS
 from benchmarks.peers_networks import differing, reference_of, told, trains_of
 from benchmarks.peers_report import Contest, Result, report
@@ -45,6 +45,13 @@ CONTESTS = (
 )
 
 
+def both(
+    of: Callable[[Sequence[Turn]], float], times: Mapping[str, Sequence[Turn]], peer: str
+) -> tuple[float, float]:
+    """A figure *of* our turns, and of the peer's."""
+    return of(times["ours"]), of(times[peer])
+
+
 def measured(contest: Contest, pythons: Mapping[str, str], rounds: int) -> list[Result]:
     """Every peer of *contest* that has an environment."""
     load = WORKLOADS[contest.workload]()
@@ -56,7 +63,7 @@ def measured(contest: Contest, pythons: Mapping[str, str], rounds: int) -> list[
     load_average = os.getloadavg()[0]
     checks: dict[str, dict[str, Any]] = {}
     found: dict[str, tuple[str, int, int]] = {}
-    times: dict[str, list[float]] = {}
+    times: dict[str, list[Turn]] = {}
     peaks: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="peers-") as name, ExitStack() as stack:
         folder = Path(name)
@@ -91,20 +98,21 @@ def measured(contest: Contest, pythons: Mapping[str, str], rounds: int) -> list[
         for turn in range(turns + 1):
             for who, one in sides.items():
                 time.sleep(PAUSE)
-                one.ask()
-                answer = one.ask()
+                first = one.ask()["seconds"]
+                answer = one.ask(repeats=max(1, round(TURN / first)))
                 peaks[who] = answer["kilobytes"] / 1e3
                 if who == "ours":
                     assert answer["spikes"] == counts
                 if turn:
-                    times.setdefault(who, []).append(answer["seconds"])
+                    times.setdefault(who, []).append(Turn(first, answer["seconds"]))
     return [
         Result(
             contest=contest,
             peer=peer,
             timesteps=len(x),
-            seconds=(median(times["ours"]), median(times[peer])),
-            fastest=(min(times["ours"]), min(times[peer])),
+            seconds=both(lambda turns: median(turn.hot for turn in turns), times, peer),
+            fastest=both(lambda turns: min(turn.hot for turn in turns), times, peer),
+            cold=both(lambda turns: median(turn.cold for turn in turns), times, peer),
             rounds=turns,
             megabytes=(peaks["ours"], peaks[peer]),
             spikes=(counts, checks[peer]["spikes"]),

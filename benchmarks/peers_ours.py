@@ -18,10 +18,11 @@ def main() -> None:
         name, x, threads = str(job["name"]), job["data"], int(job["threads"])
     graph = WORKLOADS[name]().graph
     for line in sys.stdin:
-        json.loads(line)
+        repeats = json.loads(line).get("repeats", 1)
         start = time.perf_counter()
-        run = simulator.run(graph, x, timesteps=len(x), threads=threads)
-        seconds = time.perf_counter() - start
+        for _ in range(repeats):
+            run = simulator.run(graph, x, timesteps=len(x), threads=threads)
+        seconds = (time.perf_counter() - start) / repeats
         peak = int(Path("/proc/self/status").read_text(encoding="utf-8").split("VmHWM:")[1].split()[0])
         spikes = {node.name: int(run.spikes[node.name].sum()) for node in graph.neurons}
         print(json.dumps({"seconds": seconds, "kilobytes": peak, "spikes": spikes}), flush=True)

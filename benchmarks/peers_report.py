@@ -24,13 +24,14 @@ class Contest:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One peer in one contest; *seconds* are medians, *fastest* minima."""
+    """One peer in one contest; *seconds* are medians, *fastest* minima, *cold* medians of cold runs."""
 
     contest: Contest
     peer: str
     timesteps: int
     seconds: tuple[float, float]
     fastest: tuple[float, float]
+    cold: tuple[float, float]
     rounds: int
     megabytes: tuple[float, float]
     spikes: tuple[dict[str, int], dict[str, int]]
@@ -70,6 +71,7 @@ def report(results: Sequence[Result], about: str, left_out: Sequence[str]) -> st
             *(milliseconds(r.seconds[0]), milliseconds(r.seconds[1])),
             f"{r.ratio:,.1f}x",
             f"{r.fastest[1] / r.fastest[0]:,.1f}x",
+            f"{milliseconds(r.cold[0])} / {milliseconds(r.cold[1])} ({r.cold[1] / r.cold[0]:,.1f}x)",
             "-" if r.contest.bar is None else f"{r.contest.bar:g}x",
             r.verdict,
             "all equal" if not r.differing else f"{r.differing:,} of {r.neuron_timesteps:,} differ",
@@ -81,7 +83,13 @@ def report(results: Sequence[Result], about: str, left_out: Sequence[str]) -> st
     ]
     head = [
         *("workload", "samples", "timesteps", "peer", "threads", "ours, ms", "peer, ms", "ratio"),
-        *("ratio of the fastest runs", "bar", "", "spikes, neuron by neuron and step by step"),
+        *(
+            "ratio of the fastest runs",
+            "cold, ms: ours / peer",
+            "bar",
+            "",
+            "spikes, neuron by neuron and step by step",
+        ),
         *("peak memory ours, MB", "peer, MB", "rounds", "load before"),
     ]
     spikes = [
@@ -120,7 +128,9 @@ def report(results: Sequence[Result], about: str, left_out: Sequence[str]) -> st
 
 COMPARED = """\
 Same weights, thresholds and input. Each program runs as a process of its own, all of them in turns: ours,
-peer, ours, peer. A turn is one run that does not count and one that does; medians, without the first turn.
+peer, ours, peer. A turn begins after a pause with one run, which finds clocks and caches *cold*; then
+follow hot ones for 5 ms, but at least one, as every benchmark here takes it. Times are those of hot runs if
+nothing else is said; medians, without the first turn.
 Ours includes listing the input's events from bytes, counting operations, and Python; the peers' tensors of
 floats are made before the clock starts, their time includes resetting the states. sinabs and SpikingJelly
 work layer by layer over all timesteps (squeezed layers; multi-step mode, torch's back end), in float32

@@ -22,7 +22,7 @@ class Side:
     process: subprocess.Popen[str]
     errors: Path
 
-    def ask(self, **more: str) -> dict[str, Any]:
+    def ask(self, **more: str | int) -> dict[str, Any]:
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(json.dumps(more) + "\n")
