@@ -65,6 +65,7 @@ def measured(contest: Contest, pythons: Mapping[str, str], rounds: int) -> list[
     found: dict[str, tuple[str, int, int]] = {}
     times: dict[str, list[Turn]] = {}
     peaks: dict[str, float] = {}
+    repeats: dict[str, int] = {}
     with tempfile.TemporaryDirectory(prefix="peers-") as name, ExitStack() as stack:
         folder = Path(name)
         steps, arrays = told(load)
@@ -99,7 +100,9 @@ def measured(contest: Contest, pythons: Mapping[str, str], rounds: int) -> list[
             for who, one in sides.items():
                 time.sleep(PAUSE)
                 first = one.ask()["seconds"]
-                answer = one.ask(repeats=max(1, round(TURN / first)))
+                if who not in repeats:
+                    repeats[who] = max(1, round(TURN / one.ask()["seconds"]))
+                answer = one.ask(repeats=repeats[who])
                 peaks[who] = answer["kilobytes"] / 1e3
                 if who == "ours":
                     assert answer["spikes"] == counts

@@ -129,8 +129,8 @@ def report(results: Sequence[Result], about: str, left_out: Sequence[str]) -> st
 COMPARED = """\
 Same weights, thresholds and input. Each program runs as a process of its own, all of them in turns: ours,
 peer, ours, peer. A turn begins after a pause with one run, which finds clocks and caches *cold*; then
-follow hot ones for 5 ms, but at least one, as every benchmark here takes it. Times are those of hot runs if
-nothing else is said; medians, without the first turn.
+follow hot ones: as many as take 5 ms (counted in the first turn), but at least one. Times are those of hot
+runs if nothing else is said; medians, without the first turn.
 Ours includes listing the input's events from bytes, counting operations, and Python; the peers' tensors of
 floats are made before the clock starts, their time includes resetting the states. sinabs and SpikingJelly
 work layer by layer over all timesteps (squeezed layers; multi-step mode, torch's back end), in float32

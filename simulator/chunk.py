@@ -28,7 +28,10 @@ def run_chunk(
     firing: Collection[str],
 ) -> Part:
     """Execute *plan* on samples *start* to *stop* of [T or 1, B, *shape] of each input."""
-    space = plan.spaces.pop() if plan.spaces else Workspace()
+    try:
+        space = plan.spaces.pop()
+    except IndexError:  # other threads have all of them
+        space = Workspace()
     sheet = Sheet(plan, timesteps, stop - start, data, start, space)
     if state is not None:
         sheet.elapsed, sheet.past = state["elapsed"], state["past"]
@@ -42,7 +45,7 @@ def run_chunk(
             sheet.run_part(part)
         space.replays[size] = replay_of(sheet)
     outputs = {node.name: sheet.output(node) for node in plan.outputs}
-    firings = sheet.firings(firing) if firing else {}
+    firings = sheet.firings(firing)
     plan.spaces.append(space)
     return Part(
         batch=stop - start,

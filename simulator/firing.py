@@ -51,7 +51,10 @@ class Firing:
 
 
 class StreamFiring(Firing):
-    """One *sample* of node *k* of *listing*, *length* timesteps; sorted when somebody asks."""
+    """One *sample* of node *k* of *listing*, *length* timesteps; sorted when somebody asks.
+
+    It keeps the listing alive: the events of all nodes and samples of its chunk.
+    """
 
     def __init__(self, listing: Listing, k: int, sample: int, length: int) -> None:
         self.listing, self.k, self.sample, self._length = listing, k, sample, length

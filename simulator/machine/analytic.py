@@ -19,6 +19,7 @@ from snncc.simulator.machine.program import MachineProgram
 from snncc.simulator.machine.tallies import timing_of
 from snncc.simulator.machine.traffic import calendar, updated
 from snncc.simulator.memo import once
+from snncc.simulator.stream import Grid
 from snncc.simulator.timing import Timing
 
 Ints = NDArray[np.int64]
@@ -44,6 +45,8 @@ class Accounts:
     """Busy times without spikes by the number of steps, where all that is visited is updated; when needed."""
     pages: dict[int, tuple[tuple[int, ...], Layout, Page]]
     """By the number of steps the one used last (`page_of`)."""
+    tables: dict[tuple[Grid, ...], Numbers]
+    """The class tables of all senders one behind the other, by their grids."""
 
 
 @once
@@ -68,6 +71,7 @@ def accounts_of(program: MachineProgram) -> Accounts:
         senders=[(name, own.start, own.stop) for name, own in classes.own.items()],
         idle={},
         pages={},
+        tables={},
     )
 
 
@@ -136,15 +140,18 @@ def page_of(accounts: Accounts, plan: Calendar, listing: Listing, order: tuple[i
     known, layout = accounts.pages.get(plan.steps), listing.layout
     if known is not None and known[0] == order and (known[1] is layout or known[1] == layout):
         return known[2]
-    numbers, tables, place = [], [], 0
-    for k, (name, low, high) in zip(order, accounts.senders, strict=True):
-        table = table_of(accounts.classes, name, layout.grids[k])
+    grids = tuple(layout.grids[k] for k in order)
+    names = [name for name, _, _ in accounts.senders]
+    tables = [table_of(accounts.classes, name, grid) for name, grid in zip(names, grids, strict=True)]
+    if grids not in accounts.tables:
+        accounts.tables[grids] = np.concatenate([table.reshape(-1) for table in tables])
+    numbers, place = [], 0
+    for k, table, (name, low, high) in zip(order, tables, accounts.senders, strict=True):
         own = layout.begins[k], layout.lines(k), layout.timesteps[k], *table.shape, place, len(plan.of[name])
         numbers.append((*own, low, high))
-        tables.append(table.reshape(-1))
         place += table.size
-    steps = np.concatenate([plan.of[name] for name, _, _ in accounts.senders])
-    page = Page(np.array(numbers, np.int64), np.concatenate(tables), steps)
+    steps = np.concatenate([plan.of[name] for name in names])
+    page = Page(np.array(numbers, np.int64), accounts.tables[grids], steps)
     accounts.pages[plan.steps] = order, layout, page
     return page
 

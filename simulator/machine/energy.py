@@ -96,7 +96,7 @@ class Rates(NamedTuple):
     """Joules of what a program does, and for which layer they count.
 
     *events* [EVENTS], *links* [LINKS]: of one event, one message; *link* [stations]: which kind of link it is
-    (-1: none). A spike of class c, of the population ``sender[c]`` of the senders, causes ``caused[c]``:
+    (-1: none). A spike of class c, of the population ``sender[c]`` (ascending), causes ``caused[c]``:
     spikes, messages, messages on links of each of `LINKS`, arrivals, and synapses of each connection that
     leaves the population; one of them takes ``price[sender]`` and counts for the layer ``payer[sender]``.
     Part k is of layer ``of[k]``; of what its core *core* visits and updates it has ``share[k] / held[k]``.
@@ -205,7 +205,7 @@ def energy_of(program: MachineProgram, timing: Timing, fired: Ints) -> Energy:
 
 
 def bound(rates: Rates) -> tuple[Ints, Floats]:
-    """All integers of *rates*, behind where each table but the last ends and their kinds, and all joules."""
+    """All integers of *rates*, behind where tables end (but the last) and *caused*'s width; all joules."""
     tables = [rates.link, rates.sender, rates.caused, rates.payer]
     tables += [rates.of, rates.core, rates.share, rates.held]
     ends = np.cumsum([TABLES, *(table.size for table in tables)])[1:-1]

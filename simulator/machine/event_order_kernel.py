@@ -190,7 +190,8 @@ def stream_windows(
 ) -> int:
     """As `stream` by windows: `deliver`, with all that is the same for each spike looked up before.
 
-    A source in slot k has the windows of number *entry* + k.
+    A source in slot k has the windows of number *entry* + k. ``out.index`` counts from each window on: here
+    it is needed for their order alone.
     """
     p, outs, line, wide = s.numbers[j, TO], s.numbers[j, OUTS], s.numbers[j, LINE], s.numbers[j, WIDE]
     d0, w0 = c.d.dtype.type(0), s.weights.dtype.type(0)

@@ -32,14 +32,17 @@ NEURONS: dict[str, dict[str, Any]] = {
 }
 
 
-def wide(fields: dict[str, Any], scale: int, stride: int, rng: np.random.Generator) -> Hand:
-    """Two convolutions of 20 and 40 channels, and dense layers of 70 and 5."""
+def wide(
+    fields: dict[str, Any], scale: int, stride: int, rng: np.random.Generator, alike: bool = False
+) -> Hand:
+    """Two convolutions of 20 and 40 channels, and dense layers of 70 and 5; *alike*: one threshold each."""
 
     def weights(*shape: int) -> Array:
         return rng.integers(-20, 26, shape) * scale
 
     def layer(name: str, source: str, low: int, size: int) -> Neuron:
-        theta = rng.integers(low, 2 * low, size).reshape(size, *[1] * (2 if name in "ab" else 0))
+        most = low + 1 if alike else 2 * low
+        theta = rng.integers(low, most, size).reshape(size, *[1] * (2 if name in "ab" else 0))
         return Neuron(name=name, inputs=wires(source), parameters=iaf(theta * scale, **fields))
 
     side, padding = 4, (1, 1, 1, 1)
@@ -77,6 +80,31 @@ def test_wide(fields: dict[str, Any], stride: int, scale: int) -> None:
     """Weights of 8 bits, or of 32."""
     given = wide(fields, scale, stride, np.random.default_rng(7))
     assert_equal_events(canonical(*given), run_events(*given))
+
+
+@pytest.mark.parametrize("name", ["plain", "negative drift", "deep from the start", "deeper than 32 bits"])
+def test_wide_of_one_threshold(name: str) -> None:
+    """All that fires in a block falls by the same."""
+    given = wide(NEURONS[name], 1, 1, np.random.default_rng(7), alike=True)
+    assert_equal_events(canonical(*given), run_events(*given))
+
+
+@pytest.mark.parametrize("order", ["canonical", "timed"])
+def test_potentials_that_rise_from_far_below(order: str) -> None:
+    """They come to where others fire, and do not, before they do."""
+    rng = np.random.default_rng(2)
+    graph = graph_of(
+        Input(name="x", shape=(200,), kind=Kind.SPIKE),
+        Dense(name="x_a", inputs=wires("x"), weight=rng.integers(90, 128, (40, 200))),
+        Neuron(name="a", inputs=wires("x_a"), parameters=iaf(20_000, v_init=np.array(-70_000))),
+        Dense(name="a_b", inputs=wires("a"), weight=rng.integers(90, 128, (40, 40))),
+        Neuron(name="b", inputs=wires("a_b"), parameters=iaf(50)),
+    )
+    one = hand(graph, free_chip(2), [("a", 0, range(40)), ("b", 1, range(40))], x=np.ones((6, 200), np.int64))
+    run = run_events(*one, order)
+    assert not run.spikes["a"][:3].any()
+    assert run.spikes["a"].any()
+    assert_equal_events(canonical(*one) if order == "canonical" else simulate_events(*one), run)
 
 
 WINDOWS: dict[str, dict[str, Any]] = {
@@ -128,9 +156,10 @@ def test_windows(fields: dict[str, Any], order: str, bias: int) -> None:
     assert_equal_events(canonical(*one) if order == "canonical" else simulate_events(*one), run)
 
 
+@pytest.mark.parametrize("order", ["canonical", "timed"])
 @pytest.mark.parametrize("theta", [12, "their own"])
 @pytest.mark.parametrize("outs", [20, 450])
-def test_windows_of_many_blocks(outs: int, theta: int | str) -> None:
+def test_windows_of_many_blocks(outs: int, theta: int | str, order: str) -> None:
     """A row of 70 blocks, and five of up to 71 each: more than the bits of a word."""
     rng, size = np.random.default_rng(5), 2240
 
@@ -149,10 +178,10 @@ def test_windows_of_many_blocks(outs: int, theta: int | str) -> None:
     )
     x = (rng.random((2, 25)) < (0.4 if outs < 100 else 0.04)).astype(np.int64)
     one = hand(graph, free_chip(2), [("a", 0, range(25 * outs)), ("b", 1, range(size))], x=x)
-    run = run_events(*one)
+    run = run_events(*one, order)
     assert run.spikes["a"].any()
     assert run.spikes["b"].any()
-    assert_equal_events(canonical(*one), run)
+    assert_equal_events(canonical(*one) if order == "canonical" else simulate_events(*one), run)
 
 
 def test_something_fires() -> None:

@@ -37,15 +37,18 @@ def listed(program: Program) -> dict[str, Firing]:
 
 def streamed(program: Program, mixed: bool = False) -> dict[str, Firing]:
     """The same spikes as the simulator hands them over, of the last of two samples; *mixed*: of two runs."""
-    timesteps = len(next(iter(program.trains.values())))
-    senders = program.placement.network.senders
+    runs = runs_of_two(program, 2)
+    return {name: runs[mixed and k % 2][name][1] for k, name in enumerate(runs[0])}
+
+
+def runs_of_two(program: Program, runs: int) -> list[dict[str, tuple[Firing, ...]]]:
+    """What so many *runs* of two samples hand over: the data of the first are zeros."""
+    timesteps, senders = len(next(iter(program.trains.values()))), program.placement.network.senders
     inputs = {node.name: node for node in program.graph.inputs}
     axes = {name: 1 if node.presence is Presence.SEQUENCE else 0 for name, node in inputs.items()}
     two = {name: np.concatenate([np.zeros_like(x), x], axes[name]) for name, x in program.x.items()}
-    runs = [
-        simulator.run(program.graph, two, timesteps=timesteps, firing=senders, threads=1) for _ in range(2)
-    ]
-    return {name: runs[mixed and k % 2].firings[name][1] for k, name in enumerate(senders)}
+    done = [simulator.run(program.graph, two, timesteps=timesteps, firing=senders) for _ in range(runs)]
+    return [{name: run.firings[name] for name in senders} for run in done]
 
 
 def longest_work(compiled: MachineProgram, firings: dict[str, Firing]) -> list[int]:
@@ -97,10 +100,24 @@ def check_steps(program: Program) -> None:
     assert timing.steps.tolist() == longest_work(compiled, plain)
     for each in (events, mixed, events):
         assert not differences(run_firings(compiled, each, Level.ANALYTIC)[0], timing)
-    Seen.whole += whole_listing(accounts_of(compiled), events) is not None
-    Seen.mixed += whole_listing(accounts_of(compiled), mixed) is None
+    if whole_listing(accounts_of(compiled), events) is not None:
+        Seen.whole += 1
+        Seen.mixed += whole_listing(accounts_of(compiled), mixed) is None
     Seen.spikes += sum(len(firing.address) for firing in plain.values())
     Seen.streams += sum(isinstance(firing, StreamFiring) for firing in events.values())
+
+
+@EXAMPLES
+@given(programs(chains().map(one_sample)))
+def test_samples_of_one_listing_are_not_mixed_up(program: Program) -> None:
+    """Of every other population another sample, against the same as lists."""
+    compiled = program_of(program.placement)
+    (two,) = runs_of_two(program, 1)
+    mixed = {name: each[k % 2] for k, (name, each) in enumerate(two.items())}
+    timing, fired = count_firings(compiled, {name: Firing(f.first, f.address) for name, f in mixed.items()})
+    found, counts = count_firings(compiled, mixed)
+    assert not differences(found, timing)
+    assert np.array_equal(counts, fired)
 
 
 def test_the_analytic_time_of_spikes_one_by_one() -> None:
