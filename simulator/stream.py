@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from snncc.ir import Array, Shape
 from snncc.simulator.jit import kernel
-from snncc.simulator.simd import lanes_of, list_blocks
+from snncc.simulator.simd import BLOCK, lanes_of, list_blocks, prefetch
 
 Events = NDArray[np.uint16]
 Starts = NDArray[np.int64]
@@ -151,6 +151,10 @@ def list_bytes(
     for b in range(samples):
         for t in range(steps):
             frame = t * batch + first + b
+            if rows == 1 and batch > 1:  # short frames, and those of a sample lie apart
+                following = address + (frame + batch) * channels * columns
+                for k in range(0, channels * columns, BLOCK):
+                    prefetch(following + k)
             for y in range(rows):
                 starts[(b * steps + t) * rows + y] = place
                 for c in range(channels):

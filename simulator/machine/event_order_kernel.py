@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from snncc.simulator.jit import kernel
-from snncc.simulator.machine.event_block import prefetch
 from snncc.simulator.machine.event_inline import inlined
 from snncc.simulator.machine.event_kernel import (
     CROWDED,
@@ -35,7 +34,7 @@ from snncc.simulator.machine.event_layout import (
     WINDOW,
 )
 from snncc.simulator.machine.event_window import add_window
-from snncc.simulator.simd import size_of
+from snncc.simulator.simd import prefetch, size_of
 
 AHEAD = 32
 """Spikes of a stream whose windows are fetched together."""
